@@ -1,0 +1,1 @@
+"""Asks Kafka and Flink a question and writes down what happened: scenarios in, Runs out."""
