@@ -1,0 +1,1 @@
+"""What the numbers say: pure functions on arrays; no clocks, no files, no Kafka."""
