@@ -1,0 +1,220 @@
+"""How a Flink session cluster is configured and started as child processes on loopback: one JobManager, n TaskManagers.
+
+The JVMs are started directly rather than through Flink's scripts, which daemonise: a daemon would leave the subtree
+that the supervisor owns, and its start would cost seconds of shell.
+"""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.backends.subtree import Child, Subtree, await_true
+from bench.errors import JobError
+from bench.toolchain import Toolchain
+
+READY_TIMEOUT_S = 90.0  # 7 s on an idle host
+JOBMANAGER_HEAP_MB = 512
+OFF_HEAP_MB = 128
+NETWORK_MB = 128
+
+# Defaults that spoil a measurement, and what we use instead (facts: "Flink settings that spoil measurements").
+MEASURABLE: Mapping[str, str] = {
+    "metrics.fetcher.update-interval": "1000",  # REST metrics are 10 s old otherwise
+    "web.refresh-interval": "500",
+    "web.checkpoints.history": "1000",  # 10 would forget most of a run
+    "execution.checkpointing.num-retained": "1",
+    "heartbeat.interval": "1000",
+    "heartbeat.timeout": "10000",  # a killed TaskManager is noticed in 10 s instead of 50
+    "restart-strategy.type": "fixed-delay",
+    "restart-strategy.fixed-delay.attempts": "10",
+    "restart-strategy.fixed-delay.delay": "500 ms",
+    "cluster.evenly-spread-out-slots": "true",
+    "metrics.latency.interval": "0",
+}
+
+
+@dataclass(frozen=True)
+class FlinkPlan:
+    """Ports, folders and sizes of a session cluster."""
+
+    folder: Path
+    rest_port: int
+    rpc_port: int
+    blob_port: int
+    slots: int
+    task_heap_mb: int
+    managed_mb: int
+    raw: Mapping[str, str]
+
+    @property
+    def conf(self) -> Path:
+        return self.folder / "conf"
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.rest_port}"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.folder / "checkpoints"
+
+
+def settings(plan: FlinkPlan, java_options: str) -> dict[str, str]:
+    """The session cluster's config.yaml, flat."""
+    return {
+        "env.java.opts.all": java_options,
+        "jobmanager.rpc.address": "127.0.0.1",
+        "jobmanager.rpc.port": str(plan.rpc_port),
+        "jobmanager.bind-host": "127.0.0.1",
+        "jobmanager.memory.process.size": "1024m",
+        "blob.server.port": str(plan.blob_port),
+        "rest.address": "127.0.0.1",
+        "rest.bind-address": "127.0.0.1",  # it binds to every interface unless told
+        "rest.port": str(plan.rest_port),
+        "rest.bind-port": str(plan.rest_port),
+        "taskmanager.host": "127.0.0.1",
+        "taskmanager.bind-host": "127.0.0.1",
+        "taskmanager.numberOfTaskSlots": str(plan.slots),
+        # explicit sizes: a standalone TaskManager started without Flink's scripts has to be told all of them
+        "taskmanager.cpu.cores": str(plan.slots),
+        "taskmanager.memory.framework.heap.size": "128m",
+        "taskmanager.memory.task.heap.size": f"{plan.task_heap_mb}m",
+        "taskmanager.memory.framework.off-heap.size": "128m",
+        "taskmanager.memory.task.off-heap.size": "64m",
+        "taskmanager.memory.network.min": f"{NETWORK_MB}m",
+        "taskmanager.memory.network.max": f"{NETWORK_MB}m",
+        "taskmanager.memory.managed.size": f"{plan.managed_mb}m",
+        "taskmanager.memory.jvm-metaspace.size": "256m",
+        "taskmanager.memory.jvm-overhead.min": "192m",
+        "taskmanager.memory.jvm-overhead.max": "192m",
+        "execution.checkpointing.storage": "filesystem",  # the default is the JobManager's heap
+        "execution.checkpointing.dir": plan.checkpoints.as_uri(),
+        "io.tmp.dirs": str(plan.folder / "tmp"),
+        **MEASURABLE,
+        **plan.raw,
+    }
+
+
+class SessionCluster:
+    """A JobManager and its TaskManagers."""
+
+    def __init__(self, plan: FlinkPlan, tools: Toolchain, subtree: Subtree, log_dir: Path) -> None:
+        self.plan = plan
+        self.tools = tools
+        self.subtree = subtree
+        self.log_dir = log_dir
+        self.jobmanager: Child | None = None
+        self.taskmanagers: dict[int, Child] = {}
+        self._options = java_options(tools.flink_home / "conf" / "config.yaml")
+
+    def environment(self) -> dict[str, str]:
+        """What the JVMs, and a PyFlink client, find their files by."""
+        home = self.tools.flink_home
+        return {
+            "JAVA_HOME": str(self.tools.java_home),
+            "FLINK_HOME": str(home),
+            "FLINK_CONF_DIR": str(self.plan.conf),
+            "FLINK_LIB_DIR": str(home / "lib"),
+            "FLINK_OPT_DIR": str(home / "opt"),
+            "FLINK_PLUGINS_DIR": str(self.tools.flink_plugins_dir),
+            "FLINK_LOG_DIR": str(self.log_dir),
+        }
+
+    def write_configuration(self) -> None:
+        for folder in (self.plan.conf, self.plan.checkpoints, self.plan.folder / "tmp"):
+            folder.mkdir(parents=True)
+        lines = [f"{key}: {json.dumps(value)}\n" for key, value in settings(self.plan, self._options).items()]
+        (self.plan.conf / "config.yaml").write_text("".join(lines))
+        for name in ("log4j.properties", "log4j-cli.properties"):
+            (self.plan.conf / name).write_text(LOG4J)
+
+    def _java(self, name: str, memory: list[str], main: list[str]) -> Child:
+        log = self.log_dir / f"{name}.log"
+        argv = [
+            str(self.tools.java),
+            *memory,
+            "-XX:+UseG1GC",
+            "-XX:MaxMetaspaceSize=256m",
+            "-XX:+IgnoreUnrecognizedVMOptions",
+            *self._options.split(),
+            f"-Dlog.file={log}",
+            f"-Dlog4j.configurationFile=file:{self.plan.conf / 'log4j.properties'}",
+            "-cp",
+            ":".join(str(jar) for jar in self.tools.flink_classpath),
+            *main,
+            "--configDir",
+            str(self.plan.conf),
+        ]
+        return self.subtree.spawn(name, argv, log=log, env=self.environment(), cwd=self.plan.folder)
+
+    def start_jobmanager(self) -> None:
+        self.jobmanager = self._java(
+            "jobmanager",
+            [f"-Xmx{JOBMANAGER_HEAP_MB}m", "-XX:MaxDirectMemorySize=128m"],
+            ["org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint"],
+        )
+
+    def start_taskmanager(self, index: int) -> None:
+        heap_mb = 128 + self.plan.task_heap_mb
+        child = self._java(
+            f"taskmanager-{index}",
+            [f"-Xmx{heap_mb}m", f"-Xms{heap_mb}m", f"-XX:MaxDirectMemorySize={OFF_HEAP_MB + 64 + NETWORK_MB}m"],
+            ["org.apache.flink.runtime.taskexecutor.TaskManagerRunner", "-D", f"taskmanager.resource-id=tm{index}"],
+        )
+        self.taskmanagers[index] = child
+
+    def check(self) -> None:
+        """JobError with the log's tail when one of the processes is gone."""
+        for child in (self.jobmanager, *self.taskmanagers.values()):
+            if child is not None and child.poll() is not None:
+                raise JobError(f"{child.name} ended (exit code {child.poll()})\n{child.log_tail()}")
+
+    def await_ready(self) -> None:
+        """Until every TaskManager has registered its slots."""
+
+        def ready() -> bool:
+            self.check()
+            overview = get_json(f"{self.plan.url}/overview")
+            return overview is not None and overview["slots-total"] == len(self.taskmanagers) * self.plan.slots
+
+        try:
+            await_true(ready, READY_TIMEOUT_S, "Flink's session cluster ready", poll_s=0.1)
+        except TimeoutError as late:
+            raise JobError(f"{late}\n{self.jobmanager.log_tail() if self.jobmanager else ''}") from late
+
+
+def get_json(url: str, timeout_s: float = 2.0) -> Any:
+    """A GET of Flink's REST interface; None when nobody answers (yet) or there is no such thing."""
+    try:
+        with urllib.request.urlopen(url, timeout=timeout_s) as answer:  # noqa: S310 -- http on loopback, built by us
+            return json.load(answer)
+    except (OSError, ValueError):
+        return None
+
+
+def java_options(config: Path) -> str:
+    """`env.java.opts.all` of the distribution's own config.yaml: the module openings Flink needs on Java 21."""
+    from ruamel.yaml import YAML
+
+    options: str = YAML(typ="safe").load(config)["env"]["java"]["opts"]["all"]
+    return options
+
+
+LOG4J = """\
+rootLogger.level = INFO
+rootLogger.appenderRef.out.ref = out
+appender.out.name = out
+appender.out.type = CONSOLE
+appender.out.layout.type = PatternLayout
+appender.out.layout.pattern = %d{ISO8601} %p %c{1} - %m%n
+# a line per record batch or per restart attempt says nothing a probe does not
+logger.kafka.name = org.apache.kafka
+logger.kafka.level = WARN
+logger.source.name = org.apache.flink.connector.base.source.reader
+logger.source.level = WARN
+"""

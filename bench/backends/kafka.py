@@ -1,0 +1,196 @@
+"""How a KRaft broker is configured and started as a child process on loopback.
+
+Settings that differ from Kafka's defaults say why; everything else is Kafka's own default, so that a result speaks
+about Kafka as people run it.
+"""
+
+from __future__ import annotations
+
+import base64
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.backends.subtree import Child, Subtree, await_true
+from bench.errors import BrokerError
+from bench.toolchain import Toolchain
+
+FORMAT_TIMEOUT_S = 60.0  # a JVM start, 1.5 s on an idle host
+READY_TIMEOUT_S = 90.0  # 4 s on an idle host
+
+# Only what the probes read: walking every MBean once a second costs the broker more CPU than a light load.
+JMX_RULES = """\
+includeObjectNames:
+  - "kafka.server:type=BrokerTopicMetrics,*"
+  - "kafka.server:type=ReplicaManager,name=UnderReplicatedPartitions"
+  - "kafka.server:type=KafkaRequestHandlerPool,name=RequestHandlerAvgIdlePercent"
+  - "kafka.network:type=RequestMetrics,name=RequestsPerSec,request=Produce,*"
+  - "kafka.network:type=RequestMetrics,name=RequestsPerSec,request=FetchConsumer,*"
+  - "kafka.log:type=LogFlushStats,*"
+  - "java.lang:type=Memory"
+  - "java.lang:type=GarbageCollector,*"
+rules:
+  - pattern: ".*"
+"""
+
+
+@dataclass(frozen=True)
+class BrokerPlan:
+    """One broker's identity and ports, fixed before any of them starts (the quorum must know them all)."""
+
+    node_id: int
+    rack: str
+    port: int
+    controller_port: int
+    jmx_port: int
+    folder: Path
+
+    @property
+    def data(self) -> Path:
+        return self.folder / "data"
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+
+def properties(plan: BrokerPlan, plans: Sequence[BrokerPlan]) -> str:
+    """The server.properties of one broker of `plans`."""
+    replicas = min(3, len(plans))
+    settings = {
+        "node.id": plan.node_id,
+        "process.roles": "broker,controller",
+        "controller.quorum.voters": ",".join(f"{p.node_id}@127.0.0.1:{p.controller_port}" for p in plans),
+        "controller.listener.names": "CONTROLLER",
+        "listeners": f"PLAINTEXT://{plan.address},CONTROLLER://127.0.0.1:{plan.controller_port}",
+        "advertised.listeners": f"PLAINTEXT://{plan.address}",
+        "inter.broker.listener.name": "PLAINTEXT",
+        "log.dirs": plan.data,
+        "broker.rack": plan.rack,
+        # a typo in a topic name must fail, not create a topic
+        "auto.create.topics.enable": "false",
+        # 50 partitions each by default: they would dominate small partition counts
+        "offsets.topic.num.partitions": 1,
+        "transaction.state.log.num.partitions": 4,
+        "share.coordinator.state.topic.num.partitions": 1,
+        "offsets.topic.replication.factor": replicas,
+        "transaction.state.log.replication.factor": replicas,
+        "transaction.state.log.min.isr": min(2, replicas),
+        "share.coordinator.state.topic.replication.factor": replicas,
+        "share.coordinator.state.topic.min.isr": min(2, replicas),
+        # the first consumer waits 3 s for company by default
+        "group.initial.rebalance.delay.ms": 0,
+        # topics of past trials must give their disk back before the next trial measures it
+        "log.segment.delete.delay.ms": 1000,
+        # rack-aware fetching is a client's choice (client.rack); without it nothing changes
+        "replica.selector.class": "org.apache.kafka.common.replica.RackAwareReplicaSelector",
+    }
+    return "".join(f"{key}={value}\n" for key, value in settings.items())
+
+
+class Broker:
+    """A broker's life: format once, start, kill, restart."""
+
+    def __init__(self, plan: BrokerPlan, heap_mb: int, tools: Toolchain, subtree: Subtree, log: Path) -> None:
+        self.plan = plan
+        self.heap_mb = heap_mb
+        self.tools = tools
+        self.subtree = subtree
+        self.log = log
+        self.child: Child | None = None
+
+    def _java(self, name: str, heap: Sequence[str], main: Sequence[str], agent: str = "") -> Child:
+        argv = [
+            str(self.tools.java),
+            *heap,
+            "-XX:+UseG1GC",
+            "-Xshare:auto",
+            "-XX:+ExitOnOutOfMemoryError",
+            "-Djava.awt.headless=true",
+            f"-Dlog4j2.configurationFile={self.plan.folder / 'log4j2.xml'}",
+            *([agent] if agent else []),
+            "-cp",
+            ":".join(str(jar) for jar in self.tools.kafka_classpath),
+            *main,
+        ]
+        return self.subtree.spawn(name, argv, log=self.log, cwd=self.plan.folder)
+
+    def format(self, plans: Sequence[BrokerPlan], cluster_id: str) -> Child:
+        """Write the configuration and start formatting the log directory; wait for it with `formatted`."""
+        self.plan.data.mkdir(parents=True)
+        (self.plan.folder / "server.properties").write_text(properties(self.plan, plans))
+        (self.plan.folder / "jmx.yaml").write_text(JMX_RULES)
+        (self.plan.folder / "log4j2.xml").write_text(LOG4J2)
+        arguments = ["format", "-t", cluster_id, "-c", str(self.plan.folder / "server.properties")]
+        # C1 only: a tool that lives 1.5 s never earns back what C2 costs
+        return self._java(f"format-{self.plan.node_id}", ["-Xmx128m", "-XX:TieredStopAtLevel=1"], ["kafka.tools.StorageTool", *arguments])
+
+    def start(self) -> Child:
+        """Start the broker process; it is ready later (see `await_ready`)."""
+        agent = f"-javaagent:{self.tools.jmx_agent}=127.0.0.1:{self.plan.jmx_port}:{self.plan.folder / 'jmx.yaml'}"
+        heap = [f"-Xmx{self.heap_mb}m", f"-Xms{self.heap_mb}m"]  # fixed, so that a growing heap is no trend
+        self.child = self._java(f"broker-{self.plan.node_id}", heap, ["kafka.Kafka", str(self.plan.folder / "server.properties")], agent)
+        return self.child
+
+    def check(self) -> None:
+        """BrokerError with the log's tail when the process is not running."""
+        if self.child is None or self.child.poll() is not None:
+            code = self.child.poll() if self.child else None
+            tail = self.child.log_tail() if self.child else ""
+            raise BrokerError(f"broker {self.plan.node_id} ended (exit code {code})\n{tail}")
+
+
+def new_cluster_id() -> str:
+    """A random cluster id as Kafka writes them: base64 of a UUID, without padding."""
+    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "A")
+
+
+def format_all(brokers: Sequence[Broker]) -> None:
+    """Format every broker's log directory, side by side."""
+    plans, cluster_id = [broker.plan for broker in brokers], new_cluster_id()
+    for child in [broker.format(plans, cluster_id) for broker in brokers]:
+        if child.wait(FORMAT_TIMEOUT_S) != 0:
+            raise BrokerError(f"Kafka's storage tool failed on {child.name}:\n{child.log_tail()}")
+
+
+def await_ready(brokers: Sequence[Broker]) -> None:
+    """Until every broker is registered and answers; BrokerError with the log's tail otherwise."""
+    from confluent_kafka import KafkaException
+    from confluent_kafka.admin import AdminClient
+
+    bootstrap = ",".join(broker.plan.address for broker in brokers)
+    # log_level 0: the first attempts hit closed ports, and librdkafka would tell stderr about each
+    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0, "reconnect.backoff.max.ms": 100})
+
+    def ready() -> bool:
+        for broker in brokers:
+            broker.check()
+        try:
+            return len(admin.list_topics(timeout=0.5).brokers) == len(brokers)
+        except KafkaException:
+            return False
+
+    try:
+        await_true(ready, READY_TIMEOUT_S, "broker ready")
+    except TimeoutError as late:
+        tails = "\n".join(broker.child.log_tail() for broker in brokers if broker.child)
+        raise BrokerError(f"{late}\n{tails}") from late
+
+
+LOG4J2 = """\
+<?xml version="1.0" encoding="UTF-8"?>
+<Configuration status="WARN">
+  <Appenders>
+    <Console name="out" target="SYSTEM_OUT"><PatternLayout pattern="%d{ISO8601} %p %m (%c{1})%n"/></Console>
+  </Appenders>
+  <Loggers>
+    <!-- per-partition chatter: 2,000 partitions would write tens of thousands of lines a trial -->
+    <Logger name="state.change.logger" level="WARN"/>
+    <Logger name="kafka.log" level="WARN"/>
+    <Logger name="org.apache.kafka.storage.internals.log" level="WARN"/>
+    <Logger name="kafka.coordinator.group" level="WARN"/>
+    <Root level="INFO"><AppenderRef ref="out"/></Root>
+  </Loggers>
+</Configuration>
+"""

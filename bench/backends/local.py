@@ -1,0 +1,145 @@
+"""The embedded default backend: a real Kafka and a real Flink as child processes on loopback, with free ports."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from bench.backends import Account, ClusterSpec
+from bench.backends.accounting import tree_account
+from bench.backends.flink import FlinkPlan, SessionCluster
+from bench.backends.kafka import Broker, BrokerPlan, await_ready, format_all
+from bench.backends.subtree import Subtree
+from bench.toolchain import Toolchain, provision
+
+CAPABILITIES = frozenset({"kill-broker", "kill-taskmanager", "log-dirs", "account-cpu", "jmx"})
+
+
+def free_ports(count: int) -> list[int]:
+    """`count` different ports that were free on loopback a moment ago (held open until all are found)."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
+class LocalCluster:
+    """See `bench.backends.Cluster`."""
+
+    backend = "local"
+    capabilities = CAPABILITIES
+
+    def __init__(self, spec: ClusterSpec, tools: Toolchain, subtree: Subtree, run_dir: Path, log_dir: Path) -> None:
+        self.spec = spec
+        self.subtree = subtree
+        self.log_dir = log_dir
+        self.versions: Mapping[str, str] = tools.versions
+        ports = iter(free_ports(3 * spec.brokers + 3))
+        racks = spec.racks or ("a",)
+        self.brokers = [
+            Broker(
+                BrokerPlan(n, racks[(n - 1) % len(racks)], next(ports), next(ports), next(ports), run_dir / f"broker-{n}"),
+                spec.broker_heap_mb,
+                tools,
+                subtree,
+                log_dir / f"broker-{n}.log",
+            )
+            for n in range(1, spec.brokers + 1)
+        ]
+        self.flink: SessionCluster | None = None
+        if spec.task_managers:
+            plan = FlinkPlan(
+                run_dir / "flink", next(ports), next(ports), next(ports), spec.slots, spec.task_heap_mb, spec.managed_mb, spec.flink
+            )
+            self.flink = SessionCluster(plan, tools, subtree, log_dir)
+
+    @property
+    def bootstrap(self) -> str:
+        return ",".join(broker.plan.address for broker in self.brokers)
+
+    @property
+    def flink_url(self) -> str:
+        return self.flink.plan.url if self.flink else ""
+
+    @property
+    def jmx_urls(self) -> tuple[str, ...]:
+        return tuple(f"http://127.0.0.1:{broker.plan.jmx_port}/metrics" for broker in self.brokers)
+
+    @property
+    def logs(self) -> Mapping[str, Path]:
+        return {path.stem: path for path in sorted(self.log_dir.glob("*.log"))}
+
+    def start(self) -> None:
+        """Formatting and Flink's start overlap: both are JVM starts that wait for each other's idle core."""
+        if self.flink:
+            self.flink.write_configuration()
+        format_all(self.brokers)
+        for broker in self.brokers:
+            broker.start()
+        if self.flink:
+            self.flink.start_jobmanager()
+            for index in range(self.spec.task_managers):
+                self.flink.start_taskmanager(index)
+        await_ready(self.brokers)
+        if self.flink:
+            self.flink.await_ready()
+
+    def account(self) -> dict[str, Account]:
+        roots = {"broker": [broker.child.pid for broker in self.brokers if broker.child]}
+        if self.flink:
+            children = [*self.flink.taskmanagers.values(), self.flink.jobmanager]
+            roots["flink"] = [child.pid for child in children if child]
+        return {component: tree_account(pids) for component, pids in roots.items()}
+
+    def client_environment(self) -> dict[str, str]:
+        return self.flink.environment() if self.flink else {}
+
+    def disk_bytes(self, topic: str) -> dict[str, int]:
+        return topic_disk_bytes([broker.plan.data for broker in self.brokers], topic)
+
+    def check(self) -> None:
+        for broker in self.brokers:
+            broker.check()
+        if self.flink:
+            self.flink.check()
+
+
+def topic_disk_bytes(data_dirs: list[Path], topic: str) -> dict[str, int]:
+    """Bytes of a topic's partitions, all replicas: apparent (file length), allocated (blocks), and by kind of file."""
+    total = {"apparent": 0, "allocated": 0, "log": 0, "index": 0, "timeindex": 0, "segments": 0, "partitions": 0}
+    for data in data_dirs:
+        for folder in data.glob(f"{topic}-*"):
+            if not folder.name.removeprefix(f"{topic}-").isdigit():
+                continue  # another topic whose name begins alike, or a partition on its way out
+            total["partitions"] += 1
+            for file in folder.iterdir():
+                try:
+                    stat = file.stat()
+                except FileNotFoundError:
+                    continue  # rolled or deleted while we looked
+                total["apparent"] += stat.st_size
+                total["allocated"] += stat.st_blocks * 512  # st_blocks counts 512-byte units whatever the file system
+                kind = file.suffix.removeprefix(".")
+                if kind in ("log", "index", "timeindex"):
+                    total[kind] += stat.st_size
+                total["segments"] += kind == "log"
+    return total
+
+
+@contextmanager
+def open_local(spec: ClusterSpec, *, run_dir: Path, log_dir: Path) -> Iterator[LocalCluster]:
+    """A LocalCluster, ready; its processes and `run_dir` are gone afterwards, whatever happens."""
+    tools = provision()
+    run_dir.mkdir(parents=True)
+    log_dir.mkdir(parents=True, exist_ok=True)
+    with Subtree() as subtree:
+        subtree.remove_at_end(run_dir)
+        cluster = LocalCluster(spec, tools, subtree, run_dir, log_dir)
+        cluster.start()
+        yield cluster

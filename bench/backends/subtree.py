@@ -1,0 +1,208 @@
+"""Child processes that cannot outlive the command: `Subtree` starts them through the supervisor process.
+
+A `Child` speaks enough of `subprocess.Popen` (pid, poll, wait, send_signal, terminate, kill) for its users not to care.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+from bench.errors import HostError
+
+START_S = 10.0  # to fork and exec on a busy two-core host
+LEAVE_S = 20.0  # supervisor: grace + kill, and the scratch folder's removal
+
+# librdkafka, Flink and Java read these; nothing else of the user's environment (credentials!) reaches a child
+KEPT_ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "USER")
+
+
+class Child:
+    """A process somewhere below the supervisor."""
+
+    def __init__(self, name: str, argv: Sequence[str], log: Path | None) -> None:
+        self.name = name
+        self.argv = tuple(argv)
+        self.log = log
+        self.pid = 0
+        self.returncode: int | None = None
+        self._started = threading.Event()
+        self._ended = threading.Event()
+        self._error = ""
+
+    def poll(self) -> int | None:
+        """The exit code (negative: the signal's number), or None while it runs."""
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        if not self._ended.wait(timeout):
+            raise subprocess.TimeoutExpired(list(self.argv), timeout or 0.0)
+        assert self.returncode is not None
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        if self.returncode is None:
+            try:
+                os.kill(self.pid, number)
+            except ProcessLookupError:
+                pass  # it ended between the two lines
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+    def stop(self, grace_s: float = 5.0) -> int:
+        """SIGTERM, then SIGKILL after `grace_s`; returns the exit code."""
+        self.send_signal(signal.SIGCONT)
+        self.terminate()
+        try:
+            return self.wait(grace_s)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            return self.wait(10.0)
+
+    def log_tail(self, lines: int = 12) -> str:
+        """The last lines of its log: what a crashed run shows."""
+        if self.log is None or not self.log.exists():
+            return ""
+        with self.log.open("rb") as stream:
+            stream.seek(max(0, self.log.stat().st_size - 16_384))
+            return "\n".join(stream.read().decode("utf-8", "replace").splitlines()[-lines:])
+
+
+class Subtree:
+    """Every process of one command. Leaving the `with`, or dying in it, ends them all and removes the scratch folders."""
+
+    def __init__(self) -> None:
+        self._keys = itertools.count()
+        self._waiting: dict[int, Child] = {}
+        self._children: dict[int, Child] = {}
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Subtree:
+        ours, theirs = socket.socketpair()
+        # -I -S: no user site, no environment; a session of its own, so that Ctrl-C at the terminal reaches only us
+        self._supervisor = subprocess.Popen(  # noqa: S603
+            [sys.executable, "-I", "-S", str(Path(__file__).with_name("supervisor.py")), str(theirs.fileno())],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        theirs.close()
+        self._link = ours
+        self._reader = threading.Thread(target=self._listen, name="supervisor", daemon=True)
+        self._reader.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        try:
+            self._link.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass  # the supervisor is gone already
+        try:
+            self._supervisor.wait(LEAVE_S)
+        except subprocess.TimeoutExpired as late:
+            raise HostError(f"the process supervisor (pid {self._supervisor.pid}) did not end within {LEAVE_S:.0f} s") from late
+        finally:
+            self._reader.join(1.0)
+            self._link.close()
+
+    @property
+    def pid(self) -> int:
+        """The supervisor's process id: the root of everything that was started."""
+        return self._supervisor.pid
+
+    def remove_at_end(self, folder: Path) -> None:
+        """The supervisor removes `folder` once every process has ended, also after a SIGKILL of the command."""
+        self._send({"scratch": str(folder)})
+
+    def spawn(
+        self,
+        name: str,
+        argv: Sequence[str],
+        *,
+        log: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        stdin: int | IO[Any] = subprocess.DEVNULL,
+        stdout: int | IO[Any] | None = None,
+    ) -> Child:
+        """Start `argv` (no shell). stdout and stderr go to `log` unless `stdout` is given. HostError if it cannot start."""
+        child = Child(name, argv, log)
+        environment = {key: os.environ[key] for key in KEPT_ENVIRONMENT if key in os.environ} | dict(env or {})
+        key = next(self._keys)
+        with open(os.devnull, "r+b") as null:  # noqa: PTH123
+            sink = log.open("ab") if log is not None else open(os.devnull, "ab")  # noqa: PTH123, SIM115
+            with sink:
+                fds = [_fileno(stdin, null.fileno()), _fileno(stdout, sink.fileno()), sink.fileno()]
+                order = {"spawn": key, "argv": list(argv), "env": environment, "cwd": str(cwd or Path.cwd()), "fds": 3}
+                with self._lock:
+                    self._waiting[key] = child
+                    socket.send_fds(self._link, [json.dumps(order).encode() + b"\n"], fds)
+        if not child._started.wait(START_S):
+            raise HostError(f"{name}: no process after {START_S:.0f} s")
+        if child._error:
+            raise HostError(f"{name}: {child._error}")
+        return child
+
+    def _send(self, message: dict[str, Any]) -> None:
+        with self._lock:
+            self._link.sendall(json.dumps(message).encode() + b"\n")
+
+    def _listen(self) -> None:
+        with self._link.makefile("rb") as stream:
+            try:
+                for line in stream:
+                    self._heard(json.loads(line))
+            except OSError:
+                pass  # closed under us: the command is leaving
+        now_gone = -signal.SIGKILL
+        for child in list(self._children.values()):
+            if child.returncode is None:
+                _end(child, now_gone)
+
+    def _heard(self, message: dict[str, Any]) -> None:
+        if "exited" in message:
+            child = self._children.get(message["exited"])
+            if child is not None:  # otherwise an orphan that the supervisor inherited
+                _end(child, message["code"])
+            return
+        child = self._waiting.pop(message.get("started", message.get("failed")))
+        if "pid" in message:
+            child.pid = message["pid"]
+            self._children[child.pid] = child
+        child._error = message.get("error", "")
+        child._started.set()
+
+
+def _end(child: Child, code: int) -> None:
+    child.returncode = code
+    child._ended.set()
+
+
+def _fileno(stream: int | IO[Any] | None, default: int) -> int:
+    if stream is None or stream == subprocess.DEVNULL:
+        return default
+    return stream if isinstance(stream, int) else stream.fileno()
+
+
+def await_true(condition: Any, timeout_s: float, what: str, *, poll_s: float = 0.05, clock: Any = time.monotonic) -> None:
+    """Poll until `condition()` is true; TimeoutError names what was awaited."""
+    deadline = clock() + timeout_s
+    while not condition():
+        if clock() > deadline:
+            raise TimeoutError(f"{what}: not within {timeout_s:.0f} s")
+        time.sleep(poll_s)

@@ -1,0 +1,152 @@
+"""The process that owns every other process: it ends its whole subtree when the command that started it is gone.
+
+Run as a file by `Subtree` (backends/subtree.py) with one end of a socket pair; stdlib only, so that it starts in
+milliseconds. Why a process of its own: a parent-death signal fires when the *thread* that created the child ends, and
+grandchildren (Flink's Python workers) don't inherit it. A subreaper inherits every orphan instead, and end-of-file on
+the socket says that the command has ended, however it ended, SIGKILL included.
+
+Protocol: one JSON document per line.
+  in:  {"spawn": key, "argv": [...], "env": {...}, "cwd": "...", "fds": n}   with n file descriptors (stdin, stdout, stderr)
+       {"scratch": "/dir"}                                                  remove it once every process has ended
+  out: {"started": key, "pid": n} | {"failed": key, "error": "..."} | {"exited": pid, "code": n}
+"""
+
+import ctypes
+import json
+import os
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+GRACE_S = 3.0  # a broker under load closes its logs in about 2 s; whoever takes longer is killed
+KILL_S = 10.0  # SIGKILL is not refused, but a process in disk sleep dies late
+
+
+def descendants() -> list[int]:
+    """Every process below this one, found through /proc (children of children included)."""
+    parent_of: dict[int, int] = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                with open(f"/proc/{name}/stat") as stat:
+                    # the command may hold spaces and parentheses: fields count from the last ')'
+                    parent_of[int(name)] = int(stat.read().rpartition(")")[2].split()[1])
+            except OSError:
+                continue  # it ended while we looked
+    found: list[int] = []
+    frontier = {os.getpid()}
+    while frontier:
+        frontier = {pid for pid, parent in parent_of.items() if parent in frontier}
+        found.extend(frontier)
+    return found
+
+
+def signal_all(number: int) -> None:
+    for pid in descendants():
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            continue
+
+
+def reap(link: "socket.socket | None") -> bool:
+    """Collect what has ended and tell the command; True while children remain."""
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return False
+        if pid == 0:
+            return True
+        if link is not None:
+            try:
+                send(link, {"exited": pid, "code": os.waitstatus_to_exitcode(status)})
+            except OSError:
+                link = None  # the command is gone: keep reaping
+
+
+def send(link: socket.socket, message: dict) -> None:
+    link.sendall(json.dumps(message).encode() + b"\n")
+
+
+def spawn(link: socket.socket, order: dict, fds: list) -> None:
+    stdin, stdout, stderr = fds
+    try:
+        child = subprocess.Popen(  # noqa: S603 -- an argument vector made by our own backend, never a shell string
+            order["argv"], env=order["env"], cwd=order["cwd"], stdin=stdin, stdout=stdout, stderr=stderr
+        )
+    except OSError as error:
+        send(link, {"failed": order["spawn"], "error": str(error)})
+    else:
+        # Popen must not wait for it: reap() owns every exit, orphans included
+        child.returncode = 0
+        send(link, {"started": order["spawn"], "pid": child.pid})
+    finally:
+        for fd in fds:
+            os.close(fd)
+
+
+def end_subtree() -> None:
+    for number, patience_s in ((signal.SIGCONT, 0.0), (signal.SIGTERM, GRACE_S), (signal.SIGKILL, KILL_S)):
+        signal_all(number)  # SIGCONT first: a stopped process takes no SIGTERM
+        deadline = time.monotonic() + patience_s
+        while reap(None) and time.monotonic() < deadline:
+            time.sleep(0.02)
+            if number == signal.SIGKILL:
+                signal_all(number)  # what was forked in the meantime
+
+
+def serve(link: socket.socket, wake: int) -> list:
+    """Obey until the command is gone; returns the scratch folders to remove."""
+    scratch: list = []
+    buffer, fds = b"", []
+    while True:
+        readable, _, _ = select.select([link, wake], [], [])
+        if wake in readable:
+            os.read(wake, 4096)
+            reap(link)
+        if link not in readable:
+            continue
+        try:
+            data, new_fds, _, _ = socket.recv_fds(link, 1 << 20, 16)
+        except ConnectionResetError:
+            return scratch
+        if not data:
+            return scratch
+        fds.extend(new_fds)
+        *lines, buffer = (buffer + data).split(b"\n")
+        for line in lines:
+            order = json.loads(line)
+            if "scratch" in order:
+                scratch.append(order["scratch"])
+            else:
+                mine, fds = fds[:3], fds[3:]
+                spawn(link, order, mine)
+
+
+def main() -> None:
+    link = socket.socket(fileno=int(sys.argv[1]))
+    if ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        sys.exit("the kernel refuses a child subreaper")
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGCHLD):
+        # only the end of the command ends us; a handler rather than SIG_IGN, which children would inherit through exec
+        signal.signal(number, lambda *_: None)
+    wake_read, wake_write = os.pipe()
+    os.set_blocking(wake_write, False)
+    signal.set_wakeup_fd(wake_write)
+    scratch: list = []
+    try:
+        scratch = serve(link, wake_read)
+    finally:
+        end_subtree()
+        for folder in scratch:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,124 @@
+"""PyFlink jobs, one file each: what runs, and the oracle that says whether its output is right.
+
+A job is a module in this folder with a `JOB`; nothing registers it. pyflink is imported only inside `build`, which
+runs in the job client's own process (`bench.jobs.client`): judging an output needs no Flink.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+
+from bench.errors import ScenarioError
+from bench.record import Check
+
+NOT_JOBS = frozenset({"client", "session"})
+
+
+@dataclass(frozen=True)
+class JobParams:
+    """What a job has to know about this trial. JSON both ways: it crosses to the job client."""
+
+    bootstrap: str
+    input_topic: str
+    output_topics: Mapping[str, str]  # the job's own output name -> topic
+    columns: tuple[tuple[str, str], ...]  # the workload's fields: (name, SQL type)
+    input_format: str  # json, csv, avro
+    watermark_delay_ms: int  # how far events may be behind the newest one, in event time
+    parallelism: int
+    guarantee: str  # at-least-once, exactly-once
+    run_name: str  # unique: names the job and its transactions
+    settings: Mapping[str, str] = field(default_factory=dict)  # Flink settings of this job
+
+
+@dataclass(frozen=True)
+class Output:
+    """An output topic read back after the run: one row per record, columns parsed, `append_ms` from the broker."""
+
+    rows: pd.DataFrame
+    append_ms: np.ndarray[Any, np.dtype[np.int64]]
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What an oracle found: the checks, and what only it can count."""
+
+    checks: tuple[Check, ...]
+    counts: Mapping[str, float]  # lost_events, duplicated_events, late_events
+
+
+class Job(Protocol):
+    """One PyFlink job with its oracle."""
+
+    version: int  # raised when the job computes something else: results of different versions don't compare
+    outputs: tuple[str, ...]
+    per_event: str  # the output that carries `seq` and `due_ns`, one row per input event that passes; "" if there is none
+
+    def build(self, tables: Any, params: JobParams) -> Any:
+        """A pyflink StatementSet, ready to execute, on the TableEnvironment `tables`."""
+        ...
+
+    def expected_per_event(self, truth: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        """Which of the workload's events must appear in the per-event output."""
+        ...
+
+    def verify(self, truth: pd.DataFrame, outputs: Mapping[str, Output], params: JobParams) -> Verified:
+        """Compare the outputs with what the workload's ground truth says they must be."""
+        ...
+
+
+def names() -> list[str]:
+    """Every job in this folder."""
+    return sorted(m.name for m in pkgutil.iter_modules(__path__) if m.name not in NOT_JOBS)
+
+
+def find(name: str) -> Job:
+    """The job called `name`; ScenarioError with the known ones otherwise."""
+    if name not in names():
+        raise ScenarioError(f"no job {name!r}; known: {', '.join(names())}")
+    job: Job = importlib.import_module(f"{__name__}.{name}").JOB
+    return job
+
+
+def kafka_source(table: str, params: JobParams) -> str:
+    """DDL of the input: the workload's fields, event time from `ts` (ms), a bounded-disorder watermark."""
+    fields = ",\n  ".join(f"`{name}` {kind}" for name, kind in params.columns)
+    delay = f"INTERVAL '{params.watermark_delay_ms / 1000:.3f}' SECOND(6, 3)"
+    return f"""CREATE TEMPORARY TABLE {table} (
+  {fields},
+  event_time AS TO_TIMESTAMP_LTZ(`ts`, 3),
+  WATERMARK FOR event_time AS event_time - {delay}
+) WITH (
+  'connector' = 'kafka',
+  'topic' = '{params.input_topic}',
+  'properties.bootstrap.servers' = '{params.bootstrap}',
+  'properties.group.id' = '{params.run_name}',
+  'scan.startup.mode' = 'earliest-offset',
+  'scan.topic-partition-discovery.interval' = '0',
+  'format' = '{params.input_format}'
+)"""
+
+
+def kafka_sink(table: str, output: str, fields: str, params: JobParams) -> str:
+    """DDL of an output topic as JSON, under the trial's delivery guarantee."""
+    exactly_once = ""
+    if params.guarantee == "exactly-once":
+        # the default transaction timeout (1 h) exceeds the broker's maximum (15 min): the job would fail at once
+        exactly_once = f""",
+  'sink.transactional-id-prefix' = '{params.run_name}-{output}',
+  'properties.transaction.timeout.ms' = '60000'"""
+    return f"""CREATE TEMPORARY TABLE {table} (
+  {fields}
+) WITH (
+  'connector' = 'kafka',
+  'topic' = '{params.output_topics[output]}',
+  'properties.bootstrap.servers' = '{params.bootstrap}',
+  'sink.delivery-guarantee' = '{params.guarantee}'{exactly_once},
+  'format' = 'json'
+)"""

@@ -1,0 +1,131 @@
+"""Our side of the job client: submit a job to an open cluster, wait until it runs, cancel it."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO, Any
+
+from bench.backends.flink import get_json
+from bench.backends.subtree import Child, Subtree
+from bench.errors import JobError
+from bench.jobs import JobParams
+
+WARM_TIMEOUT_S = 90.0  # 11-18 s on an idle host
+SUBMIT_TIMEOUT_S = 90.0
+RUNNING_TIMEOUT_S = 60.0
+CANCEL_TIMEOUT_S = 30.0
+
+
+class JobSession:
+    """Submits to one cluster through one warm client process."""
+
+    def __init__(self, subtree: Subtree, flink_url: str, environment: dict[str, str], log: Path) -> None:
+        self.flink_url = flink_url
+        order_read, order_write = os.pipe()
+        answer_read, answer_write = os.pipe()
+        root = Path(__file__).resolve().parents[2]
+        environment = {
+            **environment,
+            "PYTHONPATH": str(root),
+            # the client's UDF workers would live and die with it, and the job restart for ever
+            "_python_worker_execution_mode": "process",
+        }
+        try:
+            self._child: Child = subtree.spawn(
+                "job-client", [sys.executable, "-m", "bench.jobs.client"], log=log, env=environment, stdin=order_read, stdout=answer_write
+            )
+        finally:
+            os.close(order_read)
+            os.close(answer_write)
+        self._orders: IO[str] = os.fdopen(order_write, "w")
+        self._answers = answer_read
+        self._buffer = b""
+        self._warm = False
+
+    def _answer(self, timeout_s: float, what: str) -> dict[str, Any]:
+        deadline = time.monotonic() + timeout_s
+        while b"\n" not in self._buffer:
+            readable, _, _ = select.select([self._answers], [], [], max(0.0, min(1.0, deadline - time.monotonic())))
+            data = os.read(self._answers, 65536) if readable else b""
+            if readable and not data:
+                raise JobError(f"{what}: the job client ended (exit code {self._child.poll()})\n{self._child.log_tail()}")
+            self._buffer += data
+            if not data and time.monotonic() > deadline:
+                raise JobError(f"{what}: no answer within {timeout_s:.0f} s\n{self._child.log_tail()}")
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        document: dict[str, Any] = json.loads(line)
+        return document
+
+    def await_warm(self) -> None:
+        """Until the client's JVM and planner are there."""
+        if not self._warm:
+            self._answer(WARM_TIMEOUT_S, "starting the job client")
+            self._warm = True
+
+    def submit(self, job: str, params: JobParams) -> str:
+        """Submit, and wait until every task runs. JobError with Flink's root cause in one line."""
+        self.await_warm()
+        print(json.dumps({"job": job, "params": asdict(params)}), file=self._orders, flush=True)
+        answer = self._answer(SUBMIT_TIMEOUT_S, f"submitting {job}")
+        if "error" in answer:
+            raise JobError(f"submitting {job}: {answer['error']}")
+        job_id: str = answer["job_id"]
+        self.await_running(job_id)
+        return job_id
+
+    def await_running(self, job_id: str, timeout_s: float = RUNNING_TIMEOUT_S) -> None:
+        """Until the job and each of its tasks are RUNNING: a checkpoint triggered earlier would fail."""
+
+        def running() -> bool:
+            state = get_json(f"{self.flink_url}/jobs/{job_id}")
+            if state is None:
+                return False
+            if state["state"] in ("FAILED", "CANCELED", "FINISHED"):
+                raise JobError(f"job {job_id} is {state['state']}: {self.failure(job_id)}")
+            counts = [vertex["tasks"]["RUNNING"] == vertex["parallelism"] for vertex in state["vertices"]]
+            return state["state"] == "RUNNING" and all(counts)
+
+        self._poll(running, timeout_s, f"job {job_id} running", lambda: self.failure(job_id))
+
+    def failure(self, job_id: str) -> str:
+        """Flink's root cause of the job's last failure, in one line."""
+        from bench.jobs.client import root_cause
+
+        history = get_json(f"{self.flink_url}/jobs/{job_id}/exceptions")
+        entries = (history or {}).get("exceptionHistory", {}).get("entries", [])
+        return root_cause(entries[0]["stacktrace"]) if entries else "Flink names no cause"
+
+    def cancel(self, job_id: str) -> None:
+        """Cancel and wait until it is over; a job that already ended is fine."""
+        request = urllib.request.Request(f"{self.flink_url}/jobs/{job_id}?mode=cancel", method="PATCH")  # noqa: S310
+        try:
+            urllib.request.urlopen(request, timeout=5.0).close()  # noqa: S310 -- http on loopback
+        except OSError:
+            pass  # ended already, or the JobManager is gone: the next line finds out
+
+        def over() -> bool:
+            state = get_json(f"{self.flink_url}/jobs/{job_id}")
+            return state is not None and state["state"] in ("FAILED", "CANCELED", "FINISHED")
+
+        self._poll(over, CANCEL_TIMEOUT_S, f"job {job_id} cancelled", lambda: "")
+
+    def _poll(self, condition: Callable[[], bool], timeout_s: float, what: str, why: Callable[[], str]) -> None:
+        deadline = time.monotonic() + timeout_s
+        while not condition():
+            if time.monotonic() > deadline:
+                raise JobError(f"{what}: not within {timeout_s:.0f} s; {why()}")
+            time.sleep(0.1)
+
+    def close(self) -> None:
+        """End the client; its JVM ends with it."""
+        self._orders.close()
+        os.close(self._answers)
+        self._child.stop()
