@@ -10,12 +10,14 @@ import json
 import math
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import TypeAdapter, ValidationError
 
 from bench.analysis.histogram import LogLinearHistogram
@@ -138,8 +140,10 @@ def load_series(bundle: Path) -> dict[str, pd.DataFrame]:
     table = _read_table(bundle, _SERIES)
     if table is None:
         return {}
-    groups = table.groupby("series", sort=False, observed=True)
-    return {str(name): part[["t_s", "value"]].reset_index(drop=True) for name, part in groups}
+    import pandas as pd
+
+    columns = pd.Index(["t_s", "value"])  # one for all: it costs more than the numbers
+    return {name: pd.DataFrame(rows, columns=columns) for name, rows in _blocks(table, "series", columns).items()}
 
 
 def load_histograms(bundle: Path) -> dict[str, LogLinearHistogram]:
@@ -147,11 +151,13 @@ def load_histograms(bundle: Path) -> dict[str, LogLinearHistogram]:
     table = _read_table(bundle, _LATENCY)
     if table is None:
         return {}
+    filled = _blocks(table, "histogram", ["bucket", "count"])
+    none = np.zeros((0, 2), dtype=np.int64)
     found = {}
     for name, exact in table.attrs["histograms"].items():
-        part = table[table["histogram"] == name]
+        part = filled.get(name, none)
         numbers = {key: value for key, value in exact.items() if key != "unit"}
-        found[name] = LogLinearHistogram.from_arrays(part["bucket"], part["count"], numbers, exact["unit"])
+        found[name] = LogLinearHistogram.from_arrays(part[:, 0], part[:, 1], numbers, exact["unit"])
     return found
 
 
@@ -248,19 +254,17 @@ def _without_nan(run: Run) -> Run:
 
 def _plain(value: Any) -> Any:
     """What JSON can hold without loss; NaN and infinities become null, for they are missing numbers."""
-    if hasattr(value, "__dataclass_fields__"):
+    if hasattr(value, "tolist"):  # numpy scalars and arrays
+        value = value.tolist()
+    if is_dataclass(value):
         return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [_plain(item) for item in value]
-    if hasattr(value, "tolist"):  # numpy scalars and arrays
-        return _plain(value.tolist())
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
-    if value is None or isinstance(value, bool | int):
-        return value
-    return str(value)
+    return value if value is None or isinstance(value, bool | int) else str(value)
 
 
 def _sha256(value: Any) -> str:
@@ -293,9 +297,10 @@ def _write_tables(
 
     tables: dict[str, pd.DataFrame] = {}
     if series:
-        parts = [table[["t_s", "value"]].astype(float).assign(series=name) for name, table in series.items()]
-        tidy = pd.concat(parts, ignore_index=True)[["series", "t_s", "value"]]
-        tables[_SERIES] = tidy.astype({"series": "category"})
+        values = np.concatenate([table[["t_s", "value"]].to_numpy(dtype=float) for table in series.values()])
+        tables[_SERIES] = pd.DataFrame(values, columns=["t_s", "value"])
+        names = np.repeat(np.array([*series], dtype=object), [len(table) for table in series.values()])
+        tables[_SERIES].insert(0, "series", pd.Series(names, dtype="category"))
     if histograms:
         parts, about = [], {}
         for name, histogram in histograms.items():
@@ -308,6 +313,13 @@ def _write_tables(
         _write(bundle / name, table.to_parquet(index=False))
     lying = (bundle / name for name in (_SERIES, _LATENCY))
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in lying if path.exists()}
+
+
+def _blocks(table: pd.DataFrame, key: str, columns: Iterable[str]) -> dict[str, npt.NDArray[Any]]:
+    """The numbers of the table, cut where `key` changes: each name's rows lie together, as `save` wrote them."""
+    names, values = table[key].to_numpy(), table[list(columns)].to_numpy()
+    starts = [0, *(int(at) + 1 for at in (names[1:] != names[:-1]).nonzero()[0])] if len(names) else []
+    return {str(names[at]): values[at:end] for at, end in zip(starts, [*starts[1:], len(names)], strict=True)}
 
 
 def _read_table(bundle: Path, name: str) -> pd.DataFrame | None:
