@@ -1,0 +1,372 @@
+"""What an event is: one file per workload, found by scanning this folder.
+
+A workload is a pure function: event i of (spec, seed, t0, schedule) has the same bytes wherever and in whatever order
+it is made, so the generator and the oracle never have to talk. `encode` gives bytes, `columns` the truth of the same
+events. Everything is vectorised: no Python runs per event.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cached_property
+from typing import Any, ClassVar, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from bench.errors import ScenarioError
+from bench.workloads.draws import KEY_SLOTS, bits, counter_hash, key_slots, murmur2
+from bench.workloads.encoding import Format, Layout, Slot, head, put_digits, put_text, put_varint, render_tail
+
+I64 = npt.NDArray[np.int64]
+
+POOL_ROWS = 1 << 15
+FILLER_TEXT_BYTES = 1 << 21
+MAX_KEYS = 10_000_000  # a key is a letter and seven digits
+_WORDS = (
+    "red blue linen cotton kettle lamp desk garden winter summer classic urban trail nordic oak steel paper ceramic "
+    "portable compact premium daily travel kids home office music sound light water stone river forest cloud signal"
+).split()
+_BASE62 = np.frombuffer(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", dtype=np.uint8)
+
+
+class Schedule(Protocol):
+    """When each event is due. `bench.loadgen.schedule` has the real ones."""
+
+    def due_ns(self, seq: I64) -> I64:
+        """Due times in ns since the epoch of these sequence numbers."""
+        ...
+
+
+@dataclass(frozen=True)
+class Field:
+    """One documented field of an event. `digits` is the slot's width for stamped integers."""
+
+    name: str
+    type: Literal["long", "int", "string"]
+    meaning: str
+    digits: int = 0
+
+    @property
+    def sql(self) -> str:
+        return {"long": "BIGINT", "int": "INT", "string": "STRING"}[self.type]
+
+
+@dataclass(frozen=True)
+class Knobs:
+    """What of a scenario's `workload:` section shapes the events. `of` reads any object with these attributes."""
+
+    name: str
+    format: Format = "json"
+    event_bytes: int = 200  # mean size of a value
+    event_bytes_sigma: float = 0.0  # sigma of the log-normal sizes; 0: all alike
+    distinct: int = 100_000
+    zipf: float = 1.05
+    disorder_s: float = 0.0  # event-time seconds: the bound a watermark needs
+    event_time_speed: float = 1.0
+    malformed: float = 0.0  # share of events that do not parse
+    duplicates: float = 0.0  # share of events that repeat one of the 64 before them
+    entropy: float = 0.5  # share of random tokens in the filler text; the rest are dictionary words
+
+    @classmethod
+    def of(cls, spec: Any) -> Knobs:
+        """Knobs from a scenario's section (attributes), absent ones at their defaults."""
+        own = {f: getattr(spec, f) for f in cls.__dataclass_fields__ if getattr(spec, f, None) is not None}
+        keys = getattr(spec, "keys", None)
+        if keys is not None and not callable(keys):
+            own |= {"distinct": keys.distinct, "zipf": keys.zipf}
+        return cls(**own)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """n encoded events. Event i's value is `values[i, :lengths[i]]`; all keys are eight bytes."""
+
+    values: npt.NDArray[np.uint8]  # [n, stride], C-contiguous
+    lengths: npt.NDArray[np.int64]
+    keys: npt.NDArray[np.uint64]  # eight bytes each, in memory order
+    key_hash: npt.NDArray[np.uint32]  # murmur2 of the key
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def value(self, i: int) -> bytes:
+        return self.values[i, : self.lengths[i]].tobytes()
+
+    def key(self, i: int) -> bytes:
+        return self.keys[i : i + 1].tobytes()
+
+
+@dataclass(frozen=True)
+class Draw:
+    """The random numbers of n events, from which both bytes and truth are made."""
+
+    seq: I64
+    due_ns: I64
+    origin: I64  # the event whose content this is: itself, or the one it duplicates
+    event_ns: I64  # event time
+    h: npt.NDArray[np.uint64]  # bits 51..63 are free for the workload
+    row: I64  # row of the pool
+    key: I64  # key id
+    malformed: npt.NDArray[np.bool_]
+
+    @property
+    def ts_ms(self) -> I64:
+        return self.event_ns // 1_000_000
+
+
+STAMPS = (
+    Field("seq", "long", "position in the schedule, unique, from 0", 10),
+    Field("due_ns", "long", "when the event was due to be sent, ns since the epoch: latency counts from here", 20),
+    Field("ts", "long", "event time, ms since the epoch: t0 + speed * (due - t0) - disorder in [0, disorder_s)", 13),
+)
+
+
+class Workload(ABC):
+    """Subclass, fill in the class attributes and two or three methods, put the file into this folder: done."""
+
+    name: ClassVar[str]
+    version: ClassVar[int]  # raise when the same seed gives other bytes
+    summary: ClassVar[str]
+    key_field: ClassVar[Field]
+    key_letter: ClassVar[str]
+    live_fields: ClassVar[tuple[Field, ...]] = ()  # stamped integers that differ for each event
+    pool_fields: ClassVar[tuple[Field, ...]]  # drawn once per pool row
+    filler: ClassVar[Field]  # text that brings the event to its size
+
+    def __init__(self, knobs: Knobs, seed: int, t0_ns: int, schedule: Schedule | None = None) -> None:
+        _check(knobs)
+        self.knobs, self.seed, self.t0_ns, self.schedule = knobs, seed, t0_ns, schedule
+        self._slots = key_slots(knobs.distinct, knobs.zipf)
+
+    # what a workload supplies
+
+    @abstractmethod
+    def pool(self, rng: np.random.Generator, rows: int) -> Mapping[str, Sequence[Any] | npt.NDArray[Any]]:
+        """Columns of `rows` values: every one of `pool_fields`, and any further truth (not sent) for the oracle."""
+
+    def live(self, draw: Draw) -> Mapping[str, I64]:
+        """Non-negative integers for each of `live_fields`."""
+        return {}
+
+    def truth(self, draw: Draw) -> Mapping[str, npt.NDArray[Any]]:
+        """Further per-event truth that is not in the payload (labels)."""
+        return {}
+
+    # what everyone calls
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """The schema, in the order in which it is sent."""
+        return (*STAMPS, self.key_field, *self.live_fields, *self.pool_fields, self.filler)
+
+    @property
+    def flink_ddl_columns(self) -> list[tuple[str, str]]:
+        """(name, SQL type) of a Flink source table; quote the names, some are reserved words."""
+        not_null = " NOT NULL" if self.knobs.format == "avro" else ""  # else Flink's Avro expects a union
+        return [(f.name, f.sql + not_null) for f in self.fields]
+
+    def encode(self, seq: int | I64, due_ns: I64) -> Batch:
+        """The bytes of these events. `seq` is the first of a run of consecutive numbers, or one number each."""
+        draw = self._draw(_seqs(seq, due_ns), due_ns)
+        layout = self._layout
+        values = np.empty((len(due_ns), layout.rows.shape[1]), dtype=np.uint8)
+        np.take(layout.rows, draw.row, axis=0, out=values, mode="clip")
+        lengths: I64 = layout.lengths.take(draw.row)
+        words = self._key_words.take(draw.key)
+        stamps = {"seq": draw.seq, "due_ns": draw.due_ns, "ts": draw.ts_ms, **self.live(draw)}
+        for slot in layout.slots:
+            if slot.kind == "text":
+                put_text(values, slot, words)
+            elif slot.kind == "digits":
+                put_digits(values, slot, stamps[slot.name])
+            else:
+                put_varint(values, slot, stamps[slot.name])
+        if self.knobs.malformed:
+            self._break(values, lengths, draw)
+        return Batch(values, lengths, words, self._key_hash.take(draw.key))
+
+    def columns(self, seq: int | I64, due_ns: I64) -> pd.DataFrame:
+        """The truth of the same events: every field, plus event_ns, origin, duplicate, malformed and the labels.
+
+        Strings are categoricals. A malformed event's fields are what it would have said.
+        """
+        draw = self._draw(_seqs(seq, due_ns), due_ns)
+        keys = pd.Categorical.from_codes(draw.key.astype(np.int32), dtype=self._key_categories)
+        data: dict[str, Any] = {"seq": draw.seq, "due_ns": draw.due_ns, "ts": draw.ts_ms, self.key_field.name: keys}
+        data |= self.live(draw)
+        for name, values in self._pool_columns.items():
+            data[name] = values.take(draw.row) if isinstance(values, pd.Categorical) else values[draw.row]
+        data |= {"event_ns": draw.event_ns, "origin": draw.origin, "duplicate": draw.origin != draw.seq}
+        return pd.DataFrame(data | {"malformed": draw.malformed} | dict(self.truth(draw)))
+
+    # how
+
+    def _draw(self, seq: I64, due_ns: I64) -> Draw:
+        knobs, origin, origin_due = self.knobs, seq, due_ns
+        if knobs.duplicates:
+            origin = self._origins(seq)
+            again = np.flatnonzero(origin != seq)
+            if again.size and self.schedule is not None:
+                origin_due = due_ns.copy()
+                origin_due[again] = self.schedule.due_ns(origin[again])
+        h = counter_hash(origin, self.seed)
+        speed = knobs.event_time_speed
+        since = origin_due - self.t0_ns
+        event_ns = self.t0_ns + (since * int(speed) if speed == int(speed) else (since * speed).astype(np.int64))
+        spread_ns = int(knobs.disorder_s * 1e9)
+        if spread_ns:
+            event_ns -= (bits(h, 35, 16) * spread_ns) >> 16
+        malformed = np.zeros(len(seq), dtype=np.bool_)
+        if knobs.malformed:
+            malformed = bits(counter_hash(seq, self.seed + 2), 0, 30) < knobs.malformed * (1 << 30)
+        key = self._slots.take(bits(h, 0, 20)).astype(np.int64)
+        return Draw(seq, due_ns, origin, event_ns, h, bits(h, 20, 15), key, malformed)
+
+    def _origins(self, seq: I64) -> I64:
+        """Which event each one repeats: never one that is itself a repetition, so that every origin was sent."""
+
+        def flagged(at: I64) -> tuple[npt.NDArray[np.bool_], I64]:
+            h = counter_hash(at, self.seed + 1)
+            before = at - 1 - bits(h, 40, 6)
+            return (bits(h, 0, 30) < self.knobs.duplicates * (1 << 30)) & (before >= 0), before
+
+        again, before = flagged(seq)
+        again &= ~flagged(before)[0]
+        return np.where(again, before, seq)
+
+    def _break(self, values: npt.NDArray[np.uint8], lengths: I64, draw: Draw) -> None:
+        """Two ways of not parsing, both before any business field; the stamps stay readable at their offsets."""
+        bad = np.flatnonzero(draw.malformed)
+        cut = self._layout.slots[1].offset + self._layout.slots[1].width
+        json = self.knobs.format == "json"
+        short = bad[bits(draw.h, 51, 1)[bad] == 1] if json else bad[:0]
+        lengths[short] = cut
+        values[np.setdiff1d(bad, short), 0] = ord("<") if json else ord('"')
+
+    @cached_property
+    def _pool(self) -> Mapping[str, Any]:
+        rng = np.random.default_rng([self.seed, 0x706F6F6C])
+        return self.pool(rng, POOL_ROWS)
+
+    @cached_property
+    def _layout(self) -> Layout:
+        fmt = self.knobs.format
+        stamped = [(f.name, "int", f.digits) for f in STAMPS] + [(self.key_field.name, "text", 8)]
+        start, slots = head(fmt, stamped + [(f.name, "int", f.digits) for f in self.live_fields])
+        names = [f.name for f in self.pool_fields] + [self.filler.name]
+        given = [_plain(self._pool[f.name]) for f in self.pool_fields]
+        blank = [render_tail(fmt, names, (*row, "")) for row in zip(*given, strict=True)]
+        fillers = self._fillers(len(start) + np.array([len(b) for b in blank]))
+        tails = [
+            render_tail(fmt, names, (*row, filler)) for row, filler in zip(zip(*given, strict=True), fillers, strict=True)
+        ]
+        lengths = np.array([len(start) + len(t) for t in tails], dtype=np.int64)
+        stride = (int(lengths.max()) + 7) // 8 * 8
+        joined = b"".join((start + t).ljust(stride, b" ") for t in tails)
+        rows = np.frombuffer(joined, dtype=np.uint8).reshape(len(tails), stride)
+        return Layout(rows, lengths, slots, len(start))
+
+    def _fillers(self, without: I64) -> list[str]:
+        """Text that brings each pool row from `without` bytes to its size."""
+        knobs, rng = self.knobs, np.random.default_rng([self.seed, 0x66696C6C])
+        sigma = knobs.event_bytes_sigma
+        sizes = rng.lognormal(np.log(knobs.event_bytes) - sigma**2 / 2, sigma, len(without)) if sigma else None
+        want = np.full(len(without), knobs.event_bytes) if sizes is None else sizes.round().astype(np.int64)
+        least = int(without.max()) + (2 if knobs.format == "avro" else 0)
+        if knobs.event_bytes < least:
+            raise ScenarioError(
+                f"workload.event_bytes: {knobs.event_bytes} is too small for {self.name} as {knobs.format}; "
+                f"expected at least {least}"
+            )
+        room = np.clip(want - without, 0, 64 * knobs.event_bytes)
+        if knobs.format == "avro":
+            room -= (room > 64).astype(np.int64)  # a second length byte
+        text = _filler_text(rng, knobs.entropy, max(FILLER_TEXT_BYTES, 4 * int(room.max())))
+        starts = rng.integers(0, len(text) - int(room.max()), len(without))
+        return [text[s : s + n] for s, n in zip(starts.tolist(), room.tolist(), strict=True)]
+
+    @cached_property
+    def _pool_columns(self) -> dict[str, Any]:
+        out: dict[str, Any] = {}
+        for name, values in self._pool.items():
+            plain = np.asarray(values)
+            out[name] = pd.Categorical(plain) if plain.dtype.kind in "UO" else plain
+        return out
+
+    @cached_property
+    def _key_text(self) -> npt.NDArray[np.uint8]:
+        ids = np.zeros((self.knobs.distinct, 8), dtype=np.uint8)
+        ids[:, 0] = ord(self.key_letter)
+        put_digits(ids, Slot(self.key_field.name, 1, 7, "digits"), np.arange(self.knobs.distinct))
+        return ids
+
+    @cached_property
+    def _key_words(self) -> npt.NDArray[np.uint64]:
+        return self._key_text.view(np.uint64).reshape(-1)
+
+    @cached_property
+    def _key_hash(self) -> npt.NDArray[np.uint32]:
+        return murmur2(self._key_text)
+
+    @cached_property
+    def _key_categories(self) -> pd.CategoricalDtype:
+        names = self._key_text.view("S8").reshape(-1).astype("U8")
+        return pd.CategoricalDtype(names.tolist(), ordered=False)
+
+
+def find() -> dict[str, type[Workload]]:
+    """Every workload in this folder by name."""
+    found: dict[str, type[Workload]] = {}
+    for module in pkgutil.iter_modules(__path__):
+        for thing in vars(importlib.import_module(f"{__name__}.{module.name}")).values():
+            if isinstance(thing, type) and issubclass(thing, Workload) and hasattr(thing, "name"):
+                found[thing.name] = thing
+    return found
+
+
+def open_workload(spec: Any, seed: int, t0_ns: int, schedule: Schedule | None = None) -> Workload:
+    """The workload that a scenario's `workload:` section names. An unknown name is a ScenarioError."""
+    knobs, known = Knobs.of(spec), find()
+    if knobs.name not in known:
+        near = get_close_matches(knobs.name, known, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise ScenarioError(f"workload.name: no workload {knobs.name!r}, expected one of {', '.join(sorted(known))}{hint}")
+    return known[knobs.name](knobs, seed, t0_ns, schedule)
+
+
+def _check(knobs: Knobs) -> None:
+    if not 1 <= knobs.distinct <= MAX_KEYS:
+        raise ScenarioError(f"workload.keys.distinct: {knobs.distinct} is not within 1 and {MAX_KEYS:,}")
+    if knobs.format not in ("json", "csv", "avro"):
+        raise ScenarioError(f"workload.format: {knobs.format!r} is none of json, csv, avro")
+    for name in ("malformed", "duplicates", "entropy"):
+        if not 0 <= getattr(knobs, name) <= 1:
+            raise ScenarioError(f"workload.{name}: {getattr(knobs, name)} is not a share within 0 and 1")
+    if knobs.format == "avro" and knobs.malformed:
+        raise ScenarioError("workload.malformed: Flink's Avro format cannot skip an unreadable record; use json or csv")
+
+
+def _seqs(seq: int | I64, due_ns: I64) -> I64:
+    return np.arange(seq, seq + len(due_ns), dtype=np.int64) if isinstance(seq, int | np.integer) else seq
+
+
+def _plain(values: Sequence[Any] | npt.NDArray[Any]) -> list[Any]:
+    return values.tolist() if isinstance(values, np.ndarray) else list(values)
+
+
+def _filler_text(rng: np.random.Generator, entropy: float, size: int) -> str:
+    """About `size` characters of words joined by '-': dictionary words, and with probability `entropy` random tokens."""
+    count = size // 6
+    tokens = rng.choice(_BASE62, (count, 8)).view("S8").reshape(-1).astype("U8")
+    words = np.where(rng.random(count) < entropy, tokens, rng.choice(np.array(_WORDS), count))
+    return "-".join(words.tolist())[:size]
+
+
+__all__ = ["KEY_SLOTS", "Batch", "Draw", "Field", "Knobs", "Schedule", "Workload", "find", "open_workload"]
