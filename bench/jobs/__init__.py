@@ -64,12 +64,11 @@ class Job(Protocol):
         """A pyflink StatementSet, ready to execute, on the TableEnvironment `tables`."""
         ...
 
-    def expected_per_event(self, truth: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        """Which of the workload's events must appear in the per-event output."""
-        ...
+    def verify(self, truth: pd.DataFrame, outputs: Mapping[str, Output], final_watermark_ms: int) -> Verified:
+        """Compare the outputs with what the workload's ground truth says they must be.
 
-    def verify(self, truth: pd.DataFrame, outputs: Mapping[str, Output], params: JobParams) -> Verified:
-        """Compare the outputs with what the workload's ground truth says they must be."""
+        Windows are due once the watermark has passed their end: `final_watermark_ms` is where it must have come to.
+        """
         ...
 
 

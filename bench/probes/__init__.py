@@ -1,0 +1,93 @@
+"""What is sampled once a second while a trial runs. Missing is a value: a probe that gets no answer records NaN.
+
+    with watch(cluster, probes) as samples:
+        ...
+    samples.rate("source_events", from_s, to_s)
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+INTERVAL_S = 1.0  # Flink refreshes its own metrics once a second: sampling faster would read the same numbers again
+
+Probe = Callable[[], Mapping[str, float]]
+"""Answers name -> value, now. Counters are cumulative; what cannot be read is left out or NaN."""
+
+
+@dataclass
+class Samples:
+    """Series by name, grown by the sampling thread; times are seconds since the run began (see `zero_ns`)."""
+
+    zero_ns: int  # time.time_ns() at t_s = 0
+    _rows: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+
+    def add(self, t_s: float, values: Mapping[str, float]) -> None:
+        for name, value in values.items():
+            self._rows.setdefault(name, []).append((t_s, float(value)))
+
+    def names(self) -> list[str]:
+        return sorted(self._rows)
+
+    def series(self, name: str) -> pd.DataFrame:
+        """DataFrame(t_s, value); empty when the probe never answered."""
+        return pd.DataFrame(self._rows.get(name, []), columns=["t_s", "value"], dtype=float)
+
+    def window(self, name: str, from_s: float, to_s: float) -> tuple[np.ndarray, np.ndarray]:
+        """(t_s, value) of the samples within [from_s, to_s]; NaN where one is missing."""
+        table = self.series(name)
+        inside = table[(table.t_s >= from_s) & (table.t_s <= to_s)]
+        return inside.t_s.to_numpy(), inside.value.to_numpy()
+
+    def at(self, name: str, t_s: float) -> float:
+        """A cumulative counter's value at `t_s`, linear between the samples around it; NaN outside or where missing."""
+        table = self.series(name).dropna()
+        if len(table) < 2 or not table.t_s.iloc[0] <= t_s <= table.t_s.iloc[-1]:
+            return float("nan")
+        return float(np.interp(t_s, table.t_s, table.value))
+
+    def delta(self, name: str, from_s: float, to_s: float) -> float:
+        """How much a counter grew between the two times; NaN when either end was not sampled."""
+        return self.at(name, to_s) - self.at(name, from_s)
+
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """Every series, as the bundle keeps them."""
+        return {name: self.series(name) for name in self.names()}
+
+
+@contextmanager
+def watch(probes: Sequence[Probe], *, interval_s: float = INTERVAL_S, zero_ns: int | None = None) -> Iterator[Samples]:
+    """Ask every probe each `interval_s` in a thread of its own until the `with` ends; one last time at the end."""
+    samples = Samples(zero_ns or time.time_ns())
+    stop = threading.Event()
+
+    def sample() -> None:
+        for probe in probes:
+            try:
+                values = probe()
+            except Exception:  # noqa: BLE001, S112 -- a probe never ends a run: what it cannot read is missing, and judged so
+                continue
+            samples.add((time.time_ns() - samples.zero_ns) / 1e9, values)
+
+    def loop() -> None:
+        due = time.monotonic()
+        while not stop.is_set():
+            sample()
+            due = max(due + interval_s, time.monotonic())  # a late tick is not followed by a burst
+            stop.wait(max(0.0, due - time.monotonic()))
+
+    thread = threading.Thread(target=loop, name="probes", daemon=True)
+    thread.start()
+    try:
+        yield samples
+    finally:
+        stop.set()
+        thread.join(10.0)
+        sample()

@@ -1,0 +1,128 @@
+"""Flink's REST interface: backlog, busy and backpressured time, watermarks, checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench.backends.flink import get_json
+from bench.errors import JobError
+from bench.probes import Probe
+
+# Cumulative, in ms summed over a vertex's subtasks: differences of these, never the smoothed per-second gauges
+_TIMES = {"accumulated-busy-time": "busy_ms", "accumulated-backpressured-time": "backpressured_ms", "accumulated-idle-time": "idle_ms"}
+
+
+@dataclass(frozen=True)
+class Vertex:
+    """A task of the job graph: its id, name, parallelism and the metric ids of its operators."""
+
+    id: str
+    name: str
+    parallelism: int
+    metrics: tuple[str, ...]
+
+    def ending(self, suffix: str) -> tuple[str, ...]:
+        return tuple(m for m in self.metrics if m.endswith(suffix))
+
+
+def vertices(url: str, job_id: str) -> list[Vertex]:
+    """The job's tasks in topological order; JobError when Flink does not answer."""
+    job = get_json(f"{url}/jobs/{job_id}")
+    if job is None:
+        raise JobError(f"Flink does not answer for job {job_id}")
+    found = []
+    for vertex in job["vertices"]:
+        names = get_json(f"{url}/jobs/{job_id}/vertices/{vertex['id']}/subtasks/metrics") or []
+        ids = tuple(sorted(entry["id"] for entry in names))
+        found.append(Vertex(vertex["id"], vertex["name"], vertex["parallelism"], ids))
+    return found
+
+
+def job_probe(url: str, job_id: str) -> Probe:
+    """`source_events` and `backlog_events` (pendingRecords: behind the *read position*), `busy_ms`, … a vertex each.
+
+    Which metrics a vertex has is asked until the source's appear: Flink registers them when the tasks run.
+    """
+    known: list[Vertex] = []
+
+    def probe() -> Mapping[str, float]:
+        nonlocal known
+        if not any(vertex.ending(".pendingRecords") for vertex in known):
+            known = vertices(url, job_id)
+        found: dict[str, float] = {}
+        job = get_json(f"{url}/jobs/{job_id}")
+        if job is None:
+            return {"backlog_events": float("nan"), "source_events": float("nan")}
+        for index, vertex in enumerate(job["vertices"]):
+            for key, name in _TIMES.items():
+                found[f"{name}:{index}"] = vertex["metrics"].get(key, float("nan"))
+        found["restarts"] = _restarts(url, job_id)
+        for vertex in known:
+            found.update(_source(url, job_id, vertex))
+        return found
+
+    return probe
+
+
+def _source(url: str, job_id: str, vertex: Vertex) -> dict[str, float]:
+    pending, read = vertex.ending(".pendingRecords"), vertex.ending(".numRecordsIn")
+    marks = vertex.ending(".currentOutputWatermark") if pending else ()
+    if not pending:
+        return {}
+    wanted = ",".join([*pending, *read[:1], *marks[:1]])
+    answer = get_json(f"{url}/jobs/{job_id}/vertices/{vertex.id}/subtasks/metrics?get={wanted}") or []
+    by_id = {entry["id"]: entry for entry in answer}
+    nan = float("nan")
+    # pendingRecords is a gauge a subtask: complete only when every subtask is in the aggregate
+    found = {"backlog_events": sum(by_id[m]["sum"] for m in pending) if all(m in by_id for m in pending) else nan}
+    found["source_events"] = by_id[read[0]]["sum"] if read and read[0] in by_id else nan
+    if marks and marks[0] in by_id:
+        found["watermark_ms"] = by_id[marks[0]]["min"]
+    return found
+
+
+def _restarts(url: str, job_id: str) -> float:
+    answer = get_json(f"{url}/jobs/{job_id}/metrics?get=numRestarts") or []
+    return float(answer[0]["value"]) if answer else float("nan")
+
+
+def late_events(url: str, job_id: str) -> float:
+    """Records dropped by windows because they came after the watermark, over all window operators; NaN if unknown."""
+    total, seen = 0.0, False
+    for vertex in vertices(url, job_id):
+        for metric in vertex.ending(".numLateRecordsDropped"):
+            answer = get_json(f"{url}/jobs/{job_id}/vertices/{vertex.id}/subtasks/metrics?get={metric}") or []
+            for entry in answer:
+                total, seen = total + entry["sum"], True
+    return total if seen else float("nan")
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """Every checkpoint of a job: completed ones with trigger time, duration and sizes; how many failed."""
+
+    completed: pd.DataFrame  # trigger_ms, duration_ms, size_bytes (state), written_bytes (this checkpoint's own)
+    failed: int
+
+
+def checkpoints(url: str, job_id: str) -> Checkpoints:
+    """What Flink's history holds (web.checkpoints.history is raised so that it forgets nothing). JobError if it is silent."""
+    answer: dict[str, Any] | None = get_json(f"{url}/jobs/{job_id}/checkpoints")
+    if answer is None:
+        raise JobError(f"Flink does not answer for the checkpoints of job {job_id}")
+    done = [c for c in answer["history"] if c["status"] == "COMPLETED"]
+    table = pd.DataFrame(
+        {
+            "trigger_ms": [c["trigger_timestamp"] for c in done],
+            "duration_ms": [c["end_to_end_duration"] for c in done],
+            "size_bytes": [c["state_size"] for c in done],
+            "written_bytes": [c.get("checkpointed_size", np.nan) for c in done],
+        },
+        dtype=float,
+    )
+    return Checkpoints(table.sort_values("trigger_ms", ignore_index=True), int(answer["counts"]["failed"]))
