@@ -60,7 +60,7 @@ class LogLinearHistogram:
         return self._sum / self.n if self.n else float("nan")
 
     def add(self, values: npt.ArrayLike) -> Self:
-        """Count values (any shape, integers or floats, in `unit`). NaN or infinity is a ValueError, nothing is added."""
+        """Count values (any shape, integers or floats, in `unit`). NaN or infinity: ValueError, nothing is added."""
         flat = np.asarray(values).reshape(-1)
         fresh = LogLinearHistogram(self.unit)
         for start in range(0, flat.size, _CHUNK):

@@ -1,0 +1,247 @@
+"""The one registry of what is measured: name, unit, definition, source, which way is better, what may be concluded.
+
+`python -m bench.metrics` prints docs/metrics.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+
+
+class Better(StrEnum):
+    """Which way a change is an improvement."""
+
+    LOWER = "lower"
+    HIGHER = "higher"
+    NEUTRAL = "neutral"
+
+
+@dataclass(frozen=True)
+class Effect:
+    """The smallest difference worth a verdict: a share of the base value, or an absolute floor if that is more."""
+
+    relative: float
+    absolute: float = 0.0  # in the metric's unit
+
+    def share_of(self, base: float) -> float:
+        """The effect as a share of `base`: 20 % or 5 ms is 0.5 when the base is 10 ms."""
+        return max(self.relative, self.absolute / abs(base)) if base else self.relative
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What a number means. `min_effect` is by stat ("value", "p50", "p99"); a stat without one is exploratory."""
+
+    name: str
+    unit: str
+    definition: str
+    source: str
+    better: Better
+    transfers: bool  # whether the number, or at least its ratio between two settings, means something on other hosts
+    min_effect: Mapping[str, Effect] = field(default_factory=dict)
+
+    def has(self, stat: str) -> bool:
+        """Whether this metric comes with percentiles or bounds called `stat`."""
+        if stat in ("lower", "upper"):
+            return self.name in WITH_BOUNDS
+        return stat == "value" or (self.unit == "ms" and stat in LATENCY_STATS)
+
+
+LATENCY_STATS = ("p50", "p90", "p95", "p99", "p99.9", "p99.99", "max")
+WITH_BOUNDS = ("backlog_slope_eps",)  # their percentiles are {"lower", "upper"}: a 95 % interval within the run
+
+_FIVE_PERCENT = {"value": Effect(0.05)}
+_LATENCY = {"value": Effect(0.10), "p50": Effect(0.10), "p99": Effect(0.20, absolute=5.0)}
+
+_LOW, _HIGH, _NEUTRAL = Better.LOWER, Better.HIGHER, Better.NEUTRAL
+_HISTOGRAM = "Value: the median; percentiles from a log-linear histogram, only as far as 10 samples lie beyond."
+_CPU = "user and system time of all its processes over the measured window, from /proc or the container's cgroup"
+
+
+def _cpu(component: str, whose: str, better: Better = _LOW) -> Metric:
+    return Metric(
+        f"{component}_cpu_s_per_million_events",
+        "CPU-s/1M events",
+        f"CPU-seconds that {whose} used in the measured window, for a million events acknowledged in it.",
+        _CPU,
+        better,
+        True,
+        _FIVE_PERCENT,
+    )
+
+
+def _rss(component: str, whose: str) -> Metric:
+    return Metric(
+        f"{component}_rss_bytes",
+        "bytes",
+        f"Resident memory of {whose}: the highest sample of the measured window.",
+        "/proc or the container's cgroup, once a second",
+        _LOW,
+        True,
+    )
+
+
+# fmt: off
+_ALL = (
+    # the load and its generator
+    Metric("target_eps", "events/s", "Events due per second of the measured window by the schedule.",
+           "the load's schedule", _NEUTRAL, False),
+    Metric("offered_eps", "events/s", "Events handed to the producer per second of the measured window.",
+           "the generator's count", _NEUTRAL, False, _FIVE_PERCENT),
+    Metric("acknowledged_eps", "events/s", "Events acknowledged by the broker per second of the measured window.",
+           "delivery reports of the producer", _HIGH, False, _FIVE_PERCENT),
+    Metric("acknowledged_events", "events", "Events acknowledged by the broker over the whole run, warm-up included.",
+           "delivery reports, compared with the end-offset delta", _NEUTRAL, False),
+    Metric("delivery_errors", "events", "Events the producer gave up on over the whole run.",
+           "delivery reports of the producer", _LOW, False),
+    Metric("schedule_lateness_ms", "ms",
+           f"How long after its due time an event was handed to the producer. {_HISTOGRAM}",
+           "the generator's monotonic clock", _LOW, False),
+    # latency
+    Metric("produce_latency_ms", "ms", f"From an event's due time to its acknowledgement. {_HISTOGRAM}",
+           "the due time in the event and the producer's delivery report", _LOW, False, _LATENCY),
+    Metric("e2e_latency_ms", "ms",
+           "From an event's due time to its arrival at the end of the pipeline: the broker's append to the output topic "
+           "of the per-event branch, visibility to a read_committed reader under exactly-once, or the consuming engine's "
+           f"read where there is no pipeline. {_HISTOGRAM}",
+           "the due time in the event; LogAppendTime of the output topic or the reader's clock", _LOW, False, _LATENCY),
+    Metric("window_latency_ms", "ms",
+           "From the due time of a window's end to the append of its result. Samples are emission instants, not rows; "
+           f"the disorder bound and the watermark interval are part of it. {_HISTOGRAM}",
+           "LogAppendTime of the output topic", _LOW, False, _LATENCY),
+    # keeping up
+    Metric("backlog_events", "events",
+           "Events between the log's end and the read position (not the committed offset) at the measured window's end.",
+           "Flink's pendingRecords, or end offsets minus the consumers' positions", _LOW, False),
+    Metric("backlog_slope_eps", "events/s",
+           "Growth of the backlog over the measured window: Theil-Sen slope. Its percentiles are lower and upper, the "
+           "95 % bounds within the run.",
+           "the backlog's per-second series", _LOW, False),
+    Metric("sustainable_rate_eps", "events/s",
+           "Highest rate that met every criterion of the search and was confirmed by 4 of 5 runs.",
+           "the search's confirmed trials", _HIGH, False, _FIVE_PERCENT),
+    Metric("drain_eps", "events/s", "Prefilled events read per second, from the first read to the last.",
+           "Flink's numRecordsIn or the consumers' counts", _HIGH, False, _FIVE_PERCENT),
+    Metric("output_share", "share", "Output events over what the workload's oracle expects of the same input.",
+           "the output topic read back", _HIGH, True),
+    # what it costs the machines
+    _cpu("broker", "the brokers"),
+    _cpu("flink", "JobManager, TaskManagers and their Python workers"),
+    _cpu("generator", "the load generator"),
+    _cpu("consumer", "the consuming engine"),
+    _rss("broker", "the brokers"),
+    _rss("flink", "JobManager, TaskManagers and their Python workers"),
+    _rss("generator", "the load generator"),
+    _rss("consumer", "the consuming engine"),
+    Metric("broker_open_files", "files", "Open file descriptors of the brokers at the end of the measured window.",
+           "/proc/PID/fd", _LOW, True),
+    Metric("broker_memory_maps", "maps", "Memory mappings of the brokers at the end of the measured window.",
+           "/proc/PID/maps", _LOW, True),
+    Metric("host_busy_share", "share", "CPU time of the whole host that was not idle, over the measured window.",
+           "/proc/stat", _LOW, False),
+    Metric("host_steal_share", "share", "CPU time taken by the hypervisor from this host over the measured window.",
+           "/proc/stat", _LOW, False),
+    # bytes, batches and requests
+    Metric("payload_bytes_per_event", "bytes/event", "Serialised key and value of an event before compression.",
+           "the generator's count", _NEUTRAL, True, _FIVE_PERCENT),
+    Metric("wire_bytes_per_event", "bytes/event",
+           "Bytes the producers sent to the brokers, protocol and batch headers included, per acknowledged event.",
+           "librdkafka's tx_bytes", _LOW, True, _FIVE_PERCENT),
+    Metric("disk_bytes_per_event", "bytes/event",
+           "Bytes allocated on the disks of all brokers for the topic's partitions (segments and indexes, holes of "
+           "sparse files not counted), per acknowledged event.",
+           "st_blocks of the partitions' folders after the run", _LOW, True, _FIVE_PERCENT),
+    Metric("log_bytes_per_event", "bytes/event",
+           "Size of the topic's log segments on all brokers without their indexes, per acknowledged event.",
+           "file sizes in the partitions' folders, or DescribeLogDirs", _LOW, True, _FIVE_PERCENT),
+    Metric("compression_ratio", "ratio",
+           "Payload bytes over the bytes of the record batches that hold them; below 1 if headers outweigh compression.",
+           "the generator's count and the brokers' BytesInPerSec or log size", _HIGH, True, _FIVE_PERCENT),
+    Metric("batch_records", "events", "Mean number of events in a record batch as produced.",
+           "librdkafka's batch counts", _HIGH, True, _FIVE_PERCENT),
+    Metric("batch_bytes", "bytes", "Mean size of a record batch as produced.",
+           "librdkafka's batch sizes", _HIGH, True, _FIVE_PERCENT),
+    Metric("produce_requests_per_million_events", "requests/1M events",
+           "Produce requests the brokers served for a million acknowledged events.",
+           "the brokers' TotalProduceRequestsPerSec", _LOW, True, _FIVE_PERCENT),
+    Metric("s3_requests", "requests", "Requests of every kind made to the object store over the measured window.",
+           "the object store's own counters", _LOW, True, _FIVE_PERCENT),
+    # Flink
+    Metric("busy_share", "share", "Time that the busiest task spent working, over the measured window.",
+           "differences of Flink's accumulateBusyTimeMs", _LOW, False),
+    Metric("backpressured_share", "share", "Time that the most back-pressured task waited for the one after it.",
+           "differences of Flink's accumulateBackPressuredTimeMs", _LOW, False),
+    Metric("watermark_lag_ms", "ms",
+           "How far the source's watermark is behind simulated event time, in milliseconds of event time, disorder "
+           "bound included. Value: the median of the per-second samples.",
+           "Flink's currentOutputWatermark", _LOW, False),
+    Metric("checkpoint_duration_ms", "ms",
+           "From a checkpoint's trigger to its completion, completed ones of the measured window. Value: the median.",
+           "Flink's checkpoint history", _LOW, False, _LATENCY),
+    Metric("checkpoint_size_bytes", "bytes",
+           "Full state of a completed checkpoint, not an incremental one's delta: the mean of the measured window.",
+           "Flink's checkpoint history", _LOW, True, _FIVE_PERCENT),
+    Metric("checkpoints_completed", "checkpoints", "Checkpoints that completed in the measured window.",
+           "Flink's checkpoint history", _NEUTRAL, False),
+    Metric("checkpoints_failed", "checkpoints", "Checkpoints that failed or were declined in the measured window.",
+           "Flink's checkpoint counts", _LOW, False),
+    Metric("restarts", "restarts", "Restarts of the job during the run.", "Flink's numRestarts", _LOW, False),
+    # is it right?
+    Metric("late_events", "events", "Events that windows dropped because they came after the watermark.",
+           "Flink's numLateRecordsDropped", _LOW, True),
+    Metric("lost_events", "events",
+           "Events that were acknowledged and are not where they should be: topic or output, compared with the oracle.",
+           "end offsets and the output read back", _LOW, True),
+    Metric("duplicated_events", "events", "Events found more often than once where the oracle expects one.",
+           "end offsets and the output read back", _LOW, True),
+    Metric("recovery_s", "s", "From a fault to the first moment when the backlog is back to what it was before.",
+           "the backlog's per-second series", _LOW, False, {"value": Effect(0.20)}),
+)
+
+# fmt: on
+METRICS: Mapping[str, Metric] = MappingProxyType({metric.name: metric for metric in _ALL})
+"""Every metric by name. A run holds no other."""
+
+
+def markdown() -> str:
+    """docs/metrics.md."""
+    lines = [
+        "# Metrics",
+        "",
+        "Generated by `python -m bench.metrics`. Every number in a run, a verdict or a report is one of these.",
+        "",
+        "- *better*: which way a change is an improvement.",
+        "- *transfers*: whether the number, or its ratio between two settings, means something on another host.",
+        "  What does not (absolute rates, latencies) describes the host that it was measured on.",
+        "- *smallest effect*: the difference that a verdict is about; without one a metric is exploratory,",
+        "  and a claim that uses it has to declare its own.",
+        "",
+        "| metric | unit | better | transfers | smallest effect | definition | source |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for metric in METRICS.values():
+        effects = [_effect_text(stat, effect, metric.unit) for stat, effect in metric.min_effect.items()]
+        cells = [
+            f"`{metric.name}`",
+            metric.unit,
+            str(metric.better),
+            "yes" if metric.transfers else "no",
+            ", ".join(effects) or "-",
+            metric.definition,
+            metric.source,
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _effect_text(stat: str, effect: Effect, unit: str) -> str:
+    name = "" if stat == "value" else f"{stat} "
+    floor = f" or {effect.absolute:g} {unit}, whichever is more" if effect.absolute else ""
+    return f"{name}{effect.relative:.0%}{floor}"
+
+
+if __name__ == "__main__":
+    print(markdown(), end="")
