@@ -22,7 +22,7 @@ import pandas as pd
 
 from bench.errors import ScenarioError
 from bench.workloads.draws import KEY_SLOTS, bits, counter_hash, key_slots, murmur2
-from bench.workloads.encoding import Format, Layout, Slot, head, put_digits, put_text, put_varint, render_tail
+from bench.workloads.encoding import Format, Layout, Page, Slot, head, render_tail
 
 I64 = npt.NDArray[np.int64]
 
@@ -172,22 +172,24 @@ class Workload(ABC):
         not_null = " NOT NULL" if self.knobs.format == "avro" else ""  # else Flink's Avro expects a union
         return [(f.name, f.sql + not_null) for f in self.fields]
 
-    def encode(self, seq: int | I64, due_ns: I64) -> Batch:
-        """The bytes of these events. `seq` is the first of a run of consecutive numbers, or one number each."""
-        draw = self._draw(_seqs(seq, due_ns), due_ns)
-        layout = self._layout
-        values = np.empty((len(due_ns), layout.rows.shape[1]), dtype=np.uint8)
+    def page(self, events: int) -> Page:
+        """Room for `events` values, for `encode` to use again and again: fresh memory costs a page fault per 4 KiB."""
+        return Page(self._layout.slots, self._layout.rows.shape[1], events)
+
+    def encode(self, seq: int | I64, due_ns: I64, page: Page | None = None) -> Batch:
+        """The bytes of these events. `seq` is the first of a run of consecutive numbers, or one number each.
+
+        With a `page`, the batch's values lie in it and live until it is used again.
+        """
+        draw, layout = self._draw(_seqs(seq, due_ns), due_ns), self._layout
+        page = page or self.page(len(due_ns))
+        values = page.values[: len(due_ns)]
         np.take(layout.rows, draw.row, axis=0, out=values, mode="clip")
         lengths: I64 = layout.lengths.take(draw.row)
         words = self._key_words.take(draw.key)
         stamps = {"seq": draw.seq, "due_ns": draw.due_ns, "ts": draw.ts_ms, **self.live(draw)}
         for slot in layout.slots:
-            if slot.kind == "text":
-                put_text(values, slot, words)
-            elif slot.kind == "digits":
-                put_digits(values, slot, stamps[slot.name])
-            else:
-                put_varint(values, slot, stamps[slot.name])
+            page.put(slot, words if slot.kind == "text" else stamps[slot.name])
         if self.knobs.malformed:
             self._break(values, lengths, draw)
         return Batch(values, lengths, words, self._key_hash.take(draw.key))
@@ -302,10 +304,11 @@ class Workload(ABC):
 
     @cached_property
     def _key_text(self) -> npt.NDArray[np.uint8]:
-        ids = np.zeros((self.knobs.distinct, 8), dtype=np.uint8)
-        ids[:, 0] = ord(self.key_letter)
-        put_digits(ids, Slot(self.key_field.name, 1, 7, "digits"), np.arange(self.knobs.distinct))
-        return ids
+        slot = Slot(self.key_field.name, 1, 7, "digits")
+        page = Page((slot,), 8, self.knobs.distinct)
+        page.values[:, 0] = ord(self.key_letter)
+        page.put(slot, np.arange(self.knobs.distinct))
+        return page.values
 
     @cached_property
     def _key_words(self) -> npt.NDArray[np.uint64]:

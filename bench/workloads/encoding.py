@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ Bytes2D = npt.NDArray[np.uint8]
 
 AVRO_LONG_BYTES = 9  # any stamp below 2**62; shorter ones are padded with continuation bytes, which readers accept
 
-_WORD = {1: np.uint8, 2: np.uint16, 4: np.uint32}
+_WORD = {4: np.uint32, 2: np.uint16, 1: np.uint8}
 
 
 def _table(digits: int, text: str) -> npt.NDArray[np.unsignedinteger]:
@@ -45,56 +45,82 @@ class Slot:
     blank: bool = False  # spaces instead of zeros before a short number (JSON allows the one, CSV the other)
 
 
-def column(rows: Bytes2D, offset: int, dtype: npt.DTypeLike) -> npt.NDArray[np.generic]:
+def column(rows: Bytes2D, offset: int, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
     """A writable 1-D view of `dtype` at byte `offset` of every row of a C-contiguous uint8[n, stride]."""
     return np.ndarray(shape=(rows.shape[0],), dtype=dtype, buffer=rows.data, offset=offset, strides=(rows.shape[1],))
 
 
-def put_digits(rows: Bytes2D, slot: Slot, values: npt.NDArray[np.int64]) -> None:
-    """Write non-negative `values` right-aligned in decimal. A value too long for the slot is a ValueError."""
-    if not values.size:
-        return
-    left, rest = slot.width, values.astype(np.uint64)
-    while left:
-        low, high = int(rest.min()), int(rest.max())
-        if low == high:  # the upper digits of a batch's stamps are alike: one constant instead of a division each
-            _put_constant(rows, slot, left, low)
+class Page:
+    """Room for a batch: uint8[events, stride], and ready-made views of every slot (making one costs microseconds)."""
+
+    def __init__(self, slots: Sequence[Slot], stride: int, events: int) -> None:
+        self.values: Bytes2D = np.zeros((events, stride), dtype=np.uint8)
+        self._groups = {slot.name: _groups(self.values, slot) for slot in slots}
+
+    def put(self, slot: Slot, values: npt.NDArray[Any]) -> None:
+        """Stamp the first len(values) rows: int64 for digits and varints, uint64 words for text."""
+        if not len(values):
             return
-        take = 4 if left >= 4 else 2 if left >= 2 else 1
-        base = np.uint64(10**take)
-        above = rest // base
-        group = (rest - above * base).astype(np.intp)
-        words = _ZEROS[take].take(group)
-        if slot.blank and int(above.min()) == 0:
-            blanks = _BLANKS if left == slot.width else _UPPER_BLANKS
-            words = np.where(above == 0, blanks[take].take(group), words)
-        column(rows, slot.offset + left - take, _WORD[take])[:] = words
-        rest, left = above, left - take
-    if int(rest.max()):
-        raise ValueError(f"field {slot.name}: a value has more than {slot.width} digits")
+        views = self._groups[slot.name]
+        if slot.kind == "text":
+            views[0][1][: len(values)] = values
+        elif slot.kind == "varint":
+            _put_varint(slot, views, values)
+        else:
+            _put_digits(slot, views, values)
 
 
-def _put_constant(rows: Bytes2D, slot: Slot, left: int, value: int) -> None:
-    text = b"%d" % value if value or not slot.blank or left == slot.width else b""
-    if len(text) > left:
-        raise ValueError(f"field {slot.name}: a value has more than {slot.width} digits")
-    padded = text.rjust(left, b" " if slot.blank else b"0")
-    rows[:, slot.offset : slot.offset + left] = np.frombuffer(padded, dtype=np.uint8)
+Groups = list[tuple[int, npt.NDArray[Any]]]  # (bytes, column), the rightmost first
 
 
-def put_varint(rows: Bytes2D, slot: Slot, values: npt.NDArray[np.int64]) -> None:
-    """Write zig-zag varints (Avro long) of exactly `width` bytes, padded with continuation bytes."""
+def _groups(rows: Bytes2D, slot: Slot) -> Groups:
+    if slot.kind == "text":
+        return [(8, column(rows, slot.offset, np.uint64))]
+    if slot.kind == "varint":
+        return [(1, column(rows, slot.offset + i, np.uint8)) for i in range(slot.width)]
+    out: Groups = []
+    left = slot.width
+    while left:
+        take = next(n for n in (4, 2, 1) if n <= left)
+        left -= take
+        out.append((take, column(rows, slot.offset + left, _WORD[take])))
+    return out
+
+
+def _put_digits(slot: Slot, views: Groups, values: npt.NDArray[np.int64]) -> None:
+    """Non-negative `values`, right-aligned in decimal. A value too long for the slot is a ValueError."""
+    n, rest = len(values), values.view(np.uint64)
+    low, high = int(rest.min()), int(rest.max())
+    if high >= 10**slot.width:
+        raise ValueError(f"field {slot.name}: {high} has more than {slot.width} digits")
+    for i, (take, view) in enumerate(views):
+        base = 10**take
+        blanks = _BLANKS if i == 0 else _UPPER_BLANKS
+        if low == high:  # the upper digits of a batch's stamps are alike: one constant instead of a division each
+            view[:n] = (blanks if slot.blank and low < base else _ZEROS)[take][low % base]
+            low = high = low // base
+            continue
+        above = rest // np.uint64(base)
+        group = (rest - above * np.uint64(base)).view(np.int64)
+        low, high = low // base, high // base
+        if not slot.blank or low:
+            view[:n] = _ZEROS[take].take(group)
+        elif not high:
+            view[:n] = blanks[take].take(group)
+        else:
+            view[:n] = np.where(above == 0, blanks[take].take(group), _ZEROS[take].take(group))
+        rest = above
+
+
+def _put_varint(slot: Slot, views: Groups, values: npt.NDArray[np.int64]) -> None:
+    """Zig-zag varints (Avro long) of exactly `width` bytes, padded with continuation bytes."""
+    n = len(values)
     zigzag = ((values << 1) ^ (values >> 63)).view(np.uint64)
-    for i in range(slot.width):
-        septet = ((zigzag >> np.uint64(7 * i)) & np.uint64(0x7F)).astype(np.uint8)
-        rows[:, slot.offset + i] = septet | np.uint8(0x80) if i < slot.width - 1 else septet
     if int((zigzag >> np.uint64(7 * slot.width)).max(initial=0)):
         raise ValueError(f"field {slot.name}: a value needs more than {slot.width} bytes")
-
-
-def put_text(rows: Bytes2D, slot: Slot, words: npt.NDArray[np.uint64]) -> None:
-    """Write eight-byte strings, each given as one uint64 in memory order."""
-    column(rows, slot.offset, np.uint64)[:] = words
+    for i, (_, view) in enumerate(views):
+        septet = ((zigzag >> np.uint64(7 * i)) & np.uint64(0x7F)).astype(np.uint8)
+        view[:n] = septet | np.uint8(0x80) if i < slot.width - 1 else septet
 
 
 @dataclass(frozen=True)
