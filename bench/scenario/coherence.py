@@ -1,0 +1,89 @@
+"""Settings that are each fine and cannot be right together, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from bench.scenario.sections import Settings
+
+
+def incoherences(settings: Settings, *, has_slo: bool, folder: Path) -> Iterator[tuple[str, str]]:
+    """(path, sentence) for each thing these settings cannot do together."""
+    yield from _cluster_incoherences(settings)
+    yield from _load_incoherences(settings, has_slo=has_slo, folder=folder)
+    yield from _pipeline_incoherences(settings)
+    yield from _fault_incoherences(settings)
+
+
+def _cluster_incoherences(settings: Settings) -> Iterator[tuple[str, str]]:
+    topic, cluster, producer = settings.topic, settings.cluster, settings.producer
+    if topic.replication_factor > cluster.brokers:
+        yield "topic.replication_factor", (f"was {topic.replication_factor}, expected at most {cluster.brokers}: "
+                                           f"a copy needs a broker of its own (cluster.brokers)")
+    if topic.min_insync > topic.replication_factor:
+        yield "topic.min_insync", (f"was {topic.min_insync}, expected at most {topic.replication_factor}: "
+                                   f"there are no more copies (topic.replication_factor)")
+    if len(cluster.racks) > cluster.brokers:
+        yield "cluster.racks", (f"has {len(cluster.racks)}, expected at most {cluster.brokers}: "
+                                f"a rack without a broker (cluster.brokers)")
+    if producer.idempotent and producer.acks != "all":
+        yield "producer.acks", (f"was {producer.acks}, expected all: an idempotent producer waits for every copy "
+                                f"(or producer.idempotent: false)")
+
+
+def _load_incoherences(settings: Settings, *, has_slo: bool, folder: Path) -> Iterator[tuple[str, str]]:
+    load = settings.load
+    if load.kind == "search" and not has_slo:
+        yield "load.rate_eps", "is a search without an SLO, expected thresholds: ['e2e_latency_ms p99 < 500'] or such"
+    if load.kind == "drain" and settings.pipeline is None and not settings.consumers:
+        yield "load.drain", "has nobody to read it, expected a pipeline or consumers"
+    if load.shape is None:
+        return
+    replay, spike, diurnal = load.shape.replay, load.shape.spike, load.shape.diurnal
+    if replay is not None and not (folder / replay.file).is_file():
+        yield "load.shape.replay.file", f"no file '{replay.file}' in {folder}, expected a recorded stream"
+    if replay is not None and replay.speed is not None and replay.rate_eps is not None:
+        yield "load.shape.replay.rate_eps", "is given beside speed, expected one of them"
+    if spike is not None and spike.at_s + spike.for_s > settings.phases.measure_s:
+        yield "load.shape.spike.at_s", (f"ends {spike.at_s + spike.for_s:g} s into the run, expected within "
+                                        f"phases.measure_s = {settings.phases.measure_s:g}")
+    if diurnal is not None and diurnal.low_eps > diurnal.high_eps:
+        yield "load.shape.diurnal.low_eps", "is above high_eps, expected the lower of the two"
+    if load.shape.steps is not None and not any(step.rate_eps for step in load.shape.steps):
+        yield "load.shape.steps", "never sends an event, expected a rate above 0 in one of them"
+
+
+def _pipeline_incoherences(settings: Settings) -> Iterator[tuple[str, str]]:
+    groups = [c.group for c in settings.consumers]
+    for i, group in enumerate(groups):
+        if group in groups[:i]:
+            yield f"consumers.{i}.group", f"'{group}' is given twice, expected a name of its own (members: 2 for more)"
+    pipeline = settings.pipeline
+    if pipeline is None:
+        return
+    total = pipeline.slots_each * pipeline.task_managers
+    if total < pipeline.parallelism:
+        yield "pipeline.slots", (f"makes {total} slots in all, expected at least {pipeline.parallelism} "
+                                 f"(pipeline.parallelism)")
+    if pipeline.checkpoint is None:
+        if pipeline.guarantee == "exactly-once":
+            yield "pipeline.checkpoint", "is none, expected an interval: exactly-once commits at checkpoints"
+    elif pipeline.checkpoint.incremental and pipeline.checkpoint.backend != "rocksdb":
+        yield "pipeline.checkpoint.incremental", "was true, expected backend: rocksdb (hashmap has no increments)"
+
+
+def _fault_incoherences(settings: Settings) -> Iterator[tuple[str, str]]:
+    for i, fault in enumerate(settings.faults):
+        path = f"faults.{i}"
+        if fault.do in ("stop", "fill-disk") and fault.for_s is None:
+            yield f"{path}.for_s", f"is missing, expected how many seconds the {fault.do} lasts"
+        if fault.do == "fill-disk" and fault.target != "broker":
+            yield f"{path}.target", f"was '{fault.target}', expected broker: only its disk is filled"
+        if fault.target == "taskmanager" and settings.pipeline is None:
+            yield f"{path}.target", "was 'taskmanager', expected a pipeline to have one"
+        if settings.load.kind == "drain":
+            continue  # its window is as long as the reading takes
+        if fault.at_s + (fault.for_s or 0) > settings.phases.measure_s:
+            yield f"{path}.at_s", (f"ends {fault.at_s + (fault.for_s or 0):g} s into the measured window, "
+                                   f"expected within phases.measure_s = {settings.phases.measure_s:g}")

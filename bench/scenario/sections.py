@@ -1,0 +1,376 @@
+"""What a scenario file may say: one frozen model a section, with its ranges and defaults. Shapes only, no reading.
+
+Every key, its unit and its default stand here and nowhere else; `bench.scenario` reads files into these models.
+Units are the last part of a name: `_s` seconds, `_ms` milliseconds, `_eps` events per second, `_bytes`, `_mb` MiB.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    model_validator,
+)
+
+from bench.scenario.words import nearest, one_of, parse_threshold, shown
+
+LOADS = ("rate_eps", "drain", "shape")
+SHAPES = ("steps", "ramp", "spike", "diurnal", "poisson", "replay")
+
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+Word = Annotated[str, Field(min_length=1)]
+Axes = Mapping[str, Annotated[tuple[Any, ...], Field(min_length=1)]]
+
+
+@dataclass(frozen=True)
+class Names:
+    """The words a scenario may use for things that are files elsewhere; what validation compares against."""
+
+    workload: Collection[str]
+    job: Collection[str]
+    claim: Collection[str]
+    metric: Collection[str] | None = None  # None: not checked here
+
+    def check(self, kind: str, word: str) -> str:
+        """`word`, if it names a `kind`; ValueError with the nearest one otherwise."""
+        valid: Collection[str] = getattr(self, kind)
+        if word in valid:
+            return word
+        raise ValueError(f"unknown {kind} '{word}', expected one of {', '.join(sorted(valid)) or '(none exist)'}"
+                         + nearest(word, valid))
+
+
+def _known(kind: str) -> AfterValidator:
+    def check(word: str, info: ValidationInfo) -> str:
+        return info.context.check(kind, word) if isinstance(info.context, Names) else word
+
+    return AfterValidator(check)
+
+
+def _off(value: object) -> object:
+    return None if value == "none" else value
+
+
+def _rate(value: object) -> object:
+    if value in ("search", "maximum", None):
+        return value
+    rate = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+    if not 0 < rate < math.inf:
+        hint = nearest(str(value), ("search", "maximum"))
+        raise ValueError(f"was {shown(value)}, expected events per second above 0, search or maximum{hint}")
+    return rate
+
+
+def _threshold(text: str, info: ValidationInfo) -> str:
+    parse_threshold(text, info.context.metric if isinstance(info.context, Names) else None)
+    return text
+
+
+class Section(BaseModel):
+    """Frozen, no unknown key, no silent conversion ("6" is not 6), no NaN or infinity."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+_TYPED = {  # Flink options that have a key of their own: said in two places, one of them would lie
+    "parallelism.default": "pipeline.parallelism",
+    "taskmanager.numberOfTaskSlots": "pipeline.slots",
+    "execution.checkpointing.interval": "pipeline.checkpoint.interval_s",
+    "execution.checkpointing.mode": "pipeline.guarantee",
+    "execution.checkpointing.incremental": "pipeline.checkpoint.incremental",
+    "state.backend.type": "pipeline.checkpoint.backend",
+    "execution.checkpointing.storage": "pipeline.checkpoint.storage",
+    "table.exec.source.idle-timeout": "pipeline.idle_timeout_s",
+}
+
+
+def _raw(value: object) -> object:
+    if not isinstance(value, dict):
+        return value
+    for key, setting in value.items():
+        if key in _TYPED:
+            raise ValueError(f"{key} has a key of its own, expected {_TYPED[key]} instead")
+        if isinstance(setting, dict | tuple):
+            raise ValueError(f"{key} was {shown(setting)}, expected one word, number, true or false")  # noqa: TRY004
+    return {key: setting for key, setting in value.items() if setting is not None}  # null in an axis: left unset
+
+
+def _exactly_one(section: Section, keys: tuple[str, ...]) -> None:
+    if problem := one_of([k for k in keys if getattr(section, k) is not None], keys):
+        raise ValueError(problem)
+
+
+class Keys(Section):
+    """How many different keys, and how skewed: Zipf exponent, 0 is uniform."""
+
+    distinct: Count = 100_000
+    zipf: Annotated[float, Field(ge=0, le=10)] = 1.05
+
+
+class Workload(Section):
+    """What an event is. `disorder_s`: bound of event-time disorder; `event_time_speed`: event seconds per second."""
+
+    name: Annotated[Word, _known("workload")]
+    format: Literal["json", "csv", "avro"] = "json"
+    event_bytes: Annotated[int, Field(ge=32, le=1_000_000)] = 200
+    keys: Keys = Keys()
+    disorder_s: NotNegative = 0.0
+    event_time_speed: Positive = 1.0
+
+
+class Step(Section):
+    """One step of `steps`: a constant rate for a while."""
+
+    rate_eps: NotNegative
+    for_s: Positive
+
+
+class Ramp(Section):
+    """A straight line between two rates, then the last rate held."""
+
+    from_eps: NotNegative
+    to_eps: NotNegative
+    over_s: Positive
+
+
+class Spike(Section):
+    """A base rate with one plateau. `at_s` counts from the start of the measured window."""
+
+    base_eps: Positive
+    peak_eps: Positive
+    at_s: NotNegative
+    for_s: Positive
+
+
+class Diurnal(Section):
+    """A sine between two rates; a day lasts `period_s`."""
+
+    low_eps: NotNegative
+    high_eps: Positive
+    period_s: Positive = 60.0
+
+
+class Poisson(Section):
+    """Seeded Poisson arrivals of this mean rate."""
+
+    rate_eps: Positive
+
+
+class Replay(Section):
+    """A recorded NDJSON, CSV or Parquet file (relative to the scenario), `speed` times its pace or at a rate."""
+
+    file: Word
+    time: Word = "time"
+    key: Word = "key"
+    speed: Positive | None = None
+    rate_eps: Positive | None = None
+
+
+class Shape(Section):
+    """A rate that changes over time; exactly one of the keys."""
+
+    steps: Annotated[tuple[Step, ...], Field(min_length=1)] | None = None
+    ramp: Ramp | None = None
+    spike: Spike | None = None
+    diurnal: Diurnal | None = None
+    poisson: Poisson | None = None
+    replay: Replay | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Shape:
+        _exactly_one(self, SHAPES)
+        return self
+
+
+class Load(Section):
+    """How events arrive; exactly one of `rate_eps`, `drain`, `shape`.
+
+    `rate_eps` is open loop at that rate; `search` finds the sustainable rate under the thresholds; `maximum` is closed
+    by back-pressure. `drain` prefills that many events and then reads them flat out.
+    """
+
+    rate_eps: Annotated[float | Literal["search", "maximum"] | None, BeforeValidator(_rate)] = None
+    drain: Count | None = None
+    shape: Shape | None = None
+    workers: Annotated[int, Field(ge=1, le=64)] = 1
+
+    @model_validator(mode="after")
+    def _one(self) -> Load:
+        _exactly_one(self, LOADS)
+        return self
+
+    @property
+    def kind(self) -> Literal["rate", "search", "maximum", "drain", "shape"]:
+        """Which of the loads this is."""
+        if self.drain is not None:
+            return "drain"
+        if self.shape is not None:
+            return "shape"
+        return self.rate_eps if isinstance(self.rate_eps, str) else "rate"
+
+
+class Producer(Section):
+    """How events are sent. `routing`: keyed (Java's murmur2) or sticky; `engine`: native is librdkafka's batch call."""
+
+    acks: Literal[0, 1, "all"] = "all"
+    idempotent: bool = True
+    linger_ms: NotNegative = 10.0
+    compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = "lz4"
+    routing: Literal["keyed", "sticky"] = "keyed"
+    engine: Literal["native", "produce_batch", "produce"] = "native"
+
+
+class Topic(Section):
+    """The input topic; it is made fresh for every trial."""
+
+    partitions: Annotated[int, Field(ge=1, le=100_000)] = 6
+    replication_factor: Count = 1
+    min_insync: Count = 1
+
+
+class Cluster(Section):
+    """The brokers. Racks are dealt to them in turn: broker i stands in `racks[i % len(racks)]`."""
+
+    brokers: Annotated[int, Field(ge=1, le=100)] = 1
+    racks: Annotated[tuple[Word, ...], Field(min_length=1)] = ("a",)
+    broker_heap_mb: Annotated[int, Field(ge=256)] = 1500
+
+
+class Checkpoint(Section):
+    """`storage`: where checkpoints go; `backend`: where state lives in between."""
+
+    interval_s: Positive = 10.0
+    storage: Literal["local", "s3", "jobmanager"] = "local"
+    backend: Literal["hashmap", "rocksdb"] = "hashmap"
+    incremental: bool = False
+
+
+class Pipeline(Section):
+    """The Flink job. `idle_timeout_s` 0 is off; `flink` passes any other Flink option through as it stands."""
+
+    job: Annotated[Word, _known("job")]
+    parallelism: Count = 1
+    task_managers: Count = 1
+    slots: Count | None = None
+    guarantee: Literal["at-least-once", "exactly-once"] = "at-least-once"
+    checkpoint: Annotated[Checkpoint | None, BeforeValidator(_off)] = Checkpoint()
+    idle_timeout_s: NotNegative = 0.0
+    flink: Annotated[Mapping[str, str | int | float | bool], BeforeValidator(_raw)] = Field(default_factory=dict)
+
+    @property
+    def slots_each(self) -> int:
+        """Slots of one TaskManager: as given, else just enough for the parallelism."""
+        return self.slots or -(-self.parallelism // self.task_managers)
+
+
+class Consumers(Section):
+    """One consumer group of the consuming engine, beside the pipeline."""
+
+    group: Word
+    members: Count = 1
+
+
+class Fault(Section):
+    """Something that goes wrong `at_s` seconds into the measured window. `stop` and `fill-disk` last `for_s`;
+    after a `kill`, `for_s` is how long the victim stays away (none: until its supervisor brings it back).
+    """
+
+    at_s: NotNegative
+    do: Literal["kill", "stop", "restart", "fill-disk"]
+    target: Literal["broker", "taskmanager", "loadworker"]
+    for_s: Positive | None = None
+
+
+class Phases(Section):
+    """Seconds of a trial: cut as warm-up, measured, and waited for the backlog to settle."""
+
+    warmup_s: NotNegative = 10.0
+    measure_s: Positive = 30.0
+    settle_s: NotNegative = 10.0
+
+
+class Quick(Section):
+    """What `--quick` changes: the axes it names, the repeats, single phases. The rest stays."""
+
+    axes: Axes | None = None
+    repeats: Count | None = None
+    phases: Phases | None = None
+
+
+class NamedLoad(Load):
+    """An entry of `loads`: a load with its own cells. What it leaves out is the scenario's; its axes replace those."""
+
+    axes: Axes | None = None
+    design: Literal["full", "one-at-a-time"] | None = None
+    repeats: Count | None = None
+    phases: Phases | None = None
+    claims: tuple[Annotated[str, _known("claim")], ...] | None = None
+    quick: Quick | None = None
+
+
+class Pricing(Section):
+    """What a bill assumes since no run can know it; printed as assumed. Without `scale_to_mb_s`: the measured rate."""
+
+    region: Word = "us-east-1"
+    retention_days: Positive = 7.0
+    replication_factor: Count = 3
+    zones: Annotated[int, Field(ge=1, le=6)] = 3
+    groups: Annotated[int, Field(ge=0)] = 3
+    scale_to_mb_s: Positive | None = None
+
+
+class Document(Section):
+    """A scenario file. Only `schema`, `workload` and one of `load`, `loads` are needed."""
+
+    schema_: Annotated[Literal[1], Field(alias="schema")]
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+    question: str = ""
+    workload: Workload
+    load: Load | None = None
+    loads: Annotated[Mapping[str, NamedLoad], Field(min_length=1)] | None = None
+    producer: Producer = Producer()
+    topic: Topic = Topic()
+    cluster: Cluster = Cluster()
+    pipeline: Annotated[Pipeline | None, BeforeValidator(_off)] = None
+    consumers: tuple[Consumers, ...] = ()
+    faults: tuple[Fault, ...] = ()
+    axes: Axes = Field(default_factory=dict)
+    design: Literal["full", "one-at-a-time"] = "full"
+    phases: Phases = Phases()
+    repeats: Count = 3
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 7
+    quick: Quick | None = None
+    claims: tuple[Annotated[str, _known("claim")], ...] = ()
+    thresholds: tuple[Annotated[str, AfterValidator(_threshold)], ...] = ()
+    pricing: Pricing = Pricing()
+
+    @model_validator(mode="after")
+    def _one(self) -> Document:
+        _exactly_one(self, ("load", "loads"))
+        return self
+
+
+class Settings(Section):
+    """The resolved sections of one trial: what it ran with, as a Run records it (`model_dump(mode="json")`)."""
+
+    workload: Workload
+    load: Load
+    producer: Producer
+    topic: Topic
+    cluster: Cluster
+    pipeline: Pipeline | None
+    consumers: tuple[Consumers, ...]
+    faults: tuple[Fault, ...]
+    phases: Phases
+    seed: int

@@ -1,0 +1,250 @@
+"""From a scenario to its trials: loads, cells, repetitions, and the order in which they run.
+
+Trials come load by load, in blocks. A block holds every cell once; blocks come in mirrored pairs: the first is shuffled
+by the seed, the second is its reverse (ABBA for two cells), so that a linear drift of the host cancels within a pair.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import PrivateAttr, ValidationError
+
+from bench.record import Knob
+from bench.scenario.keypaths import locate
+from bench.scenario.sections import Axes, Document, Load, NamedLoad, Phases, Settings
+from bench.scenario.source import KeyPath, replaced
+from bench.scenario.words import Threshold, parse_threshold
+
+
+@dataclass(frozen=True)
+class LoadPlan:
+    """One load with its cells, after `quick` and what the load says for itself."""
+
+    name: str
+    load: Load
+    axes: Mapping[str, tuple[Knob, ...]]
+    design: Literal["full", "one-at-a-time"]
+    repeats: int
+    phases: Phases
+    claims: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One cell, one repetition. `seed` is the scenario's plus the repetition: cells of a block see the same events."""
+
+    id: str  # 12 hex digits: settings, knobs, load, repetition, versions, backend, host class
+    scenario: str
+    load_name: str
+    repetition: int  # from 0; also the number of its block
+    order: int  # position among all trials of the scenario
+    knobs: Mapping[str, Knob]  # axis path -> value here
+    settings: Settings
+    seed: int
+
+    @property
+    def load(self) -> Load:
+        """How events arrive."""
+        return self.settings.load
+
+    @property
+    def shape_key(self) -> str:
+        """Trials with equal keys can share one cluster: brokers, racks, heap, TaskManagers, slots, cluster options."""
+        pipeline = self.settings.pipeline
+        flink: dict[str, Any] | None = None
+        if pipeline is not None:
+            flink = {
+                "task_managers": pipeline.task_managers,
+                "slots": pipeline.slots_each,
+                "s3": pipeline.checkpoint is not None and pipeline.checkpoint.storage == "s3",
+                "options": {k: v for k, v in pipeline.flink.items() if not _per_job(k)},
+            }
+        return _canonical({"cluster": self.settings.cluster.model_dump(mode="json"), "flink": flink})
+
+
+_JOB_OPTIONS = ("execution.", "table.", "pipeline.", "state.", "python.", "restart-strategy")
+
+
+def _per_job(option: str) -> bool:
+    """Flink options a job can bring along; of the rest we assume that they need another cluster."""
+    return option.startswith(_JOB_OPTIONS) and not option.endswith("per-tm")
+
+
+class Scenario(Document):
+    """A validated question; its sections are attributes, its cells and trials are computed."""
+
+    _file: Path = PrivateAttr(default=Path())
+    _quick: bool = PrivateAttr(default=False)
+
+    def placed(self, file: Path, *, quick: bool) -> Scenario:
+        """Itself, knowing where it was read and whether `quick` applies. For `reading` only."""
+        self._file, self._quick = file, quick
+        return self
+
+    @property
+    def file(self) -> Path:
+        """Where it was read from; a replay's file is relative to its folder."""
+        return self._file
+
+    @property
+    def slos(self) -> tuple[Threshold, ...]:
+        """The thresholds, read."""
+        return tuple(parse_threshold(text) for text in self.thresholds)
+
+    @property
+    def all_claims(self) -> tuple[str, ...]:
+        """Claims of the scenario and of its loads, each once."""
+        named = itertools.chain(self.claims, *(plan.claims for plan in self.plans.values()))
+        return tuple(dict.fromkeys(named))
+
+    @property
+    def plans(self) -> dict[str, LoadPlan]:
+        """The loads by name, resolved: quick over the load's own over the scenario's. A single one is called "load"."""
+        if self.load is not None:
+            return {"load": self._plan("load", self.load, None)}
+        return {name: self._plan(name, Load(**{k: getattr(entry, k) for k in Load.model_fields}), entry)
+                for name, entry in (self.loads or {}).items()}
+
+    def _plan(self, name: str, load: Load, entry: NamedLoad | None) -> LoadPlan:
+        quick = self.quick if self._quick else None
+        own_quick = entry.quick if self._quick and entry else None
+        own_axes: Axes | None = entry.axes if entry else None
+        axes: dict[str, tuple[Any, ...]] = dict(self.axes if own_axes is None else own_axes)
+        if quick and own_axes is None:
+            axes |= quick.axes or {}
+        if own_quick:
+            axes |= own_quick.axes or {}
+        phases = self.phases
+        for over in (entry and entry.phases, quick and quick.phases, own_quick and own_quick.phases):
+            if over:
+                phases = phases.model_copy(update={k: getattr(over, k) for k in over.model_fields_set})
+        repeats = [r.repeats for r in (own_quick, quick, entry) if r and r.repeats is not None]
+        return LoadPlan(
+            name, load, axes, (entry and entry.design) or self.design, (repeats or [self.repeats])[0], phases,
+            self.claims if entry is None or entry.claims is None else entry.claims,
+        )
+
+    def cells(self, plan: LoadPlan) -> list[tuple[dict[str, Knob], Settings]]:
+        """The points of one load's matrix: each with its knobs and the settings that result.
+
+        `full` is the product of the axes; `one-at-a-time` varies one and keeps the others at the file's own values.
+        """
+        base = Settings(load=plan.load, phases=plan.phases, **{
+            k: getattr(self, k) for k in Settings.model_fields if k not in ("load", "phases")}).model_dump()
+        places = {axis: _axis_path(axis, base) for axis in plan.axes}
+        if plan.design == "full" or len(plan.axes) < 2:
+            rows = [dict(zip(plan.axes, values, strict=True)) for values in itertools.product(*plan.axes.values())]
+        else:
+            home = {axis: _at(base, path) for axis, path in places.items()}
+            rows = [{**home, axis: value} for axis, values in plan.axes.items() for value in values]
+        found: dict[str, tuple[dict[str, Knob], Settings]] = {}
+        for row in rows:
+            data: Any = base
+            for axis, value in row.items():
+                data = replaced(data, places[axis], value)
+            try:
+                settings = Settings.model_validate(data)
+            except ValidationError as error:
+                raise BadCellError(row, error) from error
+            resolved = settings.model_dump()
+            knobs = {axis: _at(resolved, path) for axis, path in places.items()}
+            found.setdefault(_canonical(knobs), (knobs, settings))
+        return list(found.values())
+
+    def trials(self, *, backend: str, workload_version: int, measurement_version: int, host_class: str) -> list[Trial]:
+        """Every trial in the order to run it. More repeats append blocks: the ids of the first ones stay."""
+        trials: list[Trial] = []
+        for plan in self.plans.values():
+            cells = self.cells(plan)
+            for repetition, order in enumerate(_blocks(len(cells), plan.repeats, f"{self.seed}:{plan.name}")):
+                for i in order:
+                    knobs, settings = cells[i]
+                    identity = {
+                        "settings": settings.model_dump(mode="json"), "knobs": knobs, "load_name": plan.name,
+                        "repetition": repetition, "workload_version": workload_version,
+                        "measurement_version": measurement_version, "backend": backend, "host_class": host_class,
+                    }
+                    digest = hashlib.sha256(_canonical(identity).encode()).hexdigest()[:12]
+                    trials.append(Trial(digest, self.name, plan.name, repetition, len(trials), knobs, settings,
+                                        self.seed + repetition))
+        return trials
+
+    def describe(self) -> dict[str, Any]:
+        """One row for `list`: plain data, JSON-ready. `estimate_s` is `estimate_s` of its trials."""
+        trials = self.trials(backend="", workload_version=0, measurement_version=0, host_class="")
+        return {
+            "name": self.name, "question": self.question, "file": str(self.file), "workload": self.workload.name,
+            "job": self.pipeline.job if self.pipeline else None,
+            "loads": {name: plan.load.kind for name, plan in self.plans.items()},
+            "axes": {name: {axis: list(values) for axis, values in plan.axes.items()}
+                     for name, plan in self.plans.items()},
+            "cells": sum(len(self.cells(plan)) for plan in self.plans.values()), "trials": len(trials),
+            "claims": list(self.all_claims), "thresholds": list(self.thresholds), "estimate_s": estimate_s(trials),
+        }
+
+
+class BadCellError(Exception):
+    """An axis value that its section refuses in this combination; `reading` turns it into findings."""
+
+    def __init__(self, row: Mapping[str, Knob], error: ValidationError) -> None:
+        super().__init__(str(error))
+        self.row, self.error = row, error
+
+
+def _blocks(cells: int, repeats: int, seed: str) -> Iterator[list[int]]:
+    """Mirrored pairs of blocks: see the module's docstring."""
+    for pair in range((repeats + 1) // 2):
+        order = list(range(cells))
+        random.Random(f"{seed}:{pair}").shuffle(order)
+        yield order
+        if 2 * pair + 1 < repeats:
+            yield order[::-1]
+
+
+def _canonical(data: Any) -> str:
+    return json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _axis_path(axis: str, base: Mapping[str, Any]) -> KeyPath:
+    place = locate(axis, base)
+    return place.path if place else tuple(axis.split("."))
+
+
+def _at(data: Any, path: KeyPath) -> Any:
+    for word in path:
+        if isinstance(data, tuple) and isinstance(word, int):
+            data = data[word]
+        else:
+            data = data.get(word) if isinstance(data, dict) else None
+    return data
+
+
+def estimate_s(trials: Sequence[Trial], *, cluster_s: float = 25.0, prime_s: float = 20.0, submit_s: float = 8.0,
+               verify_s: float = 4.0, fill_eps: float = 300_000.0, drain_eps: float = 100_000.0,
+               search_s: float = 900.0) -> float:
+    """Expected seconds for these trials in this order; the defaults are for two cores, and are no measurement.
+
+    `cluster_s` + `prime_s` per change of cluster; `submit_s` + `verify_s` per trial; a drain is filled at `fill_eps`
+    and read at `drain_eps`; a search takes its cap, `search_s`.
+    """
+    total, shape = 0.0, ""
+    for trial in trials:
+        phases, load = trial.settings.phases, trial.load
+        if trial.shape_key != shape:
+            total, shape = total + cluster_s + prime_s, trial.shape_key
+        total += submit_s + verify_s
+        if load.drain is not None:
+            total += load.drain / fill_eps + load.drain / drain_eps
+        elif load.kind == "search":
+            total += search_s
+        else:
+            total += phases.warmup_s + phases.measure_s + phases.settle_s
+    return total
