@@ -9,6 +9,6 @@ cache, and nothing else in Streamgauge downloads anything. Once they are there, 
 
 from __future__ import annotations
 
-from bench.toolchain.provision import FIRST_SETUP, Toolchain, missing, provision
+from bench.toolchain.assembly import FIRST_SETUP, Toolchain, missing, provision
 
 __all__ = ["FIRST_SETUP", "Toolchain", "missing", "provision"]

@@ -6,7 +6,7 @@ import sys
 
 from bench.errors import StreamgaugeError
 from bench.toolchain import lockfile
-from bench.toolchain.provision import describe, provision
+from bench.toolchain.assembly import describe, provision
 
 
 def main(words: list[str]) -> int:

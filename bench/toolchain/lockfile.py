@@ -1,6 +1,6 @@
 """`jars.lock`: which jars there are, by Maven coordinates and sha256, in groups that are fetched together.
 
-Provisioning only reads it. `relock` resolves the roots again, transitively, and is run by hand when a version is raised.
+Provisioning only reads it. `relock` resolves the roots again, transitively; it is run by hand to raise a version.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def relock(path: Path = LOCK_FILE) -> Iterator[str]:
 
 def _resolve(roots: tuple[str, ...], repository: Path) -> tuple[LockedJar, ...]:
     """The transitive closure of `roots`, downloaded and hashed, ordered by coordinates."""
-    from jgo.maven import MavenContext  # noqa: PLC0415 - only the maintainer pays for its import
+    from jgo.maven import MavenContext  # only the maintainer pays for its import
 
     context = MavenContext(repo_cache=repository, timeout=60)
     dependencies = []

@@ -13,8 +13,8 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 import platformdirs
@@ -28,6 +28,12 @@ _PARALLEL = 8
 _TIMEOUT_S = 30  # without a byte, not for the whole file
 
 Advance = Callable[[int], None]  # told of bytes fetched, from any thread
+Bar = AbstractContextManager[Advance]
+
+
+def no_bar(_jars: Sequence[LockedJar]) -> Bar:
+    """Progress that nobody sees."""
+    return nullcontext(lambda _size_bytes: None)
 
 
 class DamagedJarError(HostError):
@@ -74,46 +80,51 @@ class Store:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
 
-    def verify(self, jars: Iterable[LockedJar]) -> None:
+    def fill(
+        self, jars: Sequence[LockedJar], *, rehash: bool, bar: Callable[[Sequence[LockedJar]], Bar] = no_bar
+    ) -> None:
+        """Verify what is there (`rehash`: all of it, else what changed) and fetch what is not.
+
+        `bar` is opened with what is to be fetched and told of bytes that arrive. Call within `exclusive()`.
+        Raises DamagedJarError if a jar has another hash than pinned, HostError naming what is missing if one cannot
+        be had.
+        """
+        for debris in self.folder.glob("incoming-*"):  # of a killed process: while we hold the lock nobody uses it
+            shutil.rmtree(debris, ignore_errors=True)
+        self._verify(jars if rehash else self.unverified(jars))
+        absent = self.absent(jars)
+        if absent:
+            with bar(absent) as advance:
+                self._fetch(absent, advance)
+
+    def _verify(self, jars: Iterable[LockedJar]) -> None:
         """Hash the jars that are there and remember them. Raises DamagedJarError at the first wrong one."""
-        present = [jar for jar in jars if self.path(jar).is_file()]
         good: list[LockedJar] = []
         try:
-            for jar in present:
-                _check(jar, self.path(jar))
-                good.append(jar)
+            for jar in jars:
+                if self.path(jar).is_file():
+                    _check(jar, self.path(jar))
+                    good.append(jar)
         finally:
             self._remember(good)
 
-    def fetch(self, jars: Sequence[LockedJar], advance: Advance) -> None:
-        """Download the jars, several at a time; each that arrives whole stays, whatever happens to the others.
-
-        Raises DamagedJarError if one has another hash than pinned, HostError naming what is missing if one
-        cannot be had. Call within `exclusive()`.
-        """
-        self._jars.mkdir(parents=True, exist_ok=True)
-        good: list[LockedJar] = []
+    def _fetch(self, jars: Sequence[LockedJar], advance: Advance) -> None:
+        """Download several at a time; each that arrives whole stays, whatever happens to the others."""
+        pool = ThreadPoolExecutor(_PARALLEL, thread_name_prefix="fetch")
         with tempfile.TemporaryDirectory(prefix="incoming-", dir=self.folder) as incoming:
-            pool = ThreadPoolExecutor(_PARALLEL, thread_name_prefix="fetch")
-            pending: dict[Future[None], LockedJar] = {
+            pending = {
                 pool.submit(self._fetch_one, jar, Path(incoming) / str(i), advance): jar for i, jar in enumerate(jars)
             }
             try:
-                for future in as_completed(pending):
-                    future.result()
-                    good.append(pending[future])
-            except (OSError, RuntimeError) as e:  # jgo's "not found in remote repositories" is a RuntimeError
-                if isinstance(e, OSError) and not _is_network_trouble(e):
-                    raise
-                raise _unreachable(self.absent(jars), len(jars), e) from e
-            finally:
+                done, _ = wait(pending, return_when=FIRST_EXCEPTION)
+            finally:  # also when interrupted: those under way land, no new ones start
                 pool.shutdown(wait=True, cancel_futures=True)
-                self._remember(good)
-
-    def clear_debris(self) -> None:
-        """Remove half-downloaded folders left by a killed process. Call within `exclusive()`: nobody else's then."""
-        for debris in self.folder.glob("incoming-*"):
-            shutil.rmtree(debris, ignore_errors=True)
+                arrived = [jar for future, jar in pending.items() if not future.cancelled() and not future.exception()]
+                self._remember(arrived)
+        for error in filter(None, (future.exception() for future in done)):
+            if _is_network_trouble(error):
+                raise _unreachable(self.absent(jars), len(jars), error) from error
+            raise error
 
     def _fetch_one(self, jar: LockedJar, private: Path, advance: Advance) -> None:
         arrived = _download(jar, private, advance)
@@ -158,7 +169,7 @@ def _check(jar: LockedJar, file: Path) -> None:
 
 def _download(jar: LockedJar, private: Path, advance: Advance) -> Path:
     """Fetch one jar into `private`, through jgo's own default repository."""
-    from jgo.maven import MavenContext, PythonResolver  # noqa: PLC0415 - 0.2 s that a filled cache never pays
+    from jgo.maven import MavenContext, PythonResolver  # 0.2 s that a filled cache never pays
 
     @contextmanager
     def progress(_name: str, _size_bytes: int) -> Iterator[Advance]:
@@ -183,13 +194,13 @@ def _download(jar: LockedJar, private: Path, advance: Advance) -> Path:
 
 
 def _is_network_trouble(error: BaseException) -> bool:
-    """Every exception of `requests` is an OSError without an errno; one of the disk has one."""
-    return isinstance(error, OSError) and error.errno is None
+    """Whether jgo could not get a file. An exception of `requests` is an OSError without errno; the disk's have one."""
+    return isinstance(error, RuntimeError) or (isinstance(error, OSError) and error.errno is None)
 
 
-def _unreachable(absent: Sequence[LockedJar], wanted: int, cause: Exception) -> HostError:
+def _unreachable(absent: Sequence[LockedJar], wanted: int, cause: BaseException) -> HostError:
     named = ", ".join(jar.jar for jar in absent[:3]) + (f" and {len(absent) - 3} more" if len(absent) > 3 else "")
     return HostError(
         f"{len(absent)} of {wanted} jars could not be fetched: {named} "
-        f"({type(cause).__name__}); what has arrived is kept: connect to the network, then `make setup` goes on from there"
+        f"({type(cause).__name__}); what has arrived is kept: with a network, `make setup` goes on from there"
     )

@@ -1,4 +1,4 @@
-"""From a bare Python environment to a `Toolchain`: the Java runtime, class paths and the Flink home that backends start."""
+"""From a bare Python environment to a `Toolchain`: a Java runtime, class paths, and a Flink home to start from."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -107,7 +108,7 @@ def provision(*, progress: bool = True, only: set[str] | None = None, rehash: bo
     try:
         if rehash or store.unverified(wanted) or not _complete(flink_home, plan):
             with store.exclusive():
-                _fill(store, wanted, rehash=rehash, progress=progress)
+                store.fill(wanted, rehash=rehash, bar=partial(_bar, show=progress))
                 if not _complete(flink_home, plan):
                     _assemble(flink_home, plan)
     except OSError as e:
@@ -154,16 +155,6 @@ def _pyflink() -> Path:
         msg = "there is no Flink: the package apache-flink is missing; run `make setup`"
         raise HostError(msg)
     return Path(spec.origin).parent
-
-
-def _fill(store: Store, wanted: Sequence[LockedJar], *, rehash: bool, progress: bool) -> None:
-    """Verify what is there, fetch what is not."""
-    store.clear_debris()
-    store.verify(wanted if rehash else store.unverified(wanted))
-    absent = store.absent(wanted)
-    if absent:
-        with _bar(absent, show=progress) as advance:
-            store.fetch(absent, advance)
 
 
 @contextmanager
