@@ -104,9 +104,9 @@ _ALL = (
     Metric("produce_latency_ms", "ms", f"From an event's due time to its acknowledgement. {_HISTOGRAM}",
            "the due time in the event and the producer's delivery report", _LOW, False, _LATENCY),
     Metric("e2e_latency_ms", "ms",
-           "From an event's due time to its arrival at the end of the pipeline: the broker's append to the output topic "
-           "of the per-event branch, visibility to a read_committed reader under exactly-once, or the consuming engine's "
-           f"read where there is no pipeline. {_HISTOGRAM}",
+           "From an event's due time to its arrival at the end of the pipeline: the broker's append to the output "
+           "topic of the per-event branch, visibility to a read_committed reader under exactly-once, or without a "
+           f"pipeline the consuming engine's read. {_HISTOGRAM}",
            "the due time in the event; LogAppendTime of the output topic or the reader's clock", _LOW, False, _LATENCY),
     Metric("window_latency_ms", "ms",
            "From the due time of a window's end to the append of its result. Samples are emission instants, not rows; "
@@ -114,7 +114,7 @@ _ALL = (
            "LogAppendTime of the output topic", _LOW, False, _LATENCY),
     # keeping up
     Metric("backlog_events", "events",
-           "Events between the log's end and the read position (not the committed offset) at the measured window's end.",
+           "Events between the log's end and the read position (not the committed offset) when the window ends.",
            "Flink's pendingRecords, or end offsets minus the consumers' positions", _LOW, False),
     Metric("backlog_slope_eps", "events/s",
            "Growth of the backlog over the measured window: Theil-Sen slope. Its percentiles are lower and upper, the "
@@ -158,7 +158,7 @@ _ALL = (
            "Size of the topic's log segments on all brokers without their indexes, per acknowledged event.",
            "file sizes in the partitions' folders, or DescribeLogDirs", _LOW, True, _FIVE_PERCENT),
     Metric("compression_ratio", "ratio",
-           "Payload bytes over the bytes of the record batches that hold them; below 1 if headers outweigh compression.",
+           "Payload bytes over the bytes of their record batches; below 1 when headers outweigh compression.",
            "the generator's count and the brokers' BytesInPerSec or log size", _HIGH, True, _FIVE_PERCENT),
     Metric("batch_records", "events", "Mean number of events in a record batch as produced.",
            "librdkafka's batch counts", _HIGH, True, _FIVE_PERCENT),
