@@ -18,7 +18,6 @@ from bench.errors import HostError
 from bench.toolchain.lockfile import LockedJar
 from bench.toolchain.store import Store
 
-
 # jgo leaves the connection of a failed download to the garbage collector, which says so.
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
