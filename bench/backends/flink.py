@@ -217,4 +217,7 @@ logger.kafka.name = org.apache.kafka
 logger.kafka.level = WARN
 logger.source.name = org.apache.flink.connector.base.source.reader
 logger.source.level = WARN
+# the planner muses over every class it meets
+logger.types.name = org.apache.flink.api.java.typeutils
+logger.types.level = WARN
 """

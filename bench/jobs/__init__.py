@@ -88,7 +88,7 @@ def find(name: str) -> Job:
 def kafka_source(table: str, params: JobParams) -> str:
     """DDL of the input: the workload's fields, event time from `ts` (ms), a bounded-disorder watermark."""
     fields = ",\n  ".join(f"`{name}` {kind}" for name, kind in params.columns)
-    delay = f"INTERVAL '{params.watermark_delay_ms / 1000:.3f}' SECOND(6, 3)"
+    delay = f"INTERVAL '{params.watermark_delay_ms / 1000:.3f}' SECOND(3, 3)"
     return f"""CREATE TEMPORARY TABLE {table} (
   {fields},
   event_time AS TO_TIMESTAMP_LTZ(`ts`, 3),

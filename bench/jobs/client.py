@@ -9,6 +9,7 @@ about 2. It reports the cause that a user can act on, not Py4J's stack.
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 import traceback
@@ -44,21 +45,23 @@ def submit(name: str, params: JobParams) -> str:
 
 
 def root_cause(text: str) -> str:
-    """The innermost "Caused by" of a Java stack trace, or the last line of a Python one."""
-    causes = re.findall(r"^\s*(?:Caused by: |: )((?:[\w$]+\.)+[\w$]+(?:: [^\n]*)?)", text, re.MULTILINE)
+    """The innermost "Caused by" of a Java stack trace, or the last exception a Python one names, without its package."""
+    causes = re.findall(r"^(?:Caused by: |: )?(?:[\w$]+\.)+([\w$]*(?:Exception|Error)\b[^\n]*)", text, re.MULTILINE)
     if causes:
-        return str(causes[-1]).strip()
+        # PyFlink wraps: "TableException: org.apache.flink.table.api.TableException: why"
+        return re.sub(r"^\w+: (?:[\w$]+\.)+(\w+(?:Exception|Error))", r"\1", causes[-1]).strip()
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1] if lines else "unknown"
 
 
 def main() -> None:
     """Warm up, say so, then obey until standard input ends."""
+    answer = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # whatever a library or the gateway's JVM prints must not break the protocol
+
     from pyflink.java_gateway import get_gateway
 
     get_gateway()
-    answer = sys.stdout
-    sys.stdout = sys.stderr  # whatever a library prints must not break the protocol
     print(json.dumps({"ready": True}), file=answer, flush=True)
     for line in sys.stdin:
         order = json.loads(line)
@@ -66,7 +69,8 @@ def main() -> None:
             document = {"job_id": submit(order["job"], JobParams(**order["params"]))}
         except Exception:  # noqa: BLE001 -- the boundary to another process: everything becomes an answer
             detail = traceback.format_exc()
-            document = {"error": root_cause(detail), "detail": detail}
+            print(detail, file=sys.stderr, flush=True)  # the log keeps the whole stack; the answer is one line
+            document = {"error": root_cause(detail)}
         print(json.dumps(document), file=answer, flush=True)
 
 

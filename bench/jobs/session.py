@@ -9,9 +9,10 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import IO, Any
+from urllib.parse import urlsplit
 
 from bench.backends.flink import get_json
 from bench.backends.subtree import Child, Subtree
@@ -73,7 +74,11 @@ class JobSession:
     def submit(self, job: str, params: JobParams) -> str:
         """Submit, and wait until every task runs. JobError with Flink's root cause in one line."""
         self.await_warm()
-        print(json.dumps({"job": job, "params": asdict(params)}), file=self._orders, flush=True)
+        # settings handed over replace the client's config.yaml whole, the address of the cluster included
+        address = urlsplit(self.flink_url)
+        settings = {**params.settings, "rest.address": str(address.hostname), "rest.port": str(address.port)}
+        order = {"job": job, "params": asdict(replace(params, settings=settings))}
+        print(json.dumps(order), file=self._orders, flush=True)
         answer = self._answer(SUBMIT_TIMEOUT_S, f"submitting {job}")
         if "error" in answer:
             raise JobError(f"submitting {job}: {answer['error']}")

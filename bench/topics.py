@@ -1,0 +1,126 @@
+"""A trial's topics: made fresh, counted, read back, removed."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
+
+from bench.errors import BrokerError
+
+ADMIN_TIMEOUT_S = 30.0  # 2,000 partitions are made in 0.3 s; a busy host takes longer
+READ_TIMEOUT_S = 120.0
+QUIET_S = 10.0  # reading back: this long without a record means that something is missing
+
+
+def _admin(bootstrap: str) -> AdminClient:
+    return AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+
+
+def create(bootstrap: str, topic: str, *, partitions: int, replication: int = 1, config: Mapping[str, str] | None = None) -> None:
+    """Make a topic and wait until every partition has a leader. BrokerError with the broker's reason."""
+    admin = _admin(bootstrap)
+    try:
+        admin.create_topics(
+            [NewTopic(topic, partitions, replication, config=dict(config or {}))], operation_timeout=ADMIN_TIMEOUT_S
+        )[topic].result(ADMIN_TIMEOUT_S)
+        # metadata reaches a broker a moment after the controller agreed
+        for _ in range(200):
+            found = admin.list_topics(topic, timeout=ADMIN_TIMEOUT_S).topics[topic]
+            if found.error is None and len(found.partitions) == partitions:
+                if all(p.leader >= 0 for p in found.partitions.values()):
+                    return
+            admin.poll(0.02)
+    except KafkaException as error:
+        raise BrokerError(f"creating topic {topic}: {error.args[0].str()}") from error
+    raise BrokerError(f"creating topic {topic}: not every one of {partitions} partitions got a leader")
+
+
+def delete(bootstrap: str, *topics: str) -> None:
+    """Remove topics; one that is not there is fine, for it is gone."""
+    admin = _admin(bootstrap)  # kept: librdkafka drops what is in flight when the handle goes
+    for topic, done in admin.delete_topics(list(topics), operation_timeout=ADMIN_TIMEOUT_S).items():
+        try:
+            done.result(ADMIN_TIMEOUT_S)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise BrokerError(f"deleting topic {topic}: {error.args[0].str()}") from error
+
+
+def end_offsets(bootstrap: str, topic: str, *, committed: bool = False, timeout_s: float = 10.0) -> dict[int, int]:
+    """Partition -> log end offset (`committed`: the last stable offset, what a read_committed reader sees)."""
+    admin = _admin(bootstrap)
+    level = IsolationLevel.READ_COMMITTED if committed else IsolationLevel.READ_UNCOMMITTED
+    try:
+        partitions = admin.list_topics(topic, timeout=timeout_s).topics[topic].partitions
+        wanted = {TopicPartition(topic, p): OffsetSpec.latest() for p in partitions}
+        answers = admin.list_offsets(wanted, isolation_level=level, request_timeout=timeout_s)
+        return {tp.partition: answer.result().offset for tp, answer in answers.items()}
+    except KafkaException as error:
+        raise BrokerError(f"end offsets of {topic}: {error.args[0].str()}") from error
+
+
+@dataclass(frozen=True)
+class ReadBack:
+    """Every record of a topic: values as written, the broker's or the producer's timestamp, where each lay."""
+
+    values: list[bytes]
+    timestamp_ms: np.ndarray
+    partition: np.ndarray
+
+
+def read_topic(bootstrap: str, topic: str, *, committed: bool = False, timeout_s: float = READ_TIMEOUT_S) -> ReadBack:
+    """Read a topic from its beginning to the offsets it ends at now. BrokerError when records do not arrive."""
+    ends = {p: end for p, end in end_offsets(bootstrap, topic, committed=committed).items() if end > 0}
+    consumer = Consumer(
+        {
+            "bootstrap.servers": bootstrap,
+            "group.id": "streamgauge-readback",  # never joined, nothing is committed: assign() only
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "isolation.level": "read_committed" if committed else "read_uncommitted",
+            "auto.offset.reset": "earliest",
+            "queued.min.messages": 500_000,
+            "fetch.message.max.bytes": 8 << 20,
+            "check.crcs": False,
+            "log_level": 0,
+        }
+    )
+    values: list[bytes] = []
+    timestamps: list[int] = []
+    partitions: list[int] = []
+    try:
+        consumer.assign([TopicPartition(topic, p, 0) for p in ends])
+        open_partitions = set(ends)
+        waits = 0.0
+        while open_partitions and waits < min(QUIET_S, timeout_s):
+            batch = consumer.consume(10_000, timeout=0.5)
+            waits = 0.0 if batch else waits + 0.5
+            good = [message for message in batch if message.error() is None]
+            values += [message.value() for message in good]
+            timestamps += [message.timestamp()[1] for message in good]
+            partitions += [message.partition() for message in good]
+            # at the end of a partition librdkafka says so with an error object; control records count there too
+            open_partitions -= {message.partition() for message in batch if message.error() is not None}
+    finally:
+        consumer.close()
+    if open_partitions:
+        raise BrokerError(f"reading {topic} back: {len(open_partitions)} partitions gave nothing for {QUIET_S:.0f} s")
+    return ReadBack(values, np.array(timestamps, dtype=np.int64), np.array(partitions, dtype=np.int32))
+
+
+def json_rows(values: list[bytes]) -> pd.DataFrame:
+    """JSON records as a table, parsed by pyarrow (a million in about a second)."""
+    from pyarrow import json as arrow_json
+
+    if not values:
+        return pd.DataFrame()
+    options: Any = arrow_json.ReadOptions(block_size=32 << 20)
+    table: pd.DataFrame = arrow_json.read_json(io.BytesIO(b"\n".join(values)), read_options=options).to_pandas()
+    return table
