@@ -1,0 +1,31 @@
+"""Turns what was measured into dollars.
+
+    usage = costmodel.load("usage.yaml")                  # or a deployment.yaml, or costmodel.usage_from_runs(frame, …)
+    options = costmodel.price(usage, ["self-ec2", "msk-standard+flink-managed-aws"])
+    costmodel.to_json(options)                            # the document of `cost --json`
+    costmodel.rows(options)                               # rows of a table, cheapest first
+
+`Usage` (what a platform must carry) and `Catalog` (dated, sourced prices) -> a platform's `size` -> `Deployment` or
+`Infeasible` -> `Bill` -> `Option`. Pure but for reading files. Bad input raises ScenarioError with field and expectation.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from costmodel.formats import notes, rows, to_json
+from costmodel.option import Option, price
+from costmodel.usage import AsBuilt, Usage, load
+
+if TYPE_CHECKING:
+    from costmodel.measured import usage_from_runs
+
+__all__ = ["AsBuilt", "Option", "Usage", "load", "notes", "price", "rows", "to_json", "usage_from_runs"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "usage_from_runs":  # brings pandas and scipy, which a hand-written usage does not need
+        from costmodel.measured import usage_from_runs
+
+        return usage_from_runs
+    raise AttributeError(name)

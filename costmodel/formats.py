@@ -1,0 +1,174 @@
+"""Options as data: the JSON of `cost --json`, and rows for a table. Adds no facts."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from typing import Any
+
+from costmodel.bill import LineItem
+from costmodel.option import Option
+from costmodel.prices import STALE_AFTER_DAYS
+from costmodel.usage import AsBuilt, Usage
+
+SCHEMA = 1
+
+
+def to_json(
+    options: Sequence[Option], usage: Usage | AsBuilt | None = None, *, today: dt.date | None = None
+) -> dict[str, Any]:
+    """The document of `cost --json` (names are stable). With `usage`, what it rests on; with `today`, stale prices."""
+    document: dict[str, Any] = {"schema": SCHEMA, "options": [_option(option) for option in options]}
+    if usage is not None:
+        document["usage"] = _basis(usage)
+    if today is not None:
+        document["warnings"] = warnings(options, today)
+    return document
+
+
+def warnings(options: Iterable[Option], today: dt.date) -> list[str]:
+    """One sentence if prices in use are old: a price list a year old is a guess."""
+    dated = {
+        (line.price_id, line.region): line.as_of
+        for option in options
+        if option.bill
+        for line in option.bill.lines
+        if line.as_of is not None
+    }
+    old = {key: as_of for key, as_of in dated.items() if (today - as_of).days > STALE_AFTER_DAYS}
+    if not old:
+        return []
+    (oldest, _), as_of = min(old.items(), key=lambda item: item[1])
+    return [
+        (f"{len(old)} of the {len(dated)} prices in use are over {STALE_AFTER_DAYS} days old "
+        f"(oldest: {oldest} of {as_of}): check them with `streamgauge prices refresh`")
+    ]
+
+
+def rows(options: Iterable[Option]) -> list[dict[str, str]]:
+    """For a table, cheapest first; an incomplete total comes after the complete ones, the infeasible last."""
+    ranked = sorted(options, key=lambda o: (o.bill is None, o.bill is not None and o.bill.at_least, o.usd_month or 0))
+    return [_row(option) for option in ranked]
+
+
+def notes(option: Option) -> list[str]:
+    """What must stand beside an option's total: what is unpriced, and the unverified prices it rests on."""
+    if option.bill is None:
+        return []
+    found = [f"unpriced: {text}" for text in option.bill.unpriced]
+    if option.bill.unverified:
+        found.append(f"rests on unverified prices: {', '.join(option.bill.unverified)}")
+    return found
+
+
+def _option(option: Option) -> dict[str, Any]:
+    if option.infeasible is not None or option.bill is None:
+        broken = option.infeasible
+        return {
+            "platform": option.platform,
+            "feasible": False,
+            "reason": broken.reason if broken else "",
+            "nearest_feasible": broken.nearest_feasible if broken else "",
+            "usd_month": None,
+            "at_least": False,
+            "usd_gb_in": None,
+            "usd_million_events": None,
+            "bound_by": None,
+            "parts": [],
+            "lines": [],
+        }
+    bill, bound = option.bill, option.bound_by
+    centre = _float(bill.usd_month)
+    return {
+        "platform": option.platform,
+        "feasible": True,
+        "reason": "",
+        "usd_month": {
+            "p10": centre if option.p10 is None else _float(option.p10),
+            "p50": centre,
+            "p90": centre if option.p90 is None else _float(option.p90),
+        },
+        "at_least": bill.at_least,
+        "usd_gb_in": _float(option.usd_gb_in),
+        "usd_million_events": _float(option.usd_million_events),
+        "usd_month_baseline": _float(bill.baseline_usd_month),
+        "notes": notes(option),
+        "assumptions": list(option.assumptions),
+        "bound_by": None
+        if bound is None
+        else {
+            "constraint": bound.constraint,
+            "next": bound.next,
+            "shadow_usd_month": _float(bound.shadow_usd_month),
+            "shadow_of": bound.shadow_of,
+        },
+        "parts": [{"what": part.what, "count": _float(part.count), "because": part.because} for part in option.parts],
+        "lines": [_line(line) for line in bill.lines],
+    }
+
+
+def _line(line: LineItem) -> dict[str, Any]:
+    return {
+        "item": line.item,
+        "kind": line.kind,
+        "quantity": _float(line.quantity),
+        "unit": line.unit,
+        "unit_price": _float(line.unit_price),
+        "usd_month": _float(line.usd_month),
+        "price": {
+            "id": line.price_id,
+            "source": line.source,
+            "as_of": None if line.as_of is None else line.as_of.isoformat(),
+            "confidence": line.confidence,
+        },
+    }
+
+
+def _basis(usage: Usage | AsBuilt) -> dict[str, Any]:
+    if isinstance(usage, AsBuilt):
+        return {}
+    return {
+        path: {
+            "value": _float(number.value),
+            "low": _float(number.low),
+            "high": _float(number.high),
+            "basis": number.basis,
+            "n": number.n,
+            "note": number.note,
+        }
+        for path, number in usage.numbers()
+    }
+
+
+def _row(option: Option) -> dict[str, str]:
+    if option.bill is None or option.bound_by is None:
+        broken = option.infeasible
+        text = f"infeasible: {broken.reason}; nearest: {broken.nearest_feasible}" if broken else ""
+        return {
+            "platform": option.platform,
+            "$/month": "-",
+            "p10-p90": "-",
+            "$/GB in": "-",
+            "$/million events": "-",
+            "bound by": text,
+        }
+    least = "at least " if option.bill.at_least else ""
+    band = "" if option.p10 == option.p90 else f"{_money(option.p10)} - {_money(option.p90)}"
+    flag = " *" if option.bill.unverified else ""
+    return {
+        "platform": option.platform,
+        "$/month": f"{least}{_money(option.usd_month)}{flag}",
+        "p10-p90": band,
+        "$/GB in": "-" if option.usd_gb_in is None else f"{option.usd_gb_in:.4f}",
+        "$/million events": "-" if option.usd_million_events is None else f"{option.usd_million_events:.4f}",
+        "bound by": option.bound_by.constraint,
+    }
+
+
+def _money(usd: Decimal | None) -> str:
+    return "-" if usd is None else f"{usd:,.2f}" if usd < 1000 else f"{usd:,.0f}"
+
+
+def _float(number: Decimal | None) -> float | None:
+    return None if number is None else float(number)

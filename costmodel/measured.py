@@ -1,0 +1,228 @@
+"""Usage from runs: what one cell of a scenario measured, carried to the scenario's assumed scale.
+
+Bytes and CPU-seconds *per event* are measured and transfer; rates, retention, zones and replication are the scenario's
+`pricing` assumptions. An interval is the 95 % t-interval over runs; one run has none, and says n = 1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.special import stdtrit
+
+from bench.errors import ScenarioError
+from costmodel import documents
+from costmodel.usage import Number, Usage
+
+PRICING_KEYS = frozenset(
+    {
+        "region",
+        "retention_days",
+        "replication_factor",
+        "zones",
+        "groups",
+        "scale_to_mb_s",
+        "record_bytes",
+        "peak_to_mean",
+        "partitions",
+        "tiered_local_days",
+        "month_hours",
+        "state_gb",
+        "checkpoint_interval_s",
+        "zone_aware",
+    }
+)
+
+
+def usage_from_runs(frame: pd.DataFrame, pricing: Mapping[str, Any], cell: Mapping[str, Any] | None = None) -> Usage:
+    """What a platform must carry, from the tidy frame of `bench.record.frame`.
+
+    frame: a row per run and metric (scenario, load, trial_id, repetition, outcome, metric, stat, value, unit, a column
+    per knob). pricing: the scenario's section. cell: knobs that select runs, {"topic.partitions": 96}; a key that is no
+    column is taken as that setting's value. Only finished runs count; each metric comes from one load, the steady one
+    before `drain`, except Flink's CPU, where the drain's is the better measurement.
+
+    Raises ScenarioError if no finished run is left, an assumption is missing, or no record size is known.
+    """
+    unknown = set(pricing) - PRICING_KEYS
+    if unknown:
+        word = min(unknown)
+        raise ScenarioError(f"pricing.{word}: unknown key; {documents.nearest(word, PRICING_KEYS)}")
+    runs = _select(frame, cell or {})
+    wire = _needed(runs, "wire_bytes_per_event")
+    disk, broker_cpu = _mean(runs, ["disk_bytes_per_event"]), _mean(runs, ["broker_cpu_s_per_million_events"])
+    record = _record_bytes(runs, pricing, cell or {})
+    data: dict[str, Any] = {
+        "schema": 1,
+        "region": _assumption(pricing, "region"),
+        "ingest": _ingest(runs, pricing, record, wire),
+        "broker": {
+            **({} if disk is None else {"disk_bytes_per_wire_byte": _ratio(disk, wire, "disk / wire bytes per event")}),
+            **({} if broker_cpu is None else {"cpu_s_per_million_events": broker_cpu}),
+        },
+        "consumers": {"groups": _assumed(pricing, "groups")},
+        "topics": {
+            "partitions": _setting(runs, cell or {}, pricing, "topic.partitions", "partitions"),
+            "replication_factor": _assumed(pricing, "replication_factor"),
+        },
+        "retention": {
+            "days": _assumed(pricing, "retention_days"),
+            **_optional(pricing, tiered_local_days="tiered_local_days"),
+        },
+        "zones": _assumed(pricing, "zones"),
+        "producers": {"zone_aware": bool(pricing.get("zone_aware", False))},
+    }
+    if "month_hours" in pricing:
+        data["units"] = {"month_hours": pricing["month_hours"]}
+    job = _processing(runs, pricing, cell or {}, record, data["ingest"])
+    if job is not None:
+        data["processing"] = job
+    return documents.validate(data, Usage)
+
+
+def _select(frame: pd.DataFrame, cell: Mapping[str, Any]) -> pd.DataFrame:
+    chosen = frame[frame["outcome"] == "finished"]
+    for knob, value in cell.items():
+        if knob in chosen.columns:
+            chosen = chosen[chosen[knob] == value]
+    if "stat" in chosen.columns:
+        chosen = chosen[chosen["stat"].fillna("").isin(["", "value"])]
+    if chosen.empty:
+        ended = frame["outcome"].value_counts().to_dict() if len(frame) else "none"
+        raise ScenarioError(f"no finished run to price for {dict(cell) or 'this scenario'}; runs by outcome: {ended}")
+    for knob in [column for column in chosen.columns if "." in column]:
+        if knob not in cell and chosen[knob].nunique(dropna=False) > 1:
+            values = ", ".join(str(value) for value in chosen[knob].unique())
+            raise ScenarioError(f"{knob} has several values ({values}): one cell is priced at a time, so name one")
+    return chosen
+
+
+def _per_run(runs: pd.DataFrame, metric: str, prefer: str | None = None) -> pd.Series[float]:
+    rows = runs[runs["metric"] == metric].dropna(subset=["value"])
+    loads = list(dict.fromkeys(rows["load"]))
+    if len(loads) > 1:
+        steady = [load for load in loads if load != "drain"] or loads
+        rows = rows[rows["load"] == (prefer if prefer in loads else steady[0])]
+    return rows.groupby(["trial_id", "repetition"])["value"].mean()
+
+
+def _mean(runs: pd.DataFrame, metrics: Iterable[str], prefer: str | None = None, scale: float = 1.0) -> Number | None:
+    """The first of `metrics` that was measured, as mean and 95 % t-interval over runs."""
+    for metric in metrics:
+        values = _per_run(runs, metric, prefer).to_numpy(dtype=float) * scale
+        if len(values):
+            return _number(values, metric)
+    return None
+
+
+def _number(values: np.ndarray[Any, np.dtype[np.float64]], metric: str) -> Number:
+    n, mean = len(values), float(values.mean())
+    fields: dict[str, Any] = {"value": mean, "basis": "measured", "n": n, "note": metric}
+    if n > 1:
+        half = float(stdtrit(n - 1, 0.975)) * float(values.std(ddof=1)) / math.sqrt(n)
+        fields |= {"low": max(mean - half, 0.0 if mean >= 0 else mean - half), "high": mean + half}
+    return Number.model_validate(fields)
+
+
+def _needed(runs: pd.DataFrame, metric: str) -> Number:
+    found = _mean(runs, [metric])
+    if found is None or not found.value > 0:
+        raise ScenarioError(f"the runs carry no {metric}: without it nothing on the wire can be priced")
+    return found
+
+
+def _ratio(top: Number, bottom: Number, note: str) -> Number:
+    """Ratio of two measured means, its relative half-widths added in quadrature (the two are at most correlated upwards)."""
+    value = top.value / bottom.value
+    spread = Decimal(math.hypot(_relative(top), _relative(bottom)))
+    n = min(top.n or 1, bottom.n or 1)
+    if n < 2 or spread >= 1:
+        return Number(value=value, basis="measured", n=n, note=note)
+    return Number(value=value, low=value * (1 - spread), high=value * (1 + spread), basis="measured", n=n, note=note)
+
+
+def _relative(number: Number) -> float:
+    return float((number.high - number.value) / number.value) if number.high is not None and number.value else 0.0
+
+
+def _record_bytes(runs: pd.DataFrame, pricing: Mapping[str, Any], cell: Mapping[str, Any]) -> Number:
+    measured = _mean(runs, ["record_bytes", "payload_bytes_per_event"])
+    if measured is not None:
+        return measured
+    for source in ("workload.event_bytes",):
+        if source in cell or source in runs.columns:
+            given = cell.get(source, runs[source].iloc[0] if source in runs.columns else None)
+            return Number.model_validate({"value": float(given), "note": source})
+    if "record_bytes" in pricing:
+        return Number.model_validate({"assumed": pricing["record_bytes"]})
+    raise ScenarioError(
+        "no record size: expected the metric record_bytes, workload.event_bytes, or pricing.record_bytes"
+    )
+
+
+def _ingest(runs: pd.DataFrame, pricing: Mapping[str, Any], record: Number, wire: Number) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        "record_bytes": record,
+        "compression_ratio": _ratio(record, wire, "raw / wire bytes per event"),
+        **_optional(pricing, peak_to_mean="peak_to_mean"),
+    }
+    if "scale_to_mb_s" in pricing:
+        return {"mb_s": _assumed(pricing, "scale_to_mb_s"), **fields}
+    rate = _mean(runs, ["acknowledged_eps"])
+    if rate is None:
+        raise ScenarioError("pricing.scale_to_mb_s: missing, and the runs carry no acknowledged_eps to price instead")
+    values = {
+        key: getattr(rate, key) * record.value / 1_000_000
+        for key in ("value", "low", "high")
+        if getattr(rate, key) is not None
+    }
+    return {"mb_s": {**values, "basis": "measured", "n": rate.n, "note": "acknowledged_eps x record bytes"}, **fields}
+
+
+def _processing(
+    runs: pd.DataFrame, pricing: Mapping[str, Any], cell: Mapping[str, Any], record: Number, ingest: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    cpu = _mean(runs, ["flink_cpu_s_per_million_events"], prefer="drain")
+    if cpu is None or cpu.value <= 0:
+        return None
+    job: dict[str, Any] = {"cpu_s_per_million_events": cpu, **_optional(pricing, state_gb="state_gb")}
+    size, rate = _mean(runs, ["checkpoint_size_bytes"]), _mean(runs, ["acknowledged_eps"])
+    if size is not None and rate is not None and rate.value > 0:
+        target_eps = Number.model_validate(ingest["mb_s"]).value * 1_000_000 / record.value
+        gb = size.value / 1_000_000_000 * target_eps / rate.value
+        job["checkpoint_gb"] = {"assumed": gb, "note": "measured checkpoint size, taken to grow with the rate"}
+        job.setdefault("state_gb", {"assumed": gb, "note": "as large as a checkpoint"})
+    knob = "pipeline.checkpoint.interval_s"
+    interval = cell.get(knob, runs[knob].iloc[0] if knob in runs.columns else pricing.get("checkpoint_interval_s"))
+    if interval is not None:
+        job["checkpoint_interval_s"] = {"assumed": interval}
+    return job
+
+
+def _setting(
+    runs: pd.DataFrame, cell: Mapping[str, Any], pricing: Mapping[str, Any], knob: str, key: str
+) -> dict[str, Any]:
+    if knob in cell or knob in runs.columns:
+        return {"value": int(cell[knob] if knob in cell else runs[knob].iloc[0]), "note": knob}
+    if key in pricing:
+        return {"assumed": pricing[key]}
+    raise ScenarioError(f"no {knob}: expected it among the knobs, in the cell, or as pricing.{key}")
+
+
+def _assumption(pricing: Mapping[str, Any], key: str) -> Any:
+    if pricing.get(key) is None:
+        raise ScenarioError(f"pricing.{key}: missing; expected it in the scenario's pricing section")
+    return pricing[key]
+
+
+def _assumed(pricing: Mapping[str, Any], key: str) -> dict[str, Any]:
+    return {"assumed": _assumption(pricing, key)}
+
+
+def _optional(pricing: Mapping[str, Any], **names: str) -> dict[str, Any]:
+    return {field: {"assumed": pricing[key]} for field, key in names.items() if key in pricing}
