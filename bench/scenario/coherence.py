@@ -40,6 +40,8 @@ def _load_incoherences(settings: Settings, *, has_slo: bool, folder: Path) -> It
         yield "load.drain", "has nobody to read it, expected a pipeline or consumers"
     if load.shape is None:
         return
+    if load.shape.ramp is not None and load.shape.ramp.from_eps + load.shape.ramp.to_eps == 0:
+        yield "load.shape.ramp.to_eps", "never sends an event, expected a rate above 0"
     replay, spike, diurnal = load.shape.replay, load.shape.spike, load.shape.diurnal
     if replay is not None and not (folder / replay.file).is_file():
         yield "load.shape.replay.file", f"no file '{replay.file}' in {folder}, expected a recorded stream"

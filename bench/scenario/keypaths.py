@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from bench.scenario.sections import Document, Load, Names
-from bench.scenario.source import Finding, KeyPath, Source, dotted, read_value
+from bench.scenario.source import KeyPath, Source, dotted, read_value
 from bench.scenario.words import nearest, shown
 
 SWEEPABLE = ("workload", "load", "producer", "topic", "cluster", "pipeline", "consumers", "faults", "phases")
@@ -135,7 +135,9 @@ def axis_problem(text: str, data: Mapping[str, Any]) -> str | None:
 
 def axis_place(text: str, data: Mapping[str, Any]) -> Place | None:
     """The place of an axis; `load.rate_eps` is the load's own, whether the file says `load` or `loads`."""
-    return locate(text, {} if text.startswith("load.") else data)
+    loads = data.get("loads")
+    views = [{**data, "load": entry} for entry in loads.values()] if isinstance(loads, dict) else []
+    return next((place for view in [data, *views] if (place := locate(text, view))), None)
 
 
 def sweepable_paths(data: Mapping[str, Any]) -> list[str]:
@@ -152,46 +154,55 @@ def apply_options(source: Source, overrides: Sequence[str]) -> None:
         option = f"--set {text}"
         name, equals, raw = text.partition("=")
         name = name.strip()
+        if not equals:
+            source.blame_option(option, (), "expected PATH=VALUE, such as topic.partitions=12")
+            continue
         try:
             value = read_value(raw)
         except ValueError as error:
-            source.findings.append(Finding(option, (name,), str(error)))
+            source.blame_option(option, (name,), str(error))
             continue
-        place = locate(name, source.data) if equals else None
-        if not equals:
-            source.findings.append(Finding(option, (), "expected PATH=VALUE, such as topic.partitions=12"))
-        elif place is None:
-            valid = list(paths(source.data))
-            source.findings.append(Finding(option, (name,), f"no such setting{nearest(name, valid)}"))
-        else:
+        if place := locate(name, source.data):
             set_path(source, place, value, option)
+        else:
+            hint = nearest(name, list(paths(source.data))) or ", expected a path such as topic.partitions"
+            source.blame_option(option, (name,), f"no such setting{hint}")
 
 
 def set_path(source: Source, place: Place, value: Any, option: str) -> None:
     """Sets one path. A list on a path to one value is an axis; one value on an axis' path replaces that axis."""
-    path, scope, loads = place.path, (), source.get(("loads",))  # type: tuple[KeyPath, KeyPath, Any]
-    if path[0] == "loads" and len(path) > 2:
-        scope, path = path[:2], ("load", *path[2:]) if path[2] in fields(Load) else path[2:]
+    path, loads = place.path, source.get(("loads",))
     names = list(loads) if isinstance(loads, dict) else []
-    levels: list[KeyPath] = [scope] if scope else [(), *(("loads", n) for n in names)]
-    name = dotted(path)
-    if isinstance(value, tuple) and path[0] in SWEEPABLE and place.single:
+    if path[0] == "load" and names:
+        source.blame_option(option, path, f"the loads have names here, expected loads.{names[0]}{dotted(path)[4:]}")
+    elif path[0] == "pipeline" and path[1:2] not in ((), ("job",)) and source.get(("pipeline",)) in (None, "none"):
+        source.blame_option(option, path, "there is no pipeline here, expected pipeline.job first")
+    elif path[0] == "loads" and len(path) > 2:
+        inner = ("load", *path[2:]) if path[2] in fields(Load) else path[2:]
+        _set_at(source, [path[:2]], Place(inner, place.kind), value, option)
+    else:
+        _set_at(source, [(), *(("loads", name) for name in names)], place, value, option)
+
+
+def _set_at(source: Source, levels: list[KeyPath], place: Place, value: Any, option: str) -> None:
+    """`place` is seen from each level: the file, or an entry of `loads`. The first level holds the value."""
+    path, axis, sweepable = place.path, dotted(place.path), place.path[0] in SWEEPABLE and place.single
+    if path[0] == "axes" and len(path) == 2:
+        axis, sweepable, value = str(path[1]), True, value if isinstance(value, tuple) else (value,)
+    if sweepable and isinstance(value, tuple):
         for level in levels:
-            if level == scope or source.get((*level, "axes")) is not None:
-                _sweep(source, level, name, value, option)
+            if level == levels[0] or source.get((*level, "axes")) is not None:
+                _sweep(source, level, axis, value, option)
         return
     for level in levels:
         for axes in ((*level, "axes"), (*level, "quick", "axes")):
-            if source.get((*axes, name)) is not None:
-                source.put((*axes, name), (value,), option)
+            if source.get((*axes, axis)) is not None:
+                source.put((*axes, axis), (value,), option)
         source.drop((*level, "quick", *path))
-        if not scope and level:
+        if level != levels[0]:
             source.drop((*level, *path))
-    if path[0] in SWEEPABLE and source.get((place.path[0],)) == "none":
-        source.findings.append(Finding(option, place.path, f"{place.path[0]} is none here, expected "
-                                       f"--set {place.path[0]}.job=… or a scenario with one"))
-        return
-    source.put(place.path, value, option)
+    inner = path[1:] if levels[0] and path[0] == "load" else path  # an entry of `loads` holds its load's keys itself
+    source.put((*levels[0], *inner), value, option)
 
 
 def _sweep(source: Source, level: KeyPath, name: str, values: tuple[Any, ...], option: str) -> None:
@@ -220,25 +231,27 @@ def explain(error: ErrorDetails, path: KeyPath) -> str:
         known, word = _keys_beside(path), str(path[-1])
         hint = nearest(word, known) or nearest(word, list(paths({})))
         return f"unknown key, expected one of {', '.join(known)}{hint}"
-    was = "is missing" if kind == "missing" else "is empty" if value in (None, "", ()) else f"was {shown(value)}"
+    was = "is missing" if kind == "missing" else "is empty" if value in (None, "", (), {}) else f"was {shown(value)}"
     wanted = _WANTED.get(kind.partition("_")[0])
     if kind in _BOUNDS:
         key, bound = _BOUNDS[kind]
         wanted = f"{bound} {context[key]:g}"
     elif kind == "literal_error":
         words = context["expected"].replace("'", "")
-        wanted = words + nearest(str(value), words.replace(" or ", ", ").split(", "))
+        near = nearest(value, words.replace(" or ", ", ").split(", ")) if isinstance(value, str) else ""
+        wanted = words + near  # of numbers none is nearer in meaning: acks -1 is `all`, not 1
     elif kind == "string_pattern_mismatch":
         wanted = "lower-case letters, digits and hyphens"
     elif kind in ("missing", "too_short", "string_too_short") or kind.startswith("model"):
         wanted = _expected(_kind_at(path), path)
-    return f"{was}, expected {wanted}" if wanted else f"{was}: {error['msg']}"
+    axis = " (several values go under axes)" if isinstance(value, tuple) and value and path[0] in SWEEPABLE else ""
+    return f"{was}, expected {wanted}{axis}" if wanted else f"{was}: {error['msg']}"
 
 
 def _expected(kind: Any, path: KeyPath) -> str:
     """What belongs at a path: the section's keys, a list, or a value."""
     if model := model_of(kind):
-        none = "none or " if type(None) in _alternatives(kind) else ""
+        none = "none or " if path[-1] in ("pipeline", "checkpoint") else ""
         return f"{none}a mapping with {', '.join(fields(model))}"
     part = _alternatives(kind)[0]
     if get_origin(part) is Literal:

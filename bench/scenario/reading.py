@@ -102,6 +102,8 @@ def _check_axes(source: Source, names: Names) -> None:
                 continue
             place = axis_place(axis, source.data)
             for i, value in enumerate(values if isinstance(values, tuple) else ()):
+                if value is None and axis.startswith("pipeline.flink."):
+                    continue  # leaves that option unset in these cells
                 if place is not None and (problem := place.problem(value, names)):
                     source.blame((*path, i), problem)
                 elif value in values[:i]:
@@ -117,7 +119,7 @@ def _check_cells(scenario: Scenario, source: Source) -> None:
             row = ", ".join(f"{axis} = {shown(value)}" for axis, value in bad.row.items())
             for detail in bad.error.errors():
                 text = explain(detail, tuple(detail["loc"]))
-                source.blame(_written(source, plan, tuple(detail["loc"])), f"{text} (where {row})")
+                source.blame(_written(source, scenario, plan, tuple(detail["loc"])), f"{text} (where {row})")
             continue
         wrong: dict[tuple[str, str], list[str]] = defaultdict(list)
         for knobs, settings in cells:
@@ -127,17 +129,19 @@ def _check_cells(scenario: Scenario, source: Source) -> None:
         for (path, text), rows in wrong.items():
             cell = "" if len(rows) == len(cells) else f" (where {rows[0]})"
             words = tuple(int(word) if word.isdigit() else word for word in path.split("."))
-            source.blame(_written(source, plan, words), text + cell)
+            source.blame(_written(source, scenario, plan, words), text + cell)
 
 
-def _written(source: Source, plan: LoadPlan, path: KeyPath) -> KeyPath:
+def _written(source: Source, scenario: Scenario, plan: LoadPlan, path: KeyPath) -> KeyPath:
     """Where a setting of a cell was written: an axis, the load's own entry, or its section."""
     level: KeyPath = ("loads", plan.name) if source.get(("loads",)) is not None else ()
-    axes = (*level, "axes") if source.get((*level, "axes")) is not None else ("axes",)
-    if source.get((*axes, dotted(path))) is not None:
-        return (*axes, dotted(path))
+    own_axes = source.get((*level, "axes")) is not None
+    axes: list[KeyPath] = [(*level, "axes")] if own_axes else [("axes",)]
+    if scenario.is_quick:
+        axes = [(*level, "quick", "axes"), *([] if own_axes else [("quick", "axes")]), *axes]
+    for where in axes:
+        if source.get((*where, dotted(path))) is not None:
+            return (*where, dotted(path))
     if path[0] == "load" and level:
         return (*level, *path[1:])
-    return (*level, *path) if source.get((*level, *path)) is not None else path
-
-
+    return (*level, *path) if level and source.get((*level, *path)) is not None else path

@@ -28,6 +28,7 @@ SHAPES = ("steps", "ramp", "spike", "diurnal", "poisson", "replay")
 
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 Word = Annotated[str, Field(min_length=1)]
 Axes = Mapping[str, Annotated[tuple[Any, ...], Field(min_length=1)]]
@@ -114,12 +115,16 @@ def _exactly_one(section: Section, keys: tuple[str, ...]) -> None:
 class Keys(Section):
     """How many different keys, and how skewed: Zipf exponent, 0 is uniform."""
 
-    distinct: Count = 100_000
+    distinct: Annotated[int, Field(ge=1, le=10_000_000)] = 100_000
     zipf: Annotated[float, Field(ge=0, le=10)] = 1.05
 
 
 class Workload(Section):
-    """What an event is. `disorder_s`: bound of event-time disorder; `event_time_speed`: event seconds per second."""
+    """What an event is. `disorder_s`: bound of event-time disorder; `event_time_speed`: event seconds per second.
+
+    `event_bytes` is the mean size, `event_bytes_sigma` the sigma of its log-normal (0: all alike); `malformed` and
+    `duplicates` are shares of the events; `entropy` is the share of random words in the filler text.
+    """
 
     name: Annotated[Word, _known("workload")]
     format: Literal["json", "csv", "avro"] = "json"
@@ -127,6 +132,10 @@ class Workload(Section):
     keys: Keys = Keys()
     disorder_s: NotNegative = 0.0
     event_time_speed: Positive = 1.0
+    event_bytes_sigma: Annotated[float, Field(ge=0, le=2)] = 0.0
+    malformed: Share = 0.0
+    duplicates: Share = 0.0
+    entropy: Share = 0.5
 
 
 class Step(Section):

@@ -59,6 +59,10 @@ class Source:
         if finding not in self.findings:
             self.findings.append(finding)
 
+    def blame_option(self, option: str, path: KeyPath, text: str) -> None:
+        """Notes what is wrong with a word of the command line, before it has changed anything."""
+        self.findings.append(Finding(option, path, text))
+
     def stop_if_wrong(self) -> None:
         """Raises everything found so far as one ScenarioError, a finding a line, in file order."""
         said: dict[tuple[str, str], Finding] = {}
@@ -150,6 +154,9 @@ def read_value(text: str) -> Any:
     return value
 
 
+_PLAIN = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
+
+
 class _Walk:
     """From YAML nodes to plain data, noting the line of each path. Nodes, because a loader forgets repeated keys."""
 
@@ -164,6 +171,9 @@ class _Walk:
             return None
         self.open.append(node)
         try:
+            if not isinstance(node, ScalarNode) and node.tag not in _PLAIN:
+                self.source.blame(path, f"has the tag {node.tag}, expected plain YAML")
+                return None
             if isinstance(node, MappingNode):
                 return self.mapping(node, path)
             if isinstance(node, SequenceNode):

@@ -95,6 +95,11 @@ class Scenario(Document):
         return self._file
 
     @property
+    def is_quick(self) -> bool:
+        """Whether its `quick` section applies."""
+        return self._quick
+
+    @property
     def slos(self) -> tuple[Threshold, ...]:
         """The thresholds, read."""
         return tuple(parse_threshold(text) for text in self.thresholds)

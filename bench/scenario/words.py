@@ -63,13 +63,13 @@ _THRESHOLD = re.compile(
     r"(?P<metric>[a-z0-9_]+)\s+(?P<stat>[^\s<>=]+)\s*(?P<op><=|>=|==|<|>)\s*"
     r"(?P<value>[+-]?[0-9][0-9_]*(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)\s*(?P<unit>%)?(?P<of>\s+of\s+load)?",
 )
-_STATS = ("value", "mean", "min", "max", "lower", "upper", "p50", "p90", "p95", "p99", "p99.9", "p99.99")
+_STATS = ("value", "lower", "upper", "max", "p50", "p90", "p95", "p99", "p99.9", "p99.99")
 
 
 def parse_threshold(text: str, metrics: Collection[str] | None = None) -> Threshold:
     """Reads "METRIC STAT OP VALUE[%] [of load]", such as "backlog_slope_eps upper < 1% of load".
 
-    STAT is a percentile, `value`, `mean`, `min`, `max`, or a bound of the metric's 95 % interval, `lower` or `upper`.
+    STAT is `value`, a percentile, `max`, or a bound of the metric's 95 % interval: `lower`, `upper`.
     ValueError names what is off; metric names are compared with `metrics` where given.
     """
     found = _THRESHOLD.fullmatch(text.strip())
