@@ -7,6 +7,7 @@ events. Everything is vectorised: no Python runs per event.
 
 from __future__ import annotations
 
+import copy
 import importlib
 import pkgutil
 from abc import ABC, abstractmethod
@@ -14,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -29,10 +30,7 @@ I64 = npt.NDArray[np.int64]
 POOL_ROWS = 1 << 15
 FILLER_TEXT_BYTES = 1 << 21
 MAX_KEYS = 10_000_000  # a key is a letter and seven digits
-_WORDS = (
-    "red blue linen cotton kettle lamp desk garden winter summer classic urban trail nordic oak steel paper ceramic "
-    "portable compact premium daily travel kids home office music sound light water stone river forest cloud signal"
-).split()
+_WORDS = ["red", "blue", "linen", "cotton", "kettle", "lamp", "desk", "garden", "winter", "summer", "classic", "urban", "trail", "nordic", "oak", "steel", "paper", "ceramic", "portable", "compact", "premium", "daily", "travel", "kids", "home", "office", "music", "sound", "light", "water", "stone", "river", "forest", "cloud", "signal"]
 _BASE62 = np.frombuffer(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", dtype=np.uint8)
 
 
@@ -207,6 +205,13 @@ class Workload(ABC):
             data[name] = values.take(draw.row) if isinstance(values, pd.Categorical) else values[draw.row]
         data |= {"event_ns": draw.event_ns, "origin": draw.origin, "duplicate": draw.origin != draw.seq}
         return pd.DataFrame(data | {"malformed": draw.malformed} | dict(self.truth(draw)))
+
+    def starting(self, t0_ns: int, schedule: Schedule | None = None) -> Self:
+        """The same workload (its pools are shared) with another start."""
+        _ = self._layout, self._key_words, self._key_hash
+        other = copy.copy(self)
+        other.t0_ns, other.schedule = t0_ns, schedule
+        return other
 
     # how
 

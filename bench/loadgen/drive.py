@@ -1,0 +1,334 @@
+"""Starts generator processes, follows them, and says what they sent."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+
+from bench.analysis.histogram import LogLinearHistogram
+from bench.errors import HostError, ScenarioError, StreamgaugeError
+from bench.loadgen.schedule import Schedule
+from bench.loadgen.sender import Mode, Share
+from bench.loadgen.sent import Progress, Sent
+
+READY_TIMEOUT_S = 60.0
+START_DELAY_S = 0.3  # from "go" to t0, so that every worker has read it
+FINISH_TIMEOUT_S = 60.0  # flush and result, after the schedule's end
+NOMINAL_DRAIN_EPS = 100_000.0  # due times of a prefill: what its event times are spread over
+
+SUMS = (
+    "offered", "offered_bytes", "acked", "failed", "queue_full_s", "blocked_s", "cpu_s", "tx_bytes", "rx_bytes",
+    "tx_requests", "tx_messages", "produce_requests", "batches", "batch_records", "batch_bytes",
+)  # fmt: skip
+FROM_STATS = SUMS[7:]  # as of the client's last statistics, not of the row's own time
+STATES = ("queued", "rss_bytes")
+WORST = ("lateness_p99_ms", "lateness_max_ms", "rtt_avg_ms", "rtt_p99_worst_broker_ms")
+
+
+class Process(Protocol):
+    """What `spawn` returns: a subprocess.Popen, or anything like it."""
+
+    @property
+    def pid(self) -> int: ...
+
+    def poll(self) -> int | None: ...
+
+    def kill(self) -> None: ...
+
+
+class Event(Protocol):
+    def is_set(self) -> bool: ...
+
+
+Spawn = Callable[[Sequence[str], Path], Process]
+
+
+def spawn_process(argv: Sequence[str], log: Path) -> Process:
+    """A plain child process, its output appended to `log`."""
+    with log.open("ab") as out:
+        return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+
+
+@dataclass(frozen=True)
+class _Worker:
+    process: Process
+    stem: Path
+
+    @property
+    def result(self) -> dict[str, Any] | None:
+        path = self.stem.with_suffix(".result.json")
+        return dict(json.loads(path.read_text())) if path.exists() else None
+
+    def rows(self) -> list[dict[str, float]]:
+        """Rows written so far; a line still being written is left for the next time."""
+        path = self.stem.with_suffix(".rows.jsonl")
+        if not path.exists():
+            return []
+        whole = path.read_text().rpartition("\n")[0]
+        return [json.loads(line) for line in whole.split("\n") if line][1:]
+
+    @property
+    def is_ready(self) -> bool:
+        path = self.stem.with_suffix(".rows.jsonl")
+        return path.exists() and "\n" in path.read_text()
+
+    def log_tail(self) -> str:
+        log = self.stem.with_suffix(".log")
+        lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
+        return lines[-1] if lines else "no output"
+
+
+class Drive:
+    """A running generator. `poll` it as you like; `wait` ends it. `start` makes one."""
+
+    def __init__(
+        self, workers: list[_Worker], schedule: Schedule, mode: Mode, warmup_s: float, duration_s: float, folder: Path
+    ) -> None:
+        self._workers, self.schedule, self.mode = workers, schedule, mode
+        self._warmup_s, self._duration_s, self._folder = warmup_s, duration_s, folder
+        self._clock_gap_ns = time.time_ns() - time.monotonic_ns()
+
+    @property
+    def t0_ns(self) -> int:
+        return self.schedule.t0_ns
+
+    @property
+    def pids(self) -> list[int]:
+        return [w.process.pid for w in self._workers]
+
+    def poll(self) -> Progress:
+        """Where it stands; cheap enough for once or twice a second."""
+        last = [rows[-1] for w in self._workers if (rows := w.rows())]
+        return Progress(
+            t_s=(time.time_ns() - self.t0_ns) / 1e9,
+            offered=int(sum(r["offered"] for r in last)),
+            acknowledged=int(sum(r["acked"] for r in last)),
+            failed=int(sum(r["failed"] for r in last)),
+            queued=int(sum(r["queued"] for r in last)),
+            lateness_p99_ms=max((r["lateness_p99_ms"] for r in last), default=0.0),
+            queue_full_s=sum(r["queue_full_s"] for r in last),
+            done=all(w.process.poll() is not None for w in self._workers),
+        )
+
+    def stop(self) -> None:
+        """Ask the workers to end now; they flush what they have handed over. `wait` still gives what was sent."""
+        (self._folder / "stop").touch()
+
+    def wait(self, timeout_s: float | None = None, every_s: float = 0.1) -> Sent:
+        """What was sent, once every worker has ended. A worker that outlives the timeout is killed and named."""
+        limit = timeout_s if timeout_s is not None else self._duration_s + FINISH_TIMEOUT_S
+        end = time.monotonic() + limit
+        while any(w.process.poll() is None for w in self._workers) and time.monotonic() < end:
+            time.sleep(every_s)
+        failures = []
+        for k, worker in enumerate(self._workers):
+            if worker.process.poll() is None:
+                worker.process.kill()
+                failures.append(f"load worker {k} did not end within {limit:g} s and was killed")
+            elif (result := worker.result) is None:
+                code = worker.process.poll()
+                failures.append(f"load worker {k} died (exit {code}): {worker.log_tail()}")
+            elif result.get("error"):
+                failures.append(f"load worker {k} failed: {result['error']}")
+        return self._sent(failures)
+
+    def _sent(self, failures: list[str]) -> Sent:
+        results = [w.result or {} for w in self._workers]
+        rows = [w.rows() for w in self._workers]
+        lateness, blocked, latency = (LogLinearHistogram("ms") for _ in range(3))
+        for result in results:
+            for into, name in ((lateness, "lateness"), (blocked, "lateness_blocked"), (latency, "produce_latency")):
+                if name in result:
+                    into.merge(LogLinearHistogram.from_arrays(*result[name], unit="ms"))
+        step_ns = time.time_ns() - time.monotonic_ns() - self._clock_gap_ns
+        return Sent(
+            schedule=self.schedule,
+            mode=self.mode,
+            workers=len(self._workers),
+            warmup_s=self._warmup_s,
+            duration_s=self._duration_s,
+            offered_by_worker=tuple(int(_last(r, rs, "offered")) for r, rs in zip(results, rows, strict=True)),
+            acknowledged_events=int(sum(_last(r, rs, "acked") for r, rs in zip(results, rows, strict=True))),
+            failed=_merged(r.get("failed", {}) for r in results),
+            errors=_merged(r.get("errors", {}) for r in results),
+            without_report=sum(r.get("without_report", 0) for r in results),
+            seconds=_seconds(rows, self.schedule, self._duration_s, self.mode),
+            lateness_ms=lateness,
+            lateness_blocked_ms=blocked,
+            produce_latency_ms=latency,
+            cpu_s=sum(_last(r, rs, "cpu_s") for r, rs in zip(results, rows, strict=True)),
+            rss_peak_bytes=int(sum(r.get("rss_peak_bytes", 0) for r in results)),
+            clock_step_ms=step_ns / 1e6,
+            versions=next((r["versions"] for r in results if "versions" in r), {}),
+            worker_failures=tuple(failures),
+            stopped=(self._folder / "stop").exists(),
+            logs=tuple(w.stem.with_suffix(".log") for w in self._workers),
+        )
+
+
+def start(
+    settings: Mapping[str, Any], *, bootstrap: str, topic: str, partitions: int, duration_s: float, warmup_s: float,
+    run_dir: Path, seed: int, t0_ns: int | None = None, spawn: Spawn = spawn_process,
+) -> Drive:  # fmt: skip
+    """Start a trial's load and return once its clock is set.
+
+    `settings`: mapping (or objects) with `workload`, `load`, `producer` as in a scenario. `duration_s` counts from t0 and
+    includes `warmup_s`. `t0_ns`: None for "now", or a time in the future; for a drain any time, and the same seed and
+    t0 give the same bytes. A generator that cannot start is a HostError or what its client said.
+    """
+    load, workload, producer = (_plain(_section(settings, name)) for name in ("load", "workload", "producer"))
+    mode, schedule = plan(load, t0_ns or 0, duration_s, warmup_s)
+    duration_s, folder = schedule.seconds, run_dir / "loadgen"
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("*"):
+        old.unlink()
+    count = int(load.get("workers") or 1)
+    common = {
+        "count": count, "workload": workload, "producer": producer, "bootstrap": bootstrap, "topic": topic,
+        "partitions": partitions, "seed": seed, "mode": mode, "schedule": schedule.to_json(),
+        "window_s": [warmup_s, duration_s],
+    }  # fmt: skip
+    workers = []
+    for k in range(count):
+        stem = folder / f"worker-{k}"
+        stem.with_suffix(".json").write_text(json.dumps({**common, "index": k}))
+        argv = [sys.executable, "-m", "bench.loadgen.worker", str(stem.with_suffix(".json"))]
+        workers.append(_Worker(spawn(argv, stem.with_suffix(".log")), stem))
+    _await_ready(workers)
+    t0_ns = t0_ns if t0_ns is not None else time.time_ns() + int(START_DELAY_S * 1e9)
+    drive = Drive(workers, Schedule(t0_ns, schedule.segments), mode, warmup_s, duration_s, folder)
+    part = folder / "go.part"
+    part.write_text(json.dumps({"t0_ns": t0_ns}))
+    part.rename(folder / "go.json")
+    return drive
+
+
+def drive(
+    settings: Mapping[str, Any], *, bootstrap: str, topic: str, partitions: int, duration_s: float, warmup_s: float,
+    run_dir: Path, seed: int, t0_ns: int | None = None, spawn: Spawn = spawn_process,
+    on_progress: Callable[[Progress], None] | None = None, stop: Event | None = None, every_s: float = 0.5,
+) -> Sent:  # fmt: skip
+    """`start` and `wait` in one; `on_progress` is called every `every_s`, `stop` (when set) ends it early."""
+    running = start(
+        settings, bootstrap=bootstrap, topic=topic, partitions=partitions, duration_s=duration_s, warmup_s=warmup_s,
+        run_dir=run_dir, seed=seed, t0_ns=t0_ns, spawn=spawn,
+    )  # fmt: skip
+    end = time.monotonic() + running.schedule.seconds + FINISH_TIMEOUT_S
+    while not (progress := running.poll()).done and time.monotonic() < end:
+        if on_progress is not None:
+            on_progress(progress)
+        if stop is not None and stop.is_set():
+            running.stop()
+        time.sleep(every_s)
+    return running.wait(max(1.0, end - time.monotonic()))
+
+
+def prefill(
+    settings: Mapping[str, Any], n_events: int, *, bootstrap: str, topic: str, partitions: int, run_dir: Path,
+    seed: int, t0_ns: int, spawn: Spawn = spawn_process, stop: Event | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Sent:  # fmt: skip
+    """Write n events as fast as the broker takes them. Due times are those of a nominal rate from `t0_ns`."""
+    load = {**_plain(_section(settings, "load")), "drain": n_events, "rate_eps": None}
+    return drive(
+        {**{name: _section(settings, name) for name in ("workload", "producer")}, "load": load}, bootstrap=bootstrap,
+        topic=topic, partitions=partitions, duration_s=0, warmup_s=0, run_dir=run_dir, seed=seed, t0_ns=t0_ns,
+        spawn=spawn, stop=stop, on_progress=on_progress,
+    )  # fmt: skip
+
+
+def plan(load: Mapping[str, Any], t0_ns: int, duration_s: float, warmup_s: float) -> tuple[Mode, Schedule]:
+    """How a scenario's `load:` section sends, and when each event is due."""
+    _ = warmup_s
+    if load.get("drain"):
+        rate = float(load.get("nominal_eps") or NOMINAL_DRAIN_EPS)
+        return "drain", Schedule.constant(t0_ns, rate, int(load["drain"]) / rate)
+    rate_eps = load.get("rate_eps")
+    if rate_eps == "maximum":
+        return "maximum", Schedule.constant(t0_ns, NOMINAL_DRAIN_EPS, duration_s)
+    if isinstance(rate_eps, int | float) and rate_eps > 0:
+        return "paced", Schedule.constant(t0_ns, float(rate_eps), duration_s)
+    raise ScenarioError(f"load: {dict(load)!r} is no load to drive; expected rate_eps (a number or maximum) or drain")
+
+
+def _await_ready(workers: list[_Worker]) -> None:
+    end = time.monotonic() + READY_TIMEOUT_S
+    while not all(w.is_ready for w in workers):
+        for k, worker in enumerate(workers):
+            if worker.process.poll() is not None:
+                said = (worker.result or {}).get("error") or worker.log_tail()
+                _end(workers)
+                raise StreamgaugeError(f"load worker {k} could not start: {said}")
+        if time.monotonic() > end:
+            _end(workers)
+            raise HostError(f"the load workers were not ready within {READY_TIMEOUT_S:g} s")
+        time.sleep(0.02)
+
+
+def _end(workers: list[_Worker]) -> None:
+    for worker in workers:
+        if worker.process.poll() is None:
+            worker.process.kill()
+
+
+def _seconds(rows: list[list[dict[str, float]]], schedule: Schedule, duration_s: float, mode: Mode) -> pd.DataFrame:
+    """Workers' rows (totals at slightly different moments) as one row a second: interpolated at whole seconds."""
+    last = max((r[-1]["t_s"] for r in rows if r), default=0.0)
+    grid = np.arange(0, math.ceil(last - 1e-9) + 1, dtype=np.float64)
+    data: dict[str, np.ndarray[Any, Any]] = {}
+    for name in SUMS:
+        clock = "stats_t_s" if name in FROM_STATS else "t_s"
+        data[name] = np.diff(sum((_at(r, clock, name, grid) for r in rows), np.zeros(len(grid))))
+    for name in STATES:
+        data[name] = sum((_at(r, "t_s", name, grid) for r in rows), np.zeros(len(grid)))[1:]
+    for name in WORST:
+        data[name] = np.max([_at(r, "t_s", name, grid) for r in rows], axis=0)[1:]
+    frame = pd.DataFrame(data, index=pd.Index(grid[1:], name="t_s"))
+    if mode == "paced":
+        due = np.clip(schedule.rate_eps(grid[1:] - 0.5), 0, None)
+        frame["target"] = np.where(grid[1:] <= duration_s + 1e-9, due, 0.0)
+    return frame
+
+
+def _at(rows: list[dict[str, float]], clock: str, name: str, grid: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    points = {r[clock]: r[name] for r in rows if clock in r and name in r}
+    if not points:
+        return np.full(len(grid), np.nan)
+    times, values = np.array(list(points)), np.array(list(points.values()))
+    if name in SUMS and name != "cpu_s" and times[0] > 0:
+        times, values = np.concatenate(([0.0], times)), np.concatenate(([0.0], values))
+    return np.interp(grid, times, values)
+
+
+def _last(result: Mapping[str, Any], rows: list[dict[str, float]], name: str) -> float:
+    """The total at the end, or as last written by a worker that died."""
+    return float(result[name] if name in result else rows[-1][name] if rows else 0)
+
+
+def _merged(counts: Any) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for part in counts:
+        for name, n in part.items():
+            total[name] = total.get(name, 0) + int(n)
+    return total
+
+
+def _section(settings: Any, name: str) -> Any:
+    return settings[name] if isinstance(settings, Mapping) else getattr(settings, name)
+
+
+def _plain(section: Any) -> dict[str, Any]:
+    return dict(section.model_dump(mode="json")) if hasattr(section, "model_dump") else dict(section)
+
+
+__all__ = ["Drive", "Share", "drive", "plan", "prefill", "spawn_process", "start"]

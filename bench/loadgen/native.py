@@ -1,0 +1,207 @@
+"""An own librdkafka producer through ctypes: messages are described in a numpy array, no Python object for any of them.
+
+`rd_kafka_produce_batch` releases the GIL for a whole chunk and costs 0.4-0.7 us an event; confluent-kafka's own calls,
+which make Python objects, cost two to three times that.
+"""
+
+from __future__ import annotations
+
+import ctypes as C
+import glob
+import json
+import time
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import confluent_kafka
+import numpy as np
+import numpy.typing as npt
+
+from bench.errors import BrokerError, HostError
+
+MESSAGE = np.dtype(  # rd_kafka_message_t on 64 bits
+    [
+        ("err", "i4"), ("_a", "u4"), ("topic", "u8"), ("partition", "i4"), ("_b", "u4"), ("payload", "u8"),
+        ("len", "u8"), ("key", "u8"), ("key_len", "u8"), ("offset", "i8"), ("private", "u8"),
+    ]
+)  # fmt: skip
+assert MESSAGE.itemsize == 72
+
+_PRODUCER = 0
+_CONF_OK = 0
+_F_COPY, _F_PARTITION = 2, 8
+_EVENT_DR, _EVENT_ERROR, _EVENT_STATS = 1, 8, 0x40
+QUEUE_FULL = -184
+_UNKNOWN_PARTITION_ANY = -1
+
+
+@lru_cache(maxsize=1)
+def library() -> Any:
+    """The librdkafka inside confluent-kafka's wheel, with the signatures we use. Missing: HostError."""
+    folder = Path(confluent_kafka.__file__).parent.parent / "confluent_kafka.libs"
+    found = sorted(glob.glob(str(folder / "librdkafka-*.so*")))
+    if not found:
+        raise HostError(f"no librdkafka beside confluent-kafka (looked for {folder.name}/librdkafka-*.so*)")
+    lib = C.CDLL(found[0])
+    p, i, s = C.c_void_p, C.c_int, C.c_size_t
+    signatures: dict[str, tuple[Any, list[Any]]] = {
+        "rd_kafka_version_str": (C.c_char_p, []),
+        "rd_kafka_err2name": (C.c_char_p, [i]),
+        "rd_kafka_err2str": (C.c_char_p, [i]),
+        "rd_kafka_conf_new": (p, []),
+        "rd_kafka_conf_set": (i, [p, C.c_char_p, C.c_char_p, C.c_char_p, s]),
+        "rd_kafka_conf_set_events": (None, [p, i]),
+        "rd_kafka_new": (p, [i, p, C.c_char_p, s]),
+        "rd_kafka_destroy": (None, [p]),
+        "rd_kafka_topic_new": (p, [p, C.c_char_p, p]),
+        "rd_kafka_topic_destroy": (None, [p]),
+        "rd_kafka_metadata": (i, [p, i, p, C.POINTER(p), i]),
+        "rd_kafka_metadata_destroy": (None, [p]),
+        "rd_kafka_produce_batch": (i, [p, C.c_int32, i, p, i]),
+        "rd_kafka_outq_len": (i, [p]),
+        "rd_kafka_purge": (i, [p, i]),
+        "rd_kafka_queue_get_main": (p, [p]),
+        "rd_kafka_queue_destroy": (None, [p]),
+        "rd_kafka_queue_poll": (p, [p, i]),
+        "rd_kafka_event_type": (i, [p]),
+        "rd_kafka_event_destroy": (None, [p]),
+        "rd_kafka_event_message_count": (s, [p]),
+        "rd_kafka_event_message_array": (s, [p, p, s]),
+        "rd_kafka_event_stats": (C.c_char_p, [p]),
+        "rd_kafka_event_error": (i, [p]),
+    }
+    for name, (result, arguments) in signatures.items():
+        function = getattr(lib, name)
+        function.restype, function.argtypes = result, arguments
+    return lib
+
+
+def version() -> str:
+    return str(library().rd_kafka_version_str().decode())
+
+
+def error_name(code: int) -> str:
+    """Librdkafka's name of an error code, e.g. _QUEUE_FULL."""
+    return str(library().rd_kafka_err2name(code).decode())
+
+
+class Handle:
+    """One librdkafka producer and one topic. Make it after any fork; use it from one thread.
+
+    `messages` arrays (dtype MESSAGE) must stay alive only during `produce`: librdkafka copies.
+    """
+
+    def __init__(self, settings: Mapping[str, str], topic: str, metadata_timeout_s: float = 15.0) -> None:
+        lib = self._lib = library()
+        error = C.create_string_buffer(512)
+        conf = lib.rd_kafka_conf_new()
+        for name, value in settings.items():
+            if lib.rd_kafka_conf_set(conf, name.encode(), value.encode(), error, 512) != _CONF_OK:
+                raise BrokerError(f"producer setting {name}={value}: {error.value.decode()}")
+        lib.rd_kafka_conf_set_events(conf, _EVENT_DR | _EVENT_ERROR | _EVENT_STATS)
+        self._rk = lib.rd_kafka_new(_PRODUCER, conf, error, 512)
+        if not self._rk:
+            raise BrokerError(f"no producer: {error.value.decode()}")
+        self._queue = lib.rd_kafka_queue_get_main(self._rk)
+        self._topic = lib.rd_kafka_topic_new(self._rk, topic.encode(), None)
+        self.acked = 0
+        self.failed: dict[str, int] = {}  # error name -> events that will never be delivered
+        self.errors: dict[str, int] = {}  # error text -> times said by the client (broker down, ...)
+        self.stats: list[dict[str, Any]] = []  # statistics documents since the last `take_stats`
+        self._acked_sample: list[tuple[int, int]] = []  # (due, acknowledged) in ns, of one event in so many
+        self._sample_at = 0
+        self._pointers = np.zeros(200_000, dtype=np.uint64)
+        self._fetch_metadata(topic, metadata_timeout_s)
+
+    def _fetch_metadata(self, topic: str, timeout_s: float) -> None:
+        """Produce before metadata is known and messages pile up unassigned: wait for it first."""
+        found = C.c_void_p()
+        code = self._lib.rd_kafka_metadata(self._rk, 0, self._topic, C.byref(found), int(timeout_s * 1000))
+        if code:
+            self.close()
+            raise BrokerError(f"topic {topic}: no metadata within {timeout_s:g} s ({error_name(code)})")
+        self._lib.rd_kafka_metadata_destroy(found)
+
+    @property
+    def queued(self) -> int:
+        """Messages (and events) in the client: waiting, in flight, or acknowledged but not polled."""
+        return int(self._lib.rd_kafka_outq_len(self._rk))
+
+    def produce(self, messages: npt.NDArray[np.void]) -> int:
+        """Hand over from the first; returns how many were dealt with before the queue was full.
+
+        A message that is refused for another reason (too large, no such partition) counts as dealt with, in `failed`.
+        """
+        n = len(messages)
+        good = self._lib.rd_kafka_produce_batch(
+            self._topic, _UNKNOWN_PARTITION_ANY, _F_COPY | _F_PARTITION, messages.ctypes.data, n
+        )
+        if good == n:
+            return n
+        errors = messages["err"]
+        full = np.flatnonzero(errors == QUEUE_FULL)
+        done = int(full[0]) if full.size else n  # after the first "full" librdkafka refuses all the rest
+        for code, count in zip(*np.unique(errors[:done], return_counts=True), strict=True):
+            if code:
+                self._fail(int(code), int(count))
+        return done
+
+    def poll(self, timeout_ms: int = 0, sample_every: int = 128) -> None:
+        """Take what librdkafka has to say: acknowledgements, errors, statistics. `sample_every`: of the latencies."""
+        lib = self._lib
+        while event := lib.rd_kafka_queue_poll(self._queue, timeout_ms):
+            timeout_ms = 0
+            kind = lib.rd_kafka_event_type(event)
+            if kind == _EVENT_DR:
+                self._delivered(event, sample_every)
+            elif kind == _EVENT_STATS:
+                self.stats.append(json.loads(lib.rd_kafka_event_stats(event)))
+            elif kind == _EVENT_ERROR:
+                text = error_name(lib.rd_kafka_event_error(event))
+                self.errors[text] = self.errors.get(text, 0) + 1
+            lib.rd_kafka_event_destroy(event)
+
+    def _delivered(self, event: int, sample_every: int) -> None:
+        """One event carries the reports of one batch of one partition, and they share their fate."""
+        lib, pointers, now = self._lib, self._pointers, time.time_ns()
+        left = int(lib.rd_kafka_event_message_count(event))
+        while left > 0:
+            got = int(lib.rd_kafka_event_message_array(event, pointers.ctypes.data, len(pointers)))
+            if not got:
+                return
+            left -= got
+            if C.c_int32.from_address(int(pointers[0])).value or C.c_int32.from_address(int(pointers[got - 1])).value:
+                self._count_one_by_one(got)
+                continue
+            self.acked += got
+            sample = pointers[self._sample_at : got : sample_every].tolist()
+            self._sample_at += len(sample) * sample_every - got
+            self._acked_sample += [(C.c_uint64.from_address(at + 64).value, now) for at in sample]
+
+    def _count_one_by_one(self, got: int) -> None:
+        for at in self._pointers[:got].tolist():
+            code = C.c_int32.from_address(at).value
+            if code:
+                self._fail(code, 1)
+            else:
+                self.acked += 1
+
+    def _fail(self, code: int, count: int) -> None:
+        name = error_name(code)
+        self.failed[name] = self.failed.get(name, 0) + count
+
+    def take_acked(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """(due ns, acknowledged ns) of the sampled events since the last call."""
+        pairs, self._acked_sample = np.array(self._acked_sample, dtype=np.int64).reshape(-1, 2), []
+        return pairs[:, 0], pairs[:, 1]
+
+    def close(self) -> None:
+        """Drop what is left and free the client."""
+        if self._rk:
+            self._lib.rd_kafka_purge(self._rk, 3)
+            self._lib.rd_kafka_topic_destroy(self._topic)
+            self._lib.rd_kafka_queue_destroy(self._queue)
+            self._lib.rd_kafka_destroy(self._rk)
+            self._rk = None

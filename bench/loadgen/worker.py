@@ -1,0 +1,209 @@
+"""The generator's own process: a Locust user that runs the open loop. Start: `python -m bench.loadgen.worker FILE`.
+
+Locust is imported here and nowhere else, because importing it monkey-patches the interpreter with gevent. C calls block
+gevent's hub, so there is one user a process, it hands over a tick's events at a time and never polls with a timeout.
+
+FILE is the settings as JSON (see `bench.loadgen.drive`). Beside it appear `<stem>.rows.jsonl` (first line {"ready": …},
+then a row a second) and, at the end, `<stem>.result.json`. The start is given by a file `go.json`, the end by `stop`.
+"""
+
+from __future__ import annotations
+
+import locust  # isort: skip  # first: it patches
+
+import gc
+import json
+import os
+import resource
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import gevent
+import gevent.monkey
+import numpy as np
+from locust import User, task
+from locust.env import Environment
+from locust.stats import StatsEntry
+
+from bench.loadgen import native
+from bench.loadgen.engine import Engine, open_engine
+from bench.loadgen.recorder import Recorder, Row
+from bench.loadgen.schedule import Schedule
+from bench.loadgen.sender import Ports, Sender, Share
+from bench.workloads import Workload, open_workload
+
+_nanosleep = gevent.monkey.get_original("time", "sleep")
+GEVENT_SLACK_NS = 1_500_000  # gevent's sleep overshoots by about 0.7 ms: the rest is slept by the kernel
+FLUSH_TIMEOUT_NS = 40_000_000_000  # longer than message.timeout.ms: every event gets its report
+EVERY_EVENT_BELOW_EPS = 50_000  # below this rate each event's lateness is kept, above it one in eight
+
+
+def wait_until_ns(due_ns: int) -> None:
+    """Sleep until then without overshooting. Other greenlets get their turn when it is far off, or already past."""
+    left = due_ns - time.time_ns()
+    if left > GEVENT_SLACK_NS or left <= 0:
+        gevent.sleep(max(0.0, (left - GEVENT_SLACK_NS) / 1e9))
+        left = due_ns - time.time_ns()
+    if left > 0:
+        _nanosleep(left / 1e9)
+
+
+class Job:
+    """One worker's task, from its settings file."""
+
+    def __init__(self, path: Path) -> None:
+        self.settings: dict[str, Any] = json.loads(path.read_text())
+        self.folder, self.stem = path.parent, path.stem
+        self.rows = (self.folder / f"{self.stem}.rows.jsonl").open("w")
+        self.share = Share(self.settings["index"], self.settings["count"])
+        self._parent, self._checked_ns, self._stop = os.getppid(), 0, False
+        self._engine: Engine | None = None
+        self.error = ""
+
+    def run(self, environment: Environment) -> None:
+        """Open, say ready, wait for the start, send, flush, write the result; an error is part of the result."""
+        try:
+            self._run(environment)
+        except Exception as e:  # whatever it is, the parent must read it
+            self.error = f"{type(e).__name__}: {e}"
+            raise
+        finally:
+            if self.error:
+                self._write({"error": self.error})
+
+    def _run(self, environment: Environment) -> None:
+        s = self.settings
+        engine = self._engine = open_engine(
+            s["producer"], s["bootstrap"], s["topic"], s["partitions"], self.share.index, self.share.count
+        )
+        rough = Schedule.from_json({**s["schedule"], "t0_ns": time.time_ns()})
+        workload = open_workload(_namespace(s["workload"]), s["seed"], rough.t0_ns, rough)
+        self._assemble(engine, workload, rough, environment)[0].warm()
+        self.rows.write(json.dumps({"ready": os.getpid(), "librdkafka": native.version()}) + "\n")
+        self.rows.flush()
+        t0_ns = self._await_go()
+        if t0_ns is None:
+            self._write({"error": "stopped before the start"})
+            return
+        schedule = Schedule.from_json({**s["schedule"], "t0_ns": t0_ns})
+        sender, recorder = self._assemble(engine, workload.starting(t0_ns, schedule), schedule, environment)
+        sender.warm()
+        gc.collect()
+        gc.freeze()
+        sender.run()
+        left = sender.flush(FLUSH_TIMEOUT_NS)
+        recorder.close_second(time.time_ns())
+        self._write(self._result(engine, recorder, left))
+        engine.close()
+
+    def _assemble(
+        self, engine: Engine, workload: Workload, schedule: Schedule, environment: Environment
+    ) -> tuple[Sender, Recorder]:
+        s = self.settings
+        window = tuple(schedule.t0_ns + int(t * 1e9) for t in s["window_s"])
+        peak = max(max(g.from_eps, g.to_eps) for g in schedule.segments) / self.share.count
+        every = 1 if peak < EVERY_EVENT_BELOW_EPS else 8
+        tell = _LocustStats(environment, s["topic"])
+        recorder = Recorder(engine, schedule.t0_ns, (window[0], window[1]), every, self.rows, tell)
+        ports = Ports(time.time_ns, wait_until_ns, self._stopped)
+        return Sender(engine, workload, schedule, self.share, s["mode"], recorder, ports), recorder
+
+    def _await_go(self) -> int | None:
+        go = self.folder / "go.json"
+        while not go.exists():
+            if self._stopped():
+                return None
+            gevent.sleep(0.01)
+        return int(json.loads(go.read_text())["t0_ns"])
+
+    def _stopped(self) -> bool:
+        """Asked to stop, or orphaned. Looked up at most ten times a second."""
+        now = time.monotonic_ns()
+        if now - self._checked_ns > 100_000_000:
+            self._checked_ns = now
+            self._stop = (self.folder / "stop").exists() or os.getppid() != self._parent
+        return self._stop
+
+    def _result(self, engine: Engine, recorder: Recorder, left: int) -> dict[str, Any]:
+        use = resource.getrusage(resource.RUSAGE_SELF)
+        return {
+            "offered": recorder.offered,
+            "offered_bytes": recorder.offered_bytes,
+            "acked": engine.acked,
+            "failed": engine.failed,
+            "errors": engine.errors,
+            "without_report": left,
+            "stopped": self._stop,
+            "lateness": _plain(recorder.lateness.to_arrays()),
+            "lateness_blocked": _plain(recorder.lateness_blocked.to_arrays()),
+            "produce_latency": _plain(recorder.produce_latency.to_arrays()),
+            "rss_peak_bytes": use.ru_maxrss * 1024,
+            "cpu_s": use.ru_utime + use.ru_stime,
+            "versions": {"librdkafka": native.version(), "locust": locust.__version__},
+        }
+
+    def _write(self, result: dict[str, Any]) -> None:
+        part = self.folder / f"{self.stem}.result.part"
+        part.write_text(json.dumps(result))
+        part.rename(self.folder / f"{self.stem}.result.json")
+
+
+class _LocustStats:
+    """Tells Locust once a second, in one merge: firing its event for every request costs 4 us of Python each."""
+
+    def __init__(self, environment: Environment, topic: str) -> None:
+        self._environment, self._name = environment, f"produce {topic}"
+        self._before: Row = {}
+
+    def __call__(self, row: Row) -> None:
+        stats = self._environment.stats
+        now, late = int(time.time()), round(row["lateness_p99_ms"])
+        n = int(row["acked"] - self._before.get("acked", 0))
+        failures = int(row["failed"] - self._before.get("failed", 0))
+        self._before = row
+        entry = StatsEntry(stats, self._name, "KAFKA", use_response_times_cache=False)
+        entry.num_requests, entry.num_failures = n + failures, failures
+        entry.num_reqs_per_sec[now] += n + failures
+        entry.num_fail_per_sec[now] += failures
+        entry.response_times[late] += n
+        entry.min_response_time = entry.max_response_time = late
+        entry.total_response_time = n * late
+        entry.last_request_timestamp = time.time()
+        stats.get(self._name, "KAFKA").extend(entry)
+        stats.total.extend(entry)
+
+
+def _namespace(data: dict[str, Any]) -> SimpleNamespace:
+    return SimpleNamespace(**{k: _namespace(v) if isinstance(v, dict) else v for k, v in data.items()})
+
+
+def _plain(arrays: tuple[Any, Any, dict[str, float]]) -> list[Any]:
+    buckets, counts, exact = arrays
+    return [np.asarray(buckets).tolist(), np.asarray(counts).tolist(), exact]
+
+
+def main(path: Path) -> int:
+    """Run one user under a local runner until its schedule is done."""
+    job = Job(path)
+
+    class ProducerUser(User):
+        @task
+        def drive(self) -> None:
+            try:
+                job.run(self.environment)
+            finally:
+                self.environment.runner.quit()
+            raise locust.exception.StopUser
+
+    environment = Environment(user_classes=[ProducerUser], catch_exceptions=False)
+    runner = environment.create_local_runner()
+    runner.start(1, spawn_rate=1)
+    runner.greenlet.join()
+    return 1 if job.error else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))
