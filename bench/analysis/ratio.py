@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-FEWEST_FOR_BOOTSTRAP = 5  # resampling three numbers says nothing about the fourth
+FEWEST_FOR_BOOTSTRAP = 5
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Ratio:
     n: int  # pairs, or runs of the smaller arm when unpaired
     paired: bool
     base_mean: float  # geometric mean of the base arm, in the metric's unit
-    bootstrap: tuple[float, float] | None = None  # 95 % bounds of the ratio, a check on the t interval
+    differences: tuple[float, ...] = ()  # log differences of the pairs
 
     @property
     def value(self) -> float:
@@ -39,6 +39,18 @@ class Ratio:
         low, high = np.exp(self.log_interval(confidence))
         return float(low), float(high)
 
+    def bootstrap(self, seed: int = 0) -> tuple[float, float] | None:
+        """95 % bounds of the ratio by a bias-corrected bootstrap of the pairs: a check on the t interval.
+
+        None with fewer than five pairs or no variation: resampling three numbers says nothing about the fourth.
+        """
+        logs = np.array(self.differences)
+        if logs.size < FEWEST_FOR_BOOTSTRAP or np.ptp(logs) == 0:
+            return None
+        found = stats.bootstrap((logs,), np.mean, n_resamples=2000, method="BCa", rng=np.random.default_rng(seed))
+        low, high = np.exp(found.confidence_interval)
+        return float(low), float(high)
+
     def p_above(self, log_limit: float) -> float:
         """One-sided p value of the hypothesis that the log ratio is at most `log_limit`."""
         if self.se == 0:
@@ -52,11 +64,10 @@ class Ratio:
         return float(stats.t.cdf((self.log_mean - log_limit) / self.se, self.df))
 
 
-def paired(base: Sequence[float], changed: Sequence[float], seed: int = 0) -> Ratio | None:
+def paired(base: Sequence[float], changed: Sequence[float]) -> Ratio | None:
     """From pairs of neighbours (the same repetition); None with fewer than two pairs or a value that is not positive.
 
-    t interval of the mean of log differences (as Georges et al., OOPSLA 2007, on logs); from five pairs on, a
-    bias-corrected bootstrap beside it.
+    t interval of the mean of log differences: the run is the unit, as Georges et al. (OOPSLA 2007) ask for.
     """
     x, y = np.asarray(base, dtype=float), np.asarray(changed, dtype=float)
     if x.shape != y.shape:
@@ -65,7 +76,7 @@ def paired(base: Sequence[float], changed: Sequence[float], seed: int = 0) -> Ra
         return None
     logs = np.log(y) - np.log(x)
     se = float(logs.std(ddof=1) / np.sqrt(logs.size))
-    return Ratio(float(logs.mean()), se, logs.size - 1, logs.size, True, _geometric(x), _bootstrap(logs, seed))
+    return Ratio(float(logs.mean()), se, logs.size - 1, logs.size, True, _geometric(x), tuple(map(float, logs)))
 
 
 def unpaired(base: Sequence[float], changed: Sequence[float]) -> Ratio | None:
@@ -96,11 +107,3 @@ def _positive(*arms: npt.NDArray[np.float64]) -> bool:
 
 def _geometric(values: npt.NDArray[np.float64]) -> float:
     return float(np.exp(np.log(values).mean()))
-
-
-def _bootstrap(logs: npt.NDArray[np.float64], seed: int) -> tuple[float, float] | None:
-    if logs.size < FEWEST_FOR_BOOTSTRAP or np.ptp(logs) == 0:
-        return None
-    found = stats.bootstrap((logs,), np.mean, n_resamples=2000, method="BCa", rng=np.random.default_rng(seed))
-    low, high = np.exp(found.confidence_interval)
-    return float(low), float(high)

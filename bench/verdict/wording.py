@@ -1,0 +1,113 @@
+"""One plain sentence for each verdict, and what an open one would take."""
+
+from __future__ import annotations
+
+import math
+
+from bench.analysis import power
+from bench.analysis.decide import Answer, Reason, log_limit
+from bench.verdict.claims import Comparison, Hypothesis, Threshold, Universal
+from bench.verdict.evidence import Finding
+
+Needs = tuple[int | None, float | None]  # repeats in all, minutes for those that are still to run
+
+
+def needed(hypothesis: Hypothesis, finding: Finding) -> Needs:
+    """Repeats that would decide with 80 % power if what was seen is true, and the minutes for those still to run."""
+    decision = finding.decision
+    if decision is None or decision.answer is not Answer.INCONCLUSIVE or decision.reason is not Reason.TOO_FEW:
+        return None, None
+    total: int | None
+    if isinstance(hypothesis, Comparison):
+        arms, total = 2, _repeats(hypothesis, finding)
+    else:
+        arms, total = 1, hypothesis.n if isinstance(hypothesis, Threshold) else getattr(hypothesis, "fewest", 0)
+    if total is None:
+        return None, None
+    total = max(total, finding.n + 1)
+    return total, (total - finding.n) * arms * finding.run_s / 60
+
+
+def _repeats(hypothesis: Comparison, finding: Finding) -> int | None:
+    sign = 1.0 if hypothesis.direction == "increases" else -1.0
+    limit = sign * log_limit(hypothesis.direction, finding.d)
+    if finding.ratio is None:  # one pair shows no spread: what clouds usually show
+        return power.repeats_to_decide(sign * math.log(finding.estimate or 1.0), limit, power.sd_of_pairs(power.CV))
+    sd = finding.ratio.se * math.sqrt(finding.ratio.n)
+    return power.repeats_to_decide(sign * finding.ratio.log_mean, limit, sd)
+
+
+def sentence(hypothesis: Hypothesis, finding: Finding, needs: Needs) -> str:
+    """What was found, in the reader's terms, and what was not counted."""
+    decision = finding.decision
+    assert decision is not None
+    if decision.answer is Answer.NOT_TESTABLE_HERE:
+        return f"Not testable here: it needs {finding.missing}. {hypothesis.instead}"
+    word = str(decision.answer).capitalize()
+    if finding.estimate is None:
+        text = f"{word}: {finding.missing}"
+    elif isinstance(hypothesis, Comparison):
+        text = f"{word}: {_compared(hypothesis, finding, finding.estimate)}"
+    elif isinstance(hypothesis, Threshold | Universal):
+        text = f"{word}: {_counted(hypothesis, finding, finding.estimate)}"
+    else:
+        text = f"{word}: true in {finding.estimate:.1%} of {finding.n} draws, 95 % or 5 % would decide"
+    if decision.answer is Answer.INCONCLUSIVE and decision.reason is Reason.TOO_FEW:
+        text += f"; {_takes(needs)}"
+    return f"{text}.{_aside(finding)}"
+
+
+def change(ratio: float) -> str:
+    """A ratio as people say it: +12.3%, -4.0%, or x 3.4 from twice on."""
+    return f"x {ratio:.3g}" if ratio >= 2 else f"{ratio - 1:+.1%}"
+
+
+def label(metric: str, stat: str = "value") -> str:
+    """e2e_latency_ms, p99 -> "e2e latency p99"."""
+    plain = metric
+    for suffix in ("_ms", "_bytes", "_eps", "_share", "_s"):
+        plain = plain.removesuffix(suffix)
+    plain = plain.replace("_", " ").replace("cpu s per", "CPU-seconds per")
+    return plain if stat == "value" else f"{plain} {stat}"
+
+
+def _compared(hypothesis: Comparison, finding: Finding, estimate: float) -> str:
+    assert finding.decision is not None
+    arms = ", ".join(f"{path} {was} to {hypothesis.changed[path]}" for path, was in hypothesis.base.items())
+    seen = f"{label(hypothesis.metric, hypothesis.stat)} changes by {change(estimate)} from {arms}"
+    if finding.ratio is None:
+        return f"{seen} in a single pair"
+    refuted = finding.decision.answer is Answer.REFUTED
+    low, high = finding.ratio.interval(0.90 if refuted else 0.95)
+    seen += f" ({90 if refuted else 95} % interval {change(low)} to {change(high)}, {finding.n} pairs)"
+    claimed = change(1 + finding.d if hypothesis.direction == "increases" else 1 - finding.d)
+    ending = {
+        Reason.NONE: f"at least the {claimed} claimed",
+        Reason.NO_DIFFERENCE: f"no difference as large as {claimed}",
+        Reason.SMALLER: f"less than the {claimed} claimed",
+        Reason.OPPOSITE: f"the opposite of the {claimed} claimed",
+    }
+    return f"{seen}, {ending.get(finding.decision.reason, f'not told apart from {claimed}')}"
+
+
+def _counted(hypothesis: Threshold | Universal, finding: Finding, estimate: float) -> str:
+    wanted = f"{hypothesis.k} of {hypothesis.n}" if isinstance(hypothesis, Threshold) else "every one"
+    met = round(estimate * finding.n)
+    return f"{' and '.join(hypothesis.holds)} held in {met} of {finding.n} runs, {wanted} asked for"
+
+
+def _takes(needs: Needs) -> str:
+    repeats, minutes = needs
+    if repeats is None:
+        return "more repeats would hardly decide it, what was seen is too near the limit"
+    return f"needs {repeats} repeats, ~{max(1, math.ceil(minutes or 0))} more minutes"
+
+
+def _aside(finding: Finding) -> str:
+    parts = []
+    if finding.left_out:
+        runs = "run was" if finding.left_out == 1 else "runs were"
+        parts.append(f"{finding.left_out} {runs} left out: not finished, or with wrong outputs")
+    if finding.unknown:
+        parts.append(f"{finding.unknown} could not be judged: the metric is missing")
+    return f" ({'; '.join(parts)}.)" if parts else ""
