@@ -6,7 +6,7 @@
     costmodel.rows(options)                               # rows of a table, cheapest first
 
 `Usage` (what a platform must carry) and `Catalog` (dated, sourced prices) -> a platform's `size` -> `Deployment` or
-`Infeasible` -> `Bill` -> `Option`. Pure but for reading files. Bad input raises ScenarioError with field and expectation.
+`Infeasible` -> `Bill` -> `Option`. Pure but for reading files. Bad input raises ScenarioError.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 
 from bench.errors import ScenarioError
-from costmodel.prices import Catalog, MissingPrice, Price
+from costmodel.prices import Catalog, MissingPrice
 from costmodel.sizing import Charge, flow
 from costmodel.usage import Units, Usage
 
@@ -37,7 +37,7 @@ CENT = Decimal("0.01")
 
 @dataclass(frozen=True)
 class LineItem:
-    """`quantity` x `unit_price` = `usd_month`; both None where the price is missing. `unit_price` is after `discount`."""
+    """`quantity` x `unit_price` (after `discount`) = `usd_month`; both None where the price is missing."""
 
     item: str
     kind: str
@@ -97,7 +97,11 @@ def make(charges: Iterable[Charge], region: str, prices: Catalog, usage: Usage) 
     """The bill of sized charges under the usage's discount and environments."""
     times, discount = usage.environments.value, usage.discount.value
     return Bill(
-        tuple(line for charge in charges for line in _lines(charge, region, prices, usage.units, times, discount))
+        tuple(
+            line
+            for charge in charges
+            for line in _lines(charge, region, prices, usage.units, times=times, discount=discount)
+        )
     )
 
 
@@ -156,6 +160,7 @@ def _lines(
     region: str,
     prices: Catalog,
     units: Units,
+    *,
     times: Decimal = Decimal(1),
     discount: Decimal = Decimal(0),
 ) -> list[LineItem]:
@@ -178,38 +183,27 @@ def _lines(
     lines = []
     for share, kind, suffix in ((1 - charge.idle_share, charge.kind, ""), (charge.idle_share, "idle", ", idle")):
         for amount, usd, tier in price.parts(quantity * share) if share else ():
-            item = f"{charge.item}{suffix}{f' ({tier})' if tier else ''}"
-            lines.append(_priced(item, kind, amount, usd, price, off, units, charge.committed))
+            unit_price = usd * (1 - off)
+            lines.append(
+                LineItem(
+                    item=f"{charge.item}{suffix}{f' ({tier})' if tier else ''}",
+                    kind=kind,
+                    quantity=amount,
+                    unit=price.unit,
+                    unit_price=unit_price,
+                    usd_month=_rounded(amount * unit_price, units),
+                    price_id=price.id,
+                    region=price.region,
+                    source=price.source,
+                    as_of=price.as_of,
+                    confidence=price.confidence,
+                    list_unit_price=usd,
+                    discount=off,
+                    committable=charge.committed,
+                )
+            )
     return lines
 
 
-def _priced(
-    item: str,
-    kind: str,
-    quantity: Decimal,
-    usd: Decimal,
-    price: Price,
-    discount: Decimal,
-    units: Units,
-    committable: bool,
-) -> LineItem:
-    unit_price = usd * (1 - discount)
-    amount = quantity * unit_price
-    if units.round_lines == "up":
-        amount = amount.quantize(CENT, ROUND_CEILING)
-    return LineItem(
-        item,
-        kind,
-        quantity,
-        price.unit,
-        unit_price,
-        amount,
-        price.id,
-        price.region,
-        price.source,
-        price.as_of,
-        price.confidence,
-        usd,
-        discount,
-        committable,
-    )
+def _rounded(usd: Decimal, units: Units) -> Decimal:
+    return usd.quantize(CENT, ROUND_CEILING) if units.round_lines == "up" else usd

@@ -26,10 +26,24 @@ def constraints(
     net = f.net_mb_s(shape["net_gbps"])
     limit = prices.quota("msk.std.partitions_per_broker")[kind.split(".")[1]]
     return [
-        rated("network out", wire * (rf - 1 + f.groups + (1 if tiered else 0)), peak, net, network, "MB/s"),
-        rated("network in", wire * rf, peak, net, network, "MB/s"),
-        rated("disk path", f.disk_mb_s * rf, peak, f.disk_path_mb_s(shape["ebs_mb_s"]), network, "MB/s"),
-        rated("CPU", cores, peak, shape["vcpu"], cpu, "cores"),
+        rated(
+            "network out",
+            "MB/s",
+            mean=wire * (rf - 1 + f.groups + (1 if tiered else 0)),
+            peak=peak,
+            whole=net,
+            fill=network,
+        ),
+        rated("network in", "MB/s", mean=wire * rf, peak=peak, whole=net, fill=network),
+        rated(
+            "disk path",
+            "MB/s",
+            mean=f.disk_mb_s * rf,
+            peak=peak,
+            whole=f.disk_path_mb_s(shape["ebs_mb_s"]),
+            fill=network,
+        ),
+        rated("CPU", "cores", mean=cores, peak=peak, whole=shape["vcpu"], fill=cpu),
         Constraint("partitions", f.partitions, limit / rf, "partition"),
         Constraint("disk", disk_gb, f.gb_of_gib(max_disk_gib), "GB"),
     ]
@@ -38,10 +52,10 @@ def constraints(
 def assumptions(usage: Usage, *, follower: bool) -> tuple[str, ...]:
     """The rules that shaped a broker fleet, as they are printed under every bill."""
     s = usage.sizing
-    return (
-        (f"brokers: baselines, not bursts; at peak network and disk path {s.network_fill.value:.0%}, CPU {s.cpu_fill.value:.0%} full, "
-        "and under 100 % with one zone gone; disk "
-        f"{s.disk_fill.value:.0%} full; broker CPU counted once per replica"),
-        "consumers read from "
-        + ("a replica in their own zone where there is one" if follower else "the leader, wherever it is"),
+    sized = (
+        f"brokers by baselines, not bursts: at peak network and disk path {s.network_fill.value:.0%}, CPU "
+        f"{s.cpu_fill.value:.0%} full, under 100 % with one zone gone; disk {s.disk_fill.value:.0%} full; "
+        "broker CPU counted once per replica"
     )
+    place = "a replica in their own zone where there is one" if follower else "the leader, in whatever zone it is"
+    return sized, f"consumers read from {place}"

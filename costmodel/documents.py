@@ -57,11 +57,12 @@ def line_of(path: Path | None, loc: tuple[int | str, ...]) -> int | None:
     """The 1-based line at which `loc` stands in the file, or the line of the innermost part of it that does."""
     if path is None:
         return None
-    node = YAML(typ="rt").load(path)
+    node: Any = YAML(typ="rt").load(path)
     line = 1
     for key in loc:
         try:
-            position = node.lc.item(key) if isinstance(node, list) else node.lc.key(key)
+            marks = node.lc
+            position = marks.item(key) if isinstance(node, list) else marks.key(key)
             node, line = node[key], position[0] + 1
         except (AttributeError, KeyError, IndexError, TypeError):
             break

@@ -41,8 +41,10 @@ def warnings(options: Iterable[Option], today: dt.date) -> list[str]:
         return []
     (oldest, _), as_of = min(old.items(), key=lambda item: item[1])
     return [
-        (f"{len(old)} of the {len(dated)} prices in use are over {STALE_AFTER_DAYS} days old "
-        f"(oldest: {oldest} of {as_of}): check them with `streamgauge prices refresh`")
+        (
+            f"{len(old)} of the {len(dated)} prices in use are over {STALE_AFTER_DAYS} days old "
+            f"(oldest: {oldest} of {as_of}): check them with `streamgauge prices refresh`"
+        )
     ]
 
 

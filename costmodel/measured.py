@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -44,25 +43,29 @@ def usage_from_runs(frame: pd.DataFrame, pricing: Mapping[str, Any], cell: Mappi
 
     frame: a row per run and metric (scenario, load, trial_id, repetition, outcome, metric, stat, value, unit, a column
     per knob). pricing: the scenario's section. cell: knobs that select runs, {"topic.partitions": 96}; a key that is no
-    column is taken as that setting's value. Only finished runs count; each metric comes from one load, the steady one
-    before `drain`, except Flink's CPU, where the drain's is the better measurement.
+    column is taken as that setting's value. Only finished runs count. Each metric comes from one load, any other
+    before `drain`, so that two cells are priced from the same kind of run; name another with {"load": "drain"}.
 
     Raises ScenarioError if no finished run is left, an assumption is missing, or no record size is known.
     """
+    pricing = {key: value for key, value in pricing.items() if value is not None}
     unknown = set(pricing) - PRICING_KEYS
     if unknown:
         word = min(unknown)
         raise ScenarioError(f"pricing.{word}: unknown key; {documents.nearest(word, PRICING_KEYS)}")
     runs = _select(frame, cell or {})
-    wire = _needed(runs, "wire_bytes_per_event")
-    disk, broker_cpu = _mean(runs, ["disk_bytes_per_event"]), _mean(runs, ["broker_cpu_s_per_million_events"])
+    wire = _per_run(runs, "wire_bytes_per_event")
+    if not len(wire) or not (wire > 0).all():
+        raise ScenarioError("the runs carry no wire_bytes_per_event: without it nothing on the wire can be priced")
+    disk = _ratio(_per_run(runs, "disk_bytes_per_event"), wire, "disk / wire bytes per event")
+    broker_cpu = _mean(runs, ["broker_cpu_s_per_million_events"])
     record = _record_bytes(runs, pricing, cell or {})
     data: dict[str, Any] = {
         "schema": 1,
         "region": _assumption(pricing, "region"),
         "ingest": _ingest(runs, pricing, record, wire),
         "broker": {
-            **({} if disk is None else {"disk_bytes_per_wire_byte": _ratio(disk, wire, "disk / wire bytes per event")}),
+            **({} if disk is None else {"disk_bytes_per_wire_byte": disk}),
             **({} if broker_cpu is None else {"cpu_s_per_million_events": broker_cpu}),
         },
         "consumers": {"groups": _assumed(pricing, "groups")},
@@ -95,26 +98,26 @@ def _select(frame: pd.DataFrame, cell: Mapping[str, Any]) -> pd.DataFrame:
     if chosen.empty:
         ended = frame["outcome"].value_counts().to_dict() if len(frame) else "none"
         raise ScenarioError(f"no finished run to price for {dict(cell) or 'this scenario'}; runs by outcome: {ended}")
-    for knob in [column for column in chosen.columns if "." in column]:
-        if knob not in cell and chosen[knob].nunique(dropna=False) > 1:
+    for knob in [column for column in chosen.columns if "." in str(column)]:
+        if knob not in cell and len(chosen[knob].unique()) > 1:
             values = ", ".join(str(value) for value in chosen[knob].unique())
             raise ScenarioError(f"{knob} has several values ({values}): one cell is priced at a time, so name one")
     return chosen
 
 
-def _per_run(runs: pd.DataFrame, metric: str, prefer: str | None = None) -> pd.Series[float]:
+def _per_run(runs: pd.DataFrame, metric: str) -> pd.Series[float]:
     rows = runs[runs["metric"] == metric].dropna(subset=["value"])
     loads = list(dict.fromkeys(rows["load"]))
     if len(loads) > 1:
         steady = [load for load in loads if load != "drain"] or loads
-        rows = rows[rows["load"] == (prefer if prefer in loads else steady[0])]
+        rows = rows[rows["load"] == steady[0]]
     return rows.groupby(["trial_id", "repetition"])["value"].mean()
 
 
-def _mean(runs: pd.DataFrame, metrics: Iterable[str], prefer: str | None = None, scale: float = 1.0) -> Number | None:
+def _mean(runs: pd.DataFrame, metrics: Iterable[str]) -> Number | None:
     """The first of `metrics` that was measured, as mean and 95 % t-interval over runs."""
     for metric in metrics:
-        values = _per_run(runs, metric, prefer).to_numpy(dtype=float) * scale
+        values = _per_run(runs, metric).to_numpy(dtype=float)
         if len(values):
             return _number(values, metric)
     return None
@@ -129,29 +132,14 @@ def _number(values: np.ndarray[Any, np.dtype[np.float64]], metric: str) -> Numbe
     return Number.model_validate(fields)
 
 
-def _needed(runs: pd.DataFrame, metric: str) -> Number:
-    found = _mean(runs, [metric])
-    if found is None or not found.value > 0:
-        raise ScenarioError(f"the runs carry no {metric}: without it nothing on the wire can be priced")
-    return found
-
-
-def _ratio(top: Number, bottom: Number, note: str) -> Number:
-    """Ratio of two measured means, its relative half-widths added in quadrature (the two are at most correlated upwards)."""
-    value = top.value / bottom.value
-    spread = Decimal(math.hypot(_relative(top), _relative(bottom)))
-    n = min(top.n or 1, bottom.n or 1)
-    if n < 2 or spread >= 1:
-        return Number(value=value, basis="measured", n=n, note=note)
-    return Number(value=value, low=value * (1 - spread), high=value * (1 + spread), basis="measured", n=n, note=note)
-
-
-def _relative(number: Number) -> float:
-    return float((number.high - number.value) / number.value) if number.high is not None and number.value else 0.0
+def _ratio(top: pd.Series[float] | float, bottom: pd.Series[float], note: str) -> Number | None:
+    """Mean and interval of the ratio taken run by run, so that what varies in both cancels."""
+    ratios = (top / bottom).dropna().to_numpy(dtype=float)
+    return _number(ratios, note) if len(ratios) else None
 
 
 def _record_bytes(runs: pd.DataFrame, pricing: Mapping[str, Any], cell: Mapping[str, Any]) -> Number:
-    measured = _mean(runs, ["record_bytes", "payload_bytes_per_event"])
+    measured = _mean(runs, ["payload_bytes_per_event", "record_bytes"])
     if measured is not None:
         return measured
     for source in ("workload.event_bytes",):
@@ -165,10 +153,11 @@ def _record_bytes(runs: pd.DataFrame, pricing: Mapping[str, Any], cell: Mapping[
     )
 
 
-def _ingest(runs: pd.DataFrame, pricing: Mapping[str, Any], record: Number, wire: Number) -> dict[str, Any]:
+def _ingest(runs: pd.DataFrame, pricing: Mapping[str, Any], record: Number, wire: pd.Series[float]) -> dict[str, Any]:
+    sizes = _per_run(runs, record.note) if record.basis == "measured" else float(record.value)
     fields: dict[str, Any] = {
         "record_bytes": record,
-        "compression_ratio": _ratio(record, wire, "raw / wire bytes per event"),
+        "compression_ratio": _ratio(sizes, wire, "raw / wire bytes per event"),
         **_optional(pricing, peak_to_mean="peak_to_mean"),
     }
     if "scale_to_mb_s" in pricing:
@@ -187,7 +176,7 @@ def _ingest(runs: pd.DataFrame, pricing: Mapping[str, Any], record: Number, wire
 def _processing(
     runs: pd.DataFrame, pricing: Mapping[str, Any], cell: Mapping[str, Any], record: Number, ingest: Mapping[str, Any]
 ) -> dict[str, Any] | None:
-    cpu = _mean(runs, ["flink_cpu_s_per_million_events"], prefer="drain")
+    cpu = _mean(runs, ["flink_cpu_s_per_million_events"])
     if cpu is None or cpu.value <= 0:
         return None
     job: dict[str, Any] = {"cpu_s_per_million_events": cpu, **_optional(pricing, state_gb="state_gb")}

@@ -12,7 +12,7 @@ from costmodel import documents, uncertainty
 from costmodel import platforms as registry
 from costmodel.bill import Bill
 from costmodel.prices import Catalog, built_in
-from costmodel.sizing import Binding, Deployment, Infeasible, Part, flow
+from costmodel.sizing import Binding, Charge, Deployment, Infeasible, Part, flow
 from costmodel.usage import AsBuilt, Usage
 
 
@@ -138,10 +138,10 @@ def _with_band(option: Option, totals: Sequence[Decimal]) -> Option:
 def _standing(built: AsBuilt, prices: Catalog, platforms: Sequence[str] | None) -> Option:
     if platforms is not None and list(platforms) != [built.platform]:
         raise ScenarioError(
-            f"a deployment is priced as the platform it names, {built.platform}; it cannot become {', '.join(platforms)}"
+            f"this deployment is of {built.platform} and is priced as such, not as {', '.join(platforms)}"
         )
     platform = registry.named(built.platform)
-    charges = []
+    charges: list[Charge] = []
     for part in built.parts:
         if part.what not in platform.parts:
             raise ScenarioError(

@@ -19,23 +19,13 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from bench.errors import ScenarioError
 from costmodel import documents
+from costmodel.bands import HALF, between
 
 FOLDER = Path(__file__).parent / "prices"
 STALE_AFTER_DAYS = 365
 ANYWHERE = "any"  # the region of a price that is the same everywhere
 
 Confidence = Literal["vendor", "secondary", "derived", "assumed", "unverified"]
-
-
-HALF = Decimal("0.5")
-
-
-def between(low: Decimal, value: Decimal, high: Decimal, quantile: Decimal) -> Decimal:
-    """Where `quantile` (0..1) falls: half the chance below `value`, half above, uniform in each half.
-
-    Flat halves and not a bell: a band somebody stands for has no shape.
-    """
-    return low + (value - low) * 2 * quantile if quantile < HALF else value + (high - value) * (2 * quantile - 1)
 
 
 @dataclass(frozen=True)
@@ -74,7 +64,8 @@ class Price:
         """(quantity, USD a unit, tier text) for each tier that `quantity` reaches; continuous at the bounds."""
         if not self.tiers:
             return [(quantity, self.usd, "")]
-        found, start = [], Decimal(0)
+        found: list[tuple[Decimal, Decimal, str]] = []
+        start = Decimal(0)
         for tier in self.tiers:
             if quantity <= start and found:
                 break
@@ -156,18 +147,6 @@ class Catalog:
         """Raises ScenarioError for a region no catalogue knows."""
         if region not in self.regions():
             raise ScenarioError(f"{where}: unknown region {region!r}; {documents.nearest(region, self.regions())}")
-
-    def warnings(self, used: Iterable[Price], today: dt.date) -> list[str]:
-        """One sentence if prices in use are over a year old."""
-        prices = {(price.id, price.region): price for price in used}
-        old = [price for price in prices.values() if (today - price.as_of).days > STALE_AFTER_DAYS]
-        if not old:
-            return []
-        oldest = min(old, key=lambda price: price.as_of)
-        return [
-            (f"{len(old)} of {len(prices)} prices in use are over {STALE_AFTER_DAYS} days old "
-            f"(oldest: {oldest.id}, {oldest.as_of}): check them with `prices refresh`")
-        ]
 
 
 class _Row(BaseModel):
@@ -274,7 +253,8 @@ def partial_date(given: Any) -> Any:
 
 def _rows(path: Path) -> Iterable[Price | Quota]:
     file = documents.read(path, _File)
-    for section, rows in (("prices", file.prices), ("quotas", file.quotas)):
+    sections: list[tuple[str, tuple[_PriceRow | _QuotaRow, ...]]] = [("prices", file.prices), ("quotas", file.quotas)]
+    for section, rows in sections:
         for index, row in enumerate(rows):
             source = file.sources.get(row.source)
             as_of = row.as_of or (source.as_of if source else None)

@@ -217,7 +217,9 @@ class Fleet:
     because: str
 
 
-def rated(name: str, mean: Decimal, peak: Decimal, whole: Decimal, fill: Decimal, unit: str) -> Constraint:
+def rated(
+    name: str, unit: str, *, mean: Decimal, peak: Decimal, whole: Decimal, fill: Decimal = Decimal(1)
+) -> Constraint:
     """A constraint on a rate: sized for mean x peak at `fill` of the `whole` capacity of one unit."""
     return Constraint(name, mean * peak, whole * fill, unit, mean, whole)
 
@@ -228,23 +230,33 @@ def zone_fill(fill: Decimal, zones: Decimal) -> Decimal:
 
 
 def fleet(
-    constraints: Sequence[Constraint], *, what: str, minimum: int, multiple_of: Decimal, unit_usd_month: Decimal | None
+    constraints: Sequence[Constraint],
+    *,
+    what: str,
+    minimum: int,
+    multiple_of: Decimal,
+    unit_usd_month: Decimal | None,
 ) -> Fleet:
     """The smallest fleet of `what` that meets all constraints: at least `minimum`, a multiple of `multiple_of`."""
-    ranked = sorted((c for c in constraints if c.demand > 0), key=lambda c: c.needed, reverse=True)
-    needed = max([minimum, *(math.ceil(c.needed) for c in ranked[:1])])
-    step = int(multiple_of)
-    count = Decimal(-(-needed // step) * step)
+    count = _count(constraints, minimum, multiple_of)
+    ranked = sorted((c for c in constraints if c.demand > 0), key=lambda c: c.needed, reverse=True)[:2]
     binding = [c for c in ranked if c.needed > minimum]
     floor = f"minimum of {minimum} {what}{'' if minimum == 1 else 's'}"
-    names = [c.text(what) for c in binding] + [floor] + [c.text(what) for c in ranked if c.needed <= minimum]
+    names = [*(c.text(what) for c in binding), floor, *(c.text(what) for c in ranked if c.needed <= minimum)]
     shadow: Decimal | None = Decimal(0)
     if binding:
         shadow = None if unit_usd_month is None else unit_usd_month / binding[0].capacity
     bound = Binding(names[0], names[1] if len(names) > 1 else None, shadow, binding[0].unit if binding else "")
     used = [c.mean / (c.whole * count) for c in constraints if c.mean is not None and c.whole]
     idle = max(1 - max(used), Decimal(0)) if used else Decimal(0)
-    return Fleet(count, bound, idle, names[0] + (f", up to a multiple of {step}" if count != needed else ""))
+    needed = max([minimum, *(math.ceil(c.needed) for c in ranked[:1])])
+    return Fleet(count, bound, idle, names[0] + (f", up to a multiple of {multiple_of:f}" if count != needed else ""))
+
+
+def _count(constraints: Sequence[Constraint], minimum: int, multiple_of: Decimal) -> Decimal:
+    needed = max([minimum, *(math.ceil(c.needed) for c in constraints)])
+    step = int(multiple_of)
+    return Decimal(-(-needed // step) * step)
 
 
 def cheapest(
@@ -262,14 +274,17 @@ def cheapest(
 
     A type without a price comes last: what is unpriced never looks cheap.
     """
-    options = []
-    for order, kind in enumerate(types):
+
+    def rank(order_and_kind: tuple[int, str]) -> tuple[bool, Decimal, Decimal, int]:
+        order, kind = order_and_kind
         usd = prices.usd(price.format(kind), usage.region)
-        month = None if usd is None else usd * usage.units.month_hours
-        group = fleet(constraints(kind), what=what, minimum=minimum, multiple_of=multiple_of, unit_usd_month=month)
-        options.append(((month is None, group.count * (month or 1), group.count, order), kind, group))
-    _, kind, group = min(options, key=lambda option: option[0])
-    return kind, group
+        count = _count(constraints(kind), minimum, multiple_of)
+        return usd is None, count * (usd if usd is not None else 1), count, order
+
+    _, kind = min(enumerate(types), key=rank)
+    usd = prices.usd(price.format(kind), usage.region)
+    month = None if usd is None else usd * usage.units.month_hours
+    return kind, fleet(constraints(kind), what=what, minimum=minimum, multiple_of=multiple_of, unit_usd_month=month)
 
 
 def short(number: Decimal) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 from costmodel.prices import Catalog
 from costmodel.usage import Usage
 
-DRAWS = 100  # enough for P10 and P90 within a few percentiles; claims ask for more
+DRAWS = 64  # enough for P10 and P90 within a few percentiles; claims ask for more
 
 
 def draws(usage: Usage, prices: Catalog, count: int = DRAWS, seed: int = 7) -> Iterator[tuple[Usage, Catalog]]:

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from costmodel import documents
+from costmodel.bands import between
 
 Basis = Literal["measured", "given", "assumed"]
 
@@ -25,7 +26,7 @@ class _Section(BaseModel):
 class Number(_Section):
     """One quantity: a value, `{value, low, high}`, or `{assumed: value}` in YAML.
 
-    `low`..`high` is the 95 % t-interval over `n` runs where basis is measured, a band that someone stands for otherwise.
+    `low`..`high` is the 95 % t-interval over `n` runs where basis is measured, a band someone stands for otherwise.
     """
 
     value: Decimal
@@ -64,20 +65,16 @@ class Number(_Section):
         return self.low is not None and self.low != self.high
 
     def at(self, quantile: Decimal) -> Decimal:
-        """The value at `quantile` in 0..1: half the chance below `value`, half above, uniform in each half.
-
-        Flat halves and not a bell: a band somebody stands for has no shape, and a t-interval over few runs has fat tails.
-        """
+        """The value at `quantile` in 0..1 of the interval, half of the chance on either side of `value`."""
         if self.low is None or self.high is None:
             return self.value
-        if quantile < Decimal("0.5"):
-            return self.low + (self.value - self.low) * 2 * quantile
-        return self.value + (self.high - self.value) * (2 * quantile - 1)
+        return between(self.low, self.value, self.high, quantile)
 
 
 def _decimal(given: Any) -> Decimal:
     if isinstance(given, bool) or not isinstance(given, int | float | str | Decimal):
-        raise ValueError(f"expected a number, {{value, low, high}} or {{assumed: value}}, got {given!r}")
+        message = f"expected a number, {{value, low, high}} or {{assumed: value}}, got {given!r}"
+        raise ValueError(message)  # noqa: TRY004 - pydantic makes a finding of a ValueError only
     try:
         value = Decimal(str(given))
     except InvalidOperation:
@@ -89,8 +86,8 @@ def _decimal(given: Any) -> Decimal:
 
 def assumed(value: str, low: str | None = None, high: str | None = None, note: str = "") -> Number:
     """A default nobody measured."""
-    band = {"low": Decimal(low), "high": Decimal(high)} if low is not None and high is not None else {}
-    return Number(value=Decimal(value), basis="assumed", note=note, **band)
+    bounds = [None if bound is None else Decimal(bound) for bound in (low, high)]
+    return Number(value=Decimal(value), low=bounds[0], high=bounds[1], basis="assumed", note=note)
 
 
 def _range(minimum: str, *, above: bool = False, maximum: str | None = None, whole: bool = False) -> AfterValidator:
@@ -122,7 +119,7 @@ Share = Annotated[Number, _range("0", above=True, maximum="1")]
 
 
 class Units(_Section):
-    """How published totals differ without anyone being wrong: hours in a month, what a GB is, when cents are rounded."""
+    """Why published totals differ with nobody wrong: hours in a month, what a GB is, when cents are rounded."""
 
     month_hours: Decimal = Field(default=Decimal(730), gt=0, le=744)
     gb: Literal["decimal", "binary"] = "decimal"  # binary: MB means MiB and GB means GiB throughout
@@ -135,6 +132,8 @@ class Units(_Section):
 
 
 class Ingest(_Section):
+    """What comes in."""
+
     mb_s: Positive = Field(description="MB a second of raw (uncompressed) records, a mean over the month")
     record_bytes: Positive = Field(description="raw bytes of one record")
     peak_to_mean: AtLeastOne = assumed("1.5")
@@ -142,6 +141,8 @@ class Ingest(_Section):
 
 
 class Broker(_Section):
+    """What a broker did for it, measured on some host."""
+
     cpu_s_per_million_events: NotNegative = assumed("1.1", "0.5", "2.2", "not measured")
     disk_bytes_per_wire_byte: Positive = assumed("1.0")
     speed_factor: Positive = assumed(
@@ -150,10 +151,14 @@ class Broker(_Section):
 
 
 class Consumers(_Section):
+    """Consumer groups, each reading everything; a Flink job is one of them."""
+
     groups: CountOrNone = assumed("1")
 
 
 class Producers(_Section):
+    """`zone_aware`: they write to partitions led in their own zone."""
+
     zone_aware: bool = False
 
 
@@ -166,15 +171,21 @@ class Topics(_Section):
 
 
 class Retention(_Section):
+    """How long records are kept, and how long on local disk where there is a second tier."""
+
     days: Positive = Field(description="a number of days, more than 0")
     tiered_local_days: Positive = assumed("1")
 
 
 class Storage(_Section):
+    """The kind of disk under self-managed brokers."""
+
     disk: Literal["gp3", "st1"] = "gp3"
 
 
 class Processing(_Section):
+    """The Flink job."""
+
     cpu_s_per_million_events: Positive = Field(description="CPU-seconds of Flink per million input events")
     state_gb: NotNegative = assumed("0")
     checkpoint_interval_s: Positive = assumed("60")
@@ -187,12 +198,14 @@ class Processing(_Section):
 
 
 class Sinks(_Section):
+    """GB (compressed) that results occupy."""
+
     clickhouse_gb_month: NotNegative = assumed("0")
     s3_gb_month: NotNegative = assumed("0")
 
 
 class Sizing(_Section):
-    """The same rules for every option. Physical baselines are filled this far at peak; a vendor's quota is used whole."""
+    """One rule for every option: physical baselines are filled this far at peak, a vendor's quota is used whole."""
 
     disk_fill: Share = assumed("0.6")
     cpu_fill: Share = assumed("0.7")
@@ -235,7 +248,8 @@ class Usage(_Section):
 
     def at(self, quantiles: Mapping[str, Decimal]) -> Usage:
         """This usage with each named number at its quantile (0..1) and no interval left."""
-        return _at(self, "", quantiles)
+        drawn: Usage = _at(self, "", quantiles)
+        return drawn
 
     def to_yaml(self) -> str:
         """As a usage.yaml, each number with its basis; it reads back equal to 15 digits."""
@@ -252,9 +266,11 @@ class StandingPart(_Section):
     minutes: Decimal | None = Field(default=None, ge=0)
     gb: Decimal | None = Field(default=None, ge=0)
     gb_month: Decimal | None = Field(default=None, ge=0)
+    gib: Decimal | None = Field(default=None, ge=0)
+    tib: Decimal | None = Field(default=None, ge=0)
     millions: Decimal | None = Field(default=None, ge=0)
 
-    @field_validator("count", "hours", "minutes", "gb", "gb_month", "millions", mode="before")
+    @field_validator("count", "hours", "minutes", "gb", "gb_month", "gib", "tib", "millions", mode="before")
     @classmethod
     def _exact(cls, given: Any) -> Any:
         return given if given is None else _decimal(given)

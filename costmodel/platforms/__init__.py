@@ -63,10 +63,12 @@ def timed(item: str, kind: str, price: str, unit: str) -> Standing:
     return charges
 
 
-def measured(item: str, kind: str, price: str, unit: str, measure: Literal["gb", "gb_month", "millions"]) -> Standing:
+def measured(
+    item: str, kind: str, price: str, unit: str, measure: Literal["gb", "gb_month", "gib", "tib", "millions"]
+) -> Standing:
     """A standing part paid by quantity: `count` x `measure`, which the part must state."""
 
-    def charges(part: StandingPart, units: Units) -> Sequence[Charge]:
+    def charges(part: StandingPart, _: Units) -> Sequence[Charge]:
         quantity = getattr(part, measure)
         if quantity is None:
             raise ScenarioError(f"part {part.what!r}: missing {measure}; expected a quantity in {unit}")

@@ -7,10 +7,10 @@ from decimal import Decimal
 from functools import partial
 
 from bench.errors import ScenarioError
-from costmodel import brokers, documents
+from costmodel import brokers, documents, flink
 from costmodel.platforms import Platform, measured, timed
 from costmodel.prices import Catalog
-from costmodel.sizing import DAY_S, GIB, Charge, Deployment, Flow, Infeasible, Part, cheapest, flow
+from costmodel.sizing import DAY_S, GIB, Charge, Deployment, Flow, Infeasible, Part, cheapest, flow, processing
 from costmodel.usage import Usage
 
 TYPES = (
@@ -23,11 +23,13 @@ TYPES = (
     "r7g.2xlarge",
     "r7g.4xlarge",
 )
+FLINK_TYPES = ("m7g.large", "m7g.xlarge", "m7g.2xlarge", "m7g.4xlarge")  # 4 GB a core, as a KPU has
 
 
 def size(
     usage: Usage, prices: Catalog, *, platform: str, follower: bool = False, tiered: bool = False
 ) -> Deployment | Infeasible:
+    """Brokers by baselines, EBS for the retention (or its local part), S3 for the rest; all replication paid."""
     f = flow(usage)
     days = usage.retention.days.value
     local_days = min(usage.retention.tiered_local_days.value, days) if tiered else days
@@ -72,13 +74,52 @@ def size(
         Part(
             f"GB of {disk}",
             disk_gb,
-            f"{local_days:f} days x RF {f.rf:f} of {f.disk_mb_s * DAY_S / f.k:.4g} GB a day, {usage.sizing.disk_fill.value:.0%} full; "
+            f"{local_days:f} days x RF {f.rf:f} of {f.disk_mb_s * DAY_S / f.k:.4g} GB a day, "
+            f"{usage.sizing.disk_fill.value:.0%} full; "
             "striped over volumes whose free baselines carry the writes",
         ),
     )
     return Deployment(
         platform, usage.region, parts, charges, group.bound_by, brokers.assumptions(usage, follower=follower)
     )
+
+
+def size_flink(usage: Usage, prices: Catalog) -> Deployment | Infeasible:
+    """TaskManagers by cores, a JobManager beside them, state on gp3, checkpoints in S3."""
+    f, platform = flow(usage), "flink-ec2"
+    shapes, job = prices.quota("ec2.shapes"), processing(usage, platform)
+    kind, group = cheapest(
+        usage,
+        prices,
+        FLINK_TYPES,
+        lambda kind: [flink.cores(usage, f, platform, cores_per_unit=shapes[kind]["vcpu"])],
+        price="ec2.{}",
+        what="TaskManager",
+        minimum=1,
+        multiple_of=Decimal(1),
+    )
+    hours, disk_gb = f.month_hours, job.state_gb.value / usage.sizing.disk_fill.value
+    manager = FLINK_TYPES[0]
+    charges = (
+        Charge(
+            f"TaskManager {kind}",
+            "processing",
+            group.count * hours,
+            "hour",
+            f"ec2.{kind}",
+            group.idle_share,
+            committed=True,
+        ),
+        Charge(f"JobManager {manager}", "processing", hours, "hour", f"ec2.{manager}", committed=True),
+        Charge("state on gp3", "storage", disk_gb, "GB-month", "ebs.gp3.gb"),
+        *flink.checkpoints_in_s3(usage, f, platform),
+    )
+    parts = (
+        Part(f"TaskManager {kind}", group.count, group.because),
+        Part(f"JobManager {manager}", Decimal(1), "one a cluster"),
+    )
+    rules = flink.assumptions(usage, platform, prices)
+    return Deployment(platform, usage.region, parts, charges, group.bound_by, rules)
 
 
 def _types(usage: Usage, prices: Catalog) -> Sequence[str]:
@@ -93,7 +134,7 @@ def _types(usage: Usage, prices: Catalog) -> Sequence[str]:
 
 
 def _s3_tier(f: Flow, days: Decimal, prices: Catalog) -> tuple[Charge, ...]:
-    """One copy of the whole retention in S3 (closed segments are uploaded while local copies still exist), and its PUTs.
+    """One copy of the whole retention in S3 (segments are uploaded while local copies still exist), and its PUTs.
 
     Reading history back is not priced: consumers are taken to follow the tail.
     """
@@ -125,5 +166,15 @@ PLATFORMS = [
         "your own brokers on EC2, old segments in S3",
         partial(size, platform="self-ec2-tiered", tiered=True),
         _PARTS,
+    ),
+    Platform(
+        "flink-ec2",
+        "flink",
+        "your own Flink on EC2",
+        size_flink,
+        {
+            "task-manager": timed("TaskManager", "processing", "ec2.{type}", "hour"),
+            "job-manager": timed("JobManager", "processing", "ec2.{type}", "hour"),
+        },
     ),
 ]

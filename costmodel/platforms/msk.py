@@ -1,4 +1,4 @@
-"""Amazon MSK: Standard brokers, with tiered storage, Express brokers, Serverless. Replication between brokers is free."""
+"""Amazon MSK: Standard brokers, with tiered storage, Express brokers, Serverless. Replication is free of charge."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ EXPRESS_TYPES = ("large", "xlarge", "2xlarge", "4xlarge", "8xlarge", "12xlarge",
 
 
 def size_standard(usage: Usage, prices: Catalog, *, platform: str, tiered: bool = False) -> Deployment | Infeasible:
+    """Brokers as on EC2, with MSK's storage limit; traffic between brokers is free."""
     f = flow(usage)
     days = usage.retention.days.value
     least = prices.quota("msk.tiered.min_retention_days")
@@ -72,6 +73,7 @@ def size_standard(usage: Usage, prices: Catalog, *, platform: str, tiered: bool 
 
 
 def size_express(usage: Usage, prices: Catalog) -> Deployment | Infeasible:
+    """Brokers by the vendor's sustained rates; storage by use, with no disk to fill."""
     f = flow(usage)
     per_partition = prices.quota("msk.express.mb_s_per_partition")
     broken = over_quota(
@@ -84,8 +86,8 @@ def size_express(usage: Usage, prices: Catalog) -> Deployment | Infeasible:
     def constraints(kind: str) -> list[Constraint]:
         rate_in, rate_out = (f.disk_path_mb_s(rate) for rate in rates[kind])
         return [
-            rated("in", f.wire_mb_s, f.peak, rate_in, Decimal(1), "MB/s"),
-            rated("out", f.egress_mb_s, f.peak, rate_out, Decimal(1), "MB/s"),
+            rated("in", "MB/s", mean=f.wire_mb_s, peak=f.peak, whole=rate_in),
+            rated("out", "MB/s", mean=f.egress_mb_s, peak=f.peak, whole=rate_out),
             Constraint("partitions", f.partitions, limits[kind] / 3, "partition"),
         ]
 
@@ -127,6 +129,7 @@ def size_express(usage: Usage, prices: Catalog) -> Deployment | Infeasible:
 
 
 def size_serverless(usage: Usage, prices: Catalog) -> Deployment | Infeasible:
+    """Nothing to size: quotas are checked, and each partition is billed by the hour."""
     f = flow(usage)
     quota = prices.quota("msk.serverless")
     peak_in, peak_out = f.wire_mb_s * f.peak, f.egress_mb_s * f.peak
