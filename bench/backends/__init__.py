@@ -5,7 +5,7 @@ A backend differs in how the two are started and accounted; everything after tha
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,6 +67,10 @@ class Cluster(Protocol):
 
     def disk_bytes(self, topic: str) -> dict[str, int]:
         """{"apparent": …, "allocated": …, "log": …, "index": …, "timeindex": …, "segments": …} over all replicas of a topic."""
+        ...
+
+    def spawn(self, argv: Sequence[str], log: Path) -> Process:
+        """Start a Python child of this command beside the cluster; it ends with the cluster at the latest."""
         ...
 
     def check(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,9 +11,10 @@ from bench.backends import Account, ClusterSpec
 from bench.backends.accounting import tree_account
 from bench.backends.flink import FlinkPlan, SessionCluster
 from bench.backends.kafka import Broker, BrokerPlan, await_ready, format_all
-from bench.backends.subtree import Subtree
+from bench.backends.subtree import Child, Subtree
 from bench.toolchain import Toolchain, provision
 
+ROOT = Path(__file__).resolve().parents[2]
 CAPABILITIES = frozenset({"kill-broker", "kill-taskmanager", "log-dirs", "account-cpu", "jmx"})
 
 
@@ -102,6 +103,9 @@ class LocalCluster:
 
     def disk_bytes(self, topic: str) -> dict[str, int]:
         return topic_disk_bytes([broker.plan.data for broker in self.brokers], topic)
+
+    def spawn(self, argv: Sequence[str], log: Path) -> Child:
+        return self.subtree.spawn(log.stem, argv, log=log, env={"PYTHONPATH": str(ROOT)}, cwd=ROOT)
 
     def check(self) -> None:
         for broker in self.brokers:

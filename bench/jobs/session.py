@@ -129,6 +129,12 @@ class JobSession:
                 raise JobError(f"{what}: not within {timeout_s:.0f} s; {why()}")
             time.sleep(0.1)
 
+    def jobs_named(self, name: str) -> list[str]:
+        """Ids of the jobs called `name` that are not over: also those whose submission we saw fail half-way."""
+        overview = get_json(f"{self.flink_url}/jobs/overview") or {"jobs": []}
+        over = ("FAILED", "CANCELED", "FINISHED")
+        return [str(job["jid"]) for job in overview["jobs"] if job["name"] == name and job["state"] not in over]
+
     def close(self) -> None:
         """End the client; its JVM ends with it."""
         self._orders.close()

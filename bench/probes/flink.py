@@ -104,10 +104,10 @@ def late_events(url: str, job_id: str) -> float:
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """Every checkpoint of a job: completed ones with trigger time, duration and sizes; how many failed."""
+    """Every checkpoint of a job: completed ones with trigger time, duration and sizes; when the failed ones began."""
 
     completed: pd.DataFrame  # trigger_ms, duration_ms, size_bytes (state), written_bytes (this checkpoint's own)
-    failed: int
+    failed_at_ms: tuple[float, ...]  # trigger times; the first one fails when it comes before the tasks run
 
 
 def checkpoints(url: str, job_id: str) -> Checkpoints:
@@ -125,4 +125,5 @@ def checkpoints(url: str, job_id: str) -> Checkpoints:
         },
         dtype=float,
     )
-    return Checkpoints(table.sort_values("trigger_ms", ignore_index=True), int(answer["counts"]["failed"]))
+    failed = tuple(float(c["trigger_timestamp"]) for c in answer["history"] if c["status"] == "FAILED")
+    return Checkpoints(table.sort_values("trigger_ms", ignore_index=True), failed)

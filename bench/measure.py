@@ -1,0 +1,202 @@
+"""From what was sampled to what is reported: the metrics of one run. Pure: no clock, no cluster.
+
+Times are seconds since the load's t0. A number that could not be measured is left out; nothing here fills a gap.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from bench.analysis.histogram import LogLinearHistogram
+from bench.analysis.slope import theil_sen
+from bench.jobs import Output
+from bench.loadgen import Sent
+from bench.metrics import METRICS
+from bench.probes import Samples
+from bench.probes.flink import Checkpoints
+from bench.record import Measurement
+
+F64 = npt.NDArray[np.float64]
+DRAIN_EDGES = (0.1, 0.9)  # a drain's rate between these shares of its events: its first reads and its last are not its pace
+
+
+@dataclass(frozen=True)
+class Window:
+    """The measured part of a run."""
+
+    from_s: float
+    to_s: float
+
+    @property
+    def seconds(self) -> float:
+        return self.to_s - self.from_s
+
+
+@dataclass
+class Findings:
+    """Metrics under construction: values that are not finite are missing, and missing ones are named."""
+
+    metrics: dict[str, Measurement] = field(default_factory=dict)
+    histograms: dict[str, LogLinearHistogram] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+
+    def put(self, name: str, value: float, percentiles: Mapping[str, float] | None = None, n: int | None = None) -> None:
+        """One metric of the registry, in its unit."""
+        if math.isfinite(value):
+            self.metrics[name] = Measurement(float(value), METRICS[name].unit, percentiles, n)
+        else:
+            self.missing.append(name)
+
+    def put_latency(self, name: str, histogram: LogLinearHistogram, *, independent_n: int | None = None) -> None:
+        """A latency: its median, and percentiles as far as the samples go."""
+        if histogram.n == 0:
+            self.missing.append(name)
+            return
+        self.histograms[name] = histogram
+        found = histogram.percentiles(independent_n)
+        median = histogram.percentile(50.0, independent_n)
+        self.put(name, math.nan if median is None else median, found, independent_n or histogram.n)
+
+
+def per_million(cpu_s: float, events: float) -> float:
+    """CPU-seconds per million events; NaN without events."""
+    return cpu_s / events * 1e6 if events > 0 else math.nan
+
+
+def generator_metrics(found: Findings, sent: Sent, window: Window) -> None:
+    """Rates, lateness, produce latency, CPU, bytes and batches, as the generator and librdkafka saw them."""
+    acked, offered, batches = (sent.in_window(name) for name in ("acked", "offered", "batches"))
+    found.put("offered_eps", offered / window.seconds)
+    found.put("acknowledged_eps", acked / window.seconds)
+    if "target" in sent.seconds:
+        found.put("target_eps", sent.in_window("target") / window.seconds)
+    found.put("generator_cpu_s_per_million_events", sent.cpu_s_per_million_events)
+    found.put("generator_rss_bytes", float(sent.rss_peak_bytes))
+    # librdkafka counts bytes at its own moments: over the whole run nothing falls between two of them
+    whole = sent.seconds[["tx_bytes", "batches", "batch_records", "batch_bytes"]].sum()
+    if sent.acknowledged_events:
+        found.put("wire_bytes_per_event", float(whole["tx_bytes"]) / sent.acknowledged_events)
+    if batches > 0:
+        found.put("batch_records", float(whole["batch_records"] / whole["batches"]))
+        found.put("batch_bytes", float(whole["batch_bytes"] / whole["batches"]))
+    found.put("acknowledged_events", float(sent.acknowledged_events))
+    found.put("delivery_errors", float(sum(sent.failed.values())))
+    found.put_latency("schedule_lateness_ms", sent.lateness_ms)
+    if sent.lateness_blocked_ms.n:
+        found.histograms["schedule_lateness_blocked_ms"] = sent.lateness_blocked_ms
+    found.put_latency("produce_latency_ms", sent.produce_latency_ms)
+
+
+def component_metrics(found: Findings, samples: Samples, window: Window, events: Mapping[str, float], cores: int) -> None:
+    """CPU per million events and memory of each component; `events`: how many each one handled in the window."""
+    for component, handled in events.items():
+        used = samples.delta(f"{component}_cpu_s", window.from_s, window.to_s)
+        found.put(f"{component}_cpu_s_per_million_events", per_million(used, handled))
+        _, resident = samples.window(f"{component}_rss_bytes", window.from_s, window.to_s)
+        found.put(f"{component}_rss_bytes", float(resident.max()) if resident.size else math.nan)
+    for name in ("busy", "steal"):
+        used = samples.delta(f"host_{name}_s", window.from_s, window.to_s)
+        found.put(f"host_{name}_share", used / window.seconds / cores)
+
+
+def job_metrics(found: Findings, samples: Samples, window: Window, parallelism: int) -> None:
+    """Backlog, its growth, and how busy the tasks were."""
+    t_s, backlog = samples.window("backlog_events", window.from_s, window.to_s)
+    found.put("backlog_events", float(backlog[-1]) if backlog.size else math.nan)
+    slope = theil_sen(t_s, backlog) if not missing_share(backlog) > 0.1 else None
+    if slope is None:
+        found.missing.append("backlog_slope_eps")
+    else:
+        bounds = {"lower": slope.low, "upper": slope.high} if math.isfinite(slope.low) else None
+        found.put("backlog_slope_eps", slope.per_s, bounds, slope.n)
+    found.put("busy_share", busiest(samples, "busy_ms", window, parallelism))
+    found.put("backpressured_share", busiest(samples, "backpressured_ms", window, parallelism))
+    restarts = samples.series("restarts").value.dropna()
+    found.put("restarts", float(restarts.iloc[-1]) if len(restarts) else math.nan)
+
+
+def missing_share(values: F64) -> float:
+    """Share of samples that are NaN; 1 for none at all."""
+    return float(np.isnan(values).mean()) if values.size else 1.0
+
+
+def busiest(samples: Samples, counter: str, window: Window, parallelism: int) -> float:
+    """The largest share of time over the job's vertices, of a cumulative ms counter summed over `parallelism` subtasks."""
+    shares = [
+        samples.delta(name, window.from_s, window.to_s) / 1000 / window.seconds / parallelism
+        for name in samples.names()
+        if name.startswith(f"{counter}:")
+    ]
+    finite = [share for share in shares if math.isfinite(share)]
+    return max(finite) if finite else math.nan
+
+
+def watermark_lag(found: Findings, samples: Samples, window: Window, t0_ns: int, speed: float) -> None:
+    """Simulated event time minus the watermark, in event-time ms, the median over the window's samples."""
+    t_s, mark = samples.window("watermark_ms", window.from_s, window.to_s)
+    # before the first event a watermark is Long.MIN: not a lag of 292 million years
+    seen = np.isfinite(mark) & (mark > 0)
+    if seen.any():
+        now_ms = t0_ns / 1e6 + speed * t_s[seen] * 1e3
+        found.put("watermark_lag_ms", float(np.median(now_ms - mark[seen])))
+
+
+def checkpoint_metrics(found: Findings, checkpoints: Checkpoints, window: Window, t0_ns: int) -> None:
+    """Duration and size of the checkpoints triggered in the window."""
+    at_s = (checkpoints.completed["trigger_ms"] - t0_ns / 1e6) / 1e3
+    inside = checkpoints.completed[(at_s >= window.from_s) & (at_s < window.to_s)]
+    found.put("checkpoints_completed", float(len(inside)))
+    failed_s = [(at_ms - t0_ns / 1e6) / 1e3 for at_ms in checkpoints.failed_at_ms]
+    found.put("checkpoints_failed", float(sum(window.from_s <= at < window.to_s for at in failed_s)))
+    if len(inside):
+        histogram = LogLinearHistogram("ms").add(inside["duration_ms"].to_numpy())
+        found.put("checkpoint_duration_ms", float(inside["duration_ms"].median()), n=len(inside))
+        found.histograms["checkpoint_duration_ms"] = histogram
+        found.put("checkpoint_size_bytes", float(inside["size_bytes"].mean()))
+
+
+def latency_metrics(found: Findings, output: Output, sent: Sent, window: Window) -> None:
+    """End-to-end: the broker's append to the output minus the due time carried in the event."""
+    due_ns = output.rows["due_ns"].to_numpy(dtype=np.int64)
+    since_s = (due_ns - sent.t0_ns) / 1e9
+    inside = (since_s >= window.from_s) & (since_s < window.to_s)
+    found.put_latency("e2e_latency_ms", LogLinearHistogram("ms").add(output.append_ms[inside] - due_ns[inside] / 1e6))
+
+
+def window_latency(found: Findings, end_ms: npt.NDArray[np.int64], append_ms: npt.NDArray[np.int64], due_ms: F64, window: Window,
+                   t0_ns: int) -> None:  # fmt: skip
+    """Append of a window's result minus the due time of its end. Samples are emission instants: the first row of each end."""
+    table = pd.DataFrame({"end": end_ms, "append": append_ms, "due": due_ms}).groupby("end").min()
+    since_s = table["due"] / 1e3 - t0_ns / 1e9
+    inside = table[(since_s >= window.from_s) & (since_s < window.to_s)]
+    if len(inside):
+        found.put_latency("window_latency_ms", LogLinearHistogram("ms").add((inside["append"] - inside["due"]).to_numpy()))
+
+
+def storage_metrics(found: Findings, disk: Mapping[str, int], sent: Sent) -> None:
+    """Bytes on disk for each acknowledged event of the topic's whole life, all replicas."""
+    events = sent.acknowledged_events
+    if events and disk.get("partitions"):
+        found.put("disk_bytes_per_event", disk["allocated"] / events)
+        found.put("log_bytes_per_event", disk["log"] / events)
+        payload = float(sent.seconds["offered_bytes"].sum()) / sent.offered_events if sent.offered_events else math.nan
+        found.put("payload_bytes_per_event", payload)
+        found.put("compression_ratio", payload * events / disk["log"] if disk["log"] else math.nan)
+
+
+def drain_window(samples: Samples, events: int) -> Window | None:
+    """When the job read between 10 % and 90 % of a drain's events; None when the samples do not say."""
+    table = samples.series("source_events").dropna()
+    if len(table) < 3 or table.value.iloc[-1] < DRAIN_EDGES[1] * events:
+        return None
+    # the counter only grows; equal neighbours (Flink refreshes once a second) would make the inverse ambiguous
+    table = table[table.value.diff().fillna(1) > 0]
+    low, high = (float(np.interp(share * events, table.value, table.t_s)) for share in DRAIN_EDGES)
+    return Window(low, high) if high > low else None
+
