@@ -162,7 +162,7 @@ def test_secondary_hypotheses_pay_for_their_number() -> None:
     rng = np.random.default_rng(5)
     side = ("wire_bytes_per_event", "broker_cpu_s_per_million_events")
     false = 0
-    for _ in range(400):
+    for _ in range(300):
         runs = []
         for repetition in range(5):
             for partitions in (6, 96):
@@ -171,7 +171,7 @@ def test_secondary_hypotheses_pay_for_their_number() -> None:
                 runs.append(run(partitions, repetition, level))
         found = by_name(judge([CLAIM], runs))
         false += any(found[name].verdict is Answer.SUPPORTED for name in ("wire", "broker-cpu", "batches"))
-    assert false / 400 <= 0.05
+    assert false / 300 <= 0.05
 
 
 INGEST = load_claims(["ingest-1m"])[0]

@@ -51,7 +51,7 @@ def sentence(hypothesis: Hypothesis, finding: Finding, needs: Needs) -> str:
     elif isinstance(hypothesis, Threshold | Universal):
         text = f"{word}: {_counted(hypothesis, finding, finding.estimate)}"
     else:
-        text = f"{word}: true in {finding.estimate:.1%} of {finding.n} draws, 95 % or 5 % would decide"
+        text = f"{word}: true in {finding.estimate:.1%} of {finding.n} draws, 95% or 5% would decide"
     if decision.answer is Answer.INCONCLUSIVE and decision.reason is Reason.TOO_FEW:
         text += f"; {_takes(needs)}"
     return f"{text}.{_aside(finding)}"
@@ -79,7 +79,7 @@ def _compared(hypothesis: Comparison, finding: Finding, estimate: float) -> str:
         return f"{seen} in a single pair"
     refuted = finding.decision.answer is Answer.REFUTED
     low, high = finding.ratio.interval(0.90 if refuted else 0.95)
-    seen += f" ({90 if refuted else 95} % interval {change(low)} to {change(high)}, {finding.n} pairs)"
+    seen += f" ({90 if refuted else 95}% interval {change(low)} to {change(high)}, {finding.n} pairs)"
     claimed = change(1 + finding.d if hypothesis.direction == "increases" else 1 - finding.d)
     ending = {
         Reason.NONE: f"at least the {claimed} claimed",
