@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.errors import ScenarioError
-from bench.scenario import Scenario, Trial, estimate_s, find, load, parse_threshold
+from bench.scenario import Scenario, Settings, Trial, estimate_s, find, load, parse_threshold
+from bench.scenario.keypaths import paths
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 DATA = Path(__file__).parent / "data" / "scenario"
@@ -95,6 +96,9 @@ def test_every_mistake_of_a_file_is_reported_at_once_with_its_line_and_the_neare
         ("schema: 1\ntopic:\n\tpartitions: 6\n", "asked.yaml:3: not valid YAML"),
         ("schema: 1\ntopic: !!python/object:os.system {}\n", "asked.yaml:2: topic: has the tag"),
         ("schema: 1\ntopic: !!python/name:os.system x\n", "asked.yaml:2: not valid YAML"),
+        ("schema: 1\nseed: !!int six\n", "asked.yaml:2: seed: 'six' is not text, or not what its tag says"),
+        ("schema: 1\nseed: !!bool six\n", "asked.yaml:2: seed: 'six' is not text, or not what its tag says"),
+        ('schema: 1\nquestion: "\\ud800"\n', "asked.yaml:2: question: '\\ud800' is not text"),
         ("schema: 1\n---\nschema: 1\n", "asked.yaml:2: not valid YAML"),
         ("schema: &a\n  - *a\n", "contains itself"),
     ],
@@ -241,6 +245,39 @@ def test_a_flink_option_is_reached_through_its_dots_and_typed_ones_have_one_plac
     assert "expected pipeline.parallelism instead" in wrong(SHORT + JOB, "pipeline.flink.parallelism.default=3")[0]
 
 
+EVERY_PATH = [*paths({"loads": {"a": {}}, "faults": ({},), "consumers": ({},)}), "axes.topic.partitions", "nowhere"]
+JUNK = st.recursive(
+    st.none() | st.booleans() | st.integers(-2, 10**6) | st.floats() | st.text(max_size=4)
+    | st.sampled_from(["none", "all", "search", "rocksdb", "keyed", "json", "clicks", "x.y"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["a", "job"]), inner, max_size=2),
+    max_leaves=4,
+)
+
+
+@settings(deadline=None)
+@given(asked=st.lists(st.tuples(st.sampled_from(EVERY_PATH), JUNK), min_size=1, max_size=3), quick=st.booleans())
+def test_whatever_is_set_anywhere_either_runs_or_is_a_scenario_error(
+    root: Path, tmp_path_factory: pytest.TempPathFactory, asked: list[tuple[str, Any]], quick: bool,  # noqa: FBT001
+) -> None:
+    """Prevents tracebacks, and settings that pass the check and then fail in the middle of a study."""
+    file = tmp_path_factory.getbasetemp() / "any.yaml"
+    file.write_text(LOADS)
+    options = [f"{path}={json.dumps(value)}" for path, value in asked]
+    refused = ""
+    try:
+        scenario = load(file, overrides=options, root=root, quick=quick)
+    except ScenarioError as error:
+        refused = str(error)
+    if refused:
+        assert all(line.startswith((f"{file}:", "--set ")) for line in refused.split("\n"))
+        return
+    ran = trials(scenario)
+    assert ran
+    assert len({t.id for t in ran}) == len(ran)
+    assert json.loads(json.dumps(scenario.describe()))["trials"] == len(ran)
+    assert all(Settings.model_validate_json(t.settings.model_dump_json()) == t.settings for t in ran)
+
+
 # ---- trials
 
 
@@ -254,6 +291,7 @@ def test_the_design_decides_which_cells_run(read: Read, design: str) -> None:
     assert found == (around_6_keyed if design != "full" else {(p, r) for p in (1, 6, 96) for r in ("sticky", "keyed")})
 
 
+@settings(deadline=None)
 @given(sizes=st.lists(st.integers(1, 4), min_size=1, max_size=3), repeats=st.integers(1, 7), seed=st.integers(0, 99))
 def test_blocks_hold_every_cell_once_and_come_in_mirrored_pairs(
     root: Path, tmp_path_factory: pytest.TempPathFactory, sizes: list[int], repeats: int, seed: int

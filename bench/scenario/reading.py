@@ -63,7 +63,7 @@ def load(path: Path, *, overrides: Sequence[str] = (), quick: bool = False, repe
         scenario = Scenario.model_validate(source.data, context=names)
     except ValidationError as error:
         for detail in error.errors():
-            if detail["loc"]:  # what concerns the whole file, `_check_choices` has said
+            if detail["loc"] or not source.findings:  # of the whole file, `_check_choices` has said it
                 source.blame(tuple(detail["loc"]), explain(detail, tuple(detail["loc"])))
         source.stop_if_wrong()
         raise

@@ -29,7 +29,8 @@ class Finding:
     text: str
 
     def __str__(self) -> str:
-        return f"{self.where}: {dotted(self.path)}: {self.text}" if self.path else f"{self.where}: {self.text}"
+        said = f"{self.where}: {dotted(self.path)}: {self.text}" if self.path else f"{self.where}: {self.text}"
+        return said if said.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in said)
 
 
 def dotted(path: KeyPath) -> str:
@@ -178,7 +179,7 @@ class _Walk:
                 return self.mapping(node, path)
             if isinstance(node, SequenceNode):
                 return tuple(self.item(child, (*path, i)) for i, child in enumerate(node.value))
-            return self.scalar(node)
+            return self.scalar(node, path)
         finally:
             self.open.pop()
 
@@ -191,7 +192,8 @@ class _Walk:
         first: dict[str, int] = {}
         for key_node, value_node in self.pairs(node):
             line = key_node.start_mark.line + 1
-            key = str(key_node.value) if isinstance(key_node, ScalarNode) else "?"
+            written = str(key_node.value) if isinstance(key_node, ScalarNode) else "?"
+            key = written.encode(errors="backslashreplace").decode()
             here = (*path, key)
             if key in first:
                 self.source.findings.append(Finding(
@@ -216,8 +218,13 @@ class _Walk:
                 if isinstance(merged, MappingNode) and merged not in self.open:
                     yield from ((k, v) for k, v in self.pairs(merged) if k.value not in own)
 
-    def scalar(self, node: Node) -> Any:
-        value = self.constructor.construct_object(node)
+    def scalar(self, node: Node, path: KeyPath) -> Any:
+        try:
+            value = self.constructor.construct_object(node)
+            str(value).encode()  # half a surrogate pair ("\\ud800") is no text anybody can store
+        except (ValueError, LookupError, TypeError, AttributeError):  # how ruamel says that `!!int six` is none
+            self.source.blame(path, f"'{node.value}' is not text, or not what its tag says, expected plain YAML")
+            return None
         if isinstance(value, float) and value.is_integer() and "." not in str(node.value):
             return int(value)  # 1e6 is how people write a million events
         return value
