@@ -1,0 +1,426 @@
+"""What stands behind the answer: numbers, method, machine, checks, what went wrong, and every run by itself."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from bench.metrics import METRICS
+from bench.record import Outcome, Run
+from reports import plots, wording
+from reports.evidence import Arm, Evidence, run_id, run_number
+from reports.report import Column, Listing, Number, Paragraph, Section, Source, Table, Tone, Words
+
+HEADLINE = (
+    ("acknowledged_eps", "value"),
+    ("e2e_latency_ms", "p50"),
+    ("e2e_latency_ms", "p99"),
+    ("disk_bytes_per_event", "value"),
+    ("wire_bytes_per_event", "value"),
+    ("batch_records", "value"),
+    ("compression_ratio", "value"),
+    ("broker_cpu_s_per_million_events", "value"),
+    ("flink_cpu_s_per_million_events", "value"),
+    ("generator_cpu_s_per_million_events", "value"),
+    ("backlog_slope_eps", "value"),
+    ("busy_share", "value"),
+    ("backpressured_share", "value"),
+    ("checkpoint_duration_ms", "value"),
+    ("checkpoint_size_bytes", "value"),
+    ("drain_eps", "value"),
+    ("sustainable_rate_eps", "value"),
+    ("lost_events", "value"),
+    ("duplicated_events", "value"),
+    ("late_events", "value"),
+)
+_STATS = ("value", "p50", "p90", "p95", "p99", "p99.9", "p99.99", "max", "lower", "upper")
+_LOG_LINES, _LOG_WIDTH, _LOG_BYTES = 15, 220, 65_536
+_ALARM = re.compile(rb"\b(ERROR|FATAL|Exception|Caused by|Traceback|OutOfMemory|Killed)")
+
+
+def numbers(evidence: Evidence) -> Section:
+    """The cells: one table a load, the metrics that questions are about first, the rest folded."""
+    blocks: list[Any] = []
+    for load in evidence.loads:
+        arms = evidence.load_arms(load)
+        first = [(metric, stat) for metric, stat in HEADLINE if any(arm.estimate(metric, stat) for arm in arms)]
+        others = [pair for pair in _known(arms) if pair not in first and (pair[0], "value") not in _MEDIANS]
+        if not first and not others:
+            blocks.append(Paragraph((f"Load {load}: no run finished, so there is no number to show.",), Tone.UNSURE))
+            continue
+        blocks.append(
+            _cells(
+                f"cells-{load}", f"Load {load}: means of finished runs, with 95 % t-intervals over runs", arms, first
+            )
+        )
+        if others:
+            table = _cells(f"more-{load}", f"Load {load}: everything else that was measured", arms, others)
+            blocks.append(Section(f"more-{load}", f"More metrics, load {load}", (table,), folded=True))
+    return Section("numbers", "The numbers", tuple(blocks) or (Paragraph(("There is no run yet.",), Tone.UNSURE),))
+
+
+_MEDIANS = {
+    (name, "value") for name, _ in HEADLINE if (name, "p50") in HEADLINE
+}  # their value is the p50 already shown
+
+
+def _known(arms: Sequence[Arm]) -> list[tuple[str, str]]:
+    names = {name for arm in arms if arm.cell for name in arm.cell.metrics}
+    pairs = [(name.partition(" ")[0], name.partition(" ")[2] or "value") for name in names]
+    order = {name: index for index, name in enumerate(METRICS)}
+    rank = {stat: index for index, stat in enumerate(_STATS)}
+    known = sorted(pairs, key=lambda p: (order.get(p[0], len(order)), p[0], rank.get(p[1], len(rank)), p[1]))
+    medians = {metric for metric, stat in known if stat == "p50"}
+    return [(metric, stat) for metric, stat in known if not (stat == "value" and metric in medians)]
+
+
+def _cells(key: str, caption: str, arms: Sequence[Arm], wanted: Sequence[tuple[str, str]]) -> Table:
+    rows = []
+    for metric, stat in wanted:
+        for arm in arms:
+            value, low, high, n = (arm.number(metric, part, stat) for part in ("value", "low", "high", "n"))
+            rows.append(
+                (
+                    (wording.metric_name(metric) + ("" if stat == "value" else f" {stat}"),),
+                    (arm.label,),
+                    (bare(value),) if value else (),
+                    (bare(low), " to ", bare(high)) if low and high else (),
+                    (n,) if n else (),
+                    (shown_unit(wording.metric_unit(metric)),),
+                )
+            )
+    columns = (
+        Column("metric"),
+        Column("arm"),
+        Column("mean", numeric=True),
+        Column("95 % interval", numeric=True),
+        Column("n", "runs", numeric=True),
+        Column("unit"),
+    )
+    return Table(key, caption, columns, tuple(rows))
+
+
+def bare(number: Number) -> Number:
+    """The number without its unit, for a column that names it; bytes as MiB, shares as percent."""
+    scale, _ = _SCALES.get(number.unit, (1.0, ""))
+    return Number(number.value, wording.digits(number.value * scale), number.unit, number.source)
+
+
+def shown_unit(unit: str) -> str:
+    """The unit that `bare` numbers are in."""
+    return _SCALES[unit][1] if unit in _SCALES else unit
+
+
+_SCALES = {"bytes": (2.0**-20, "MiB"), "share": (100.0, "%")}
+
+
+def capacity(evidence: Evidence) -> Section | None:
+    """What the job can carry at most, from drains and searches; None where neither was asked for."""
+    drains = [
+        load for load in evidence.loads if any(_is_drain(run) for arm in evidence.load_arms(load) for run in arm.runs)
+    ]
+    said = [sentence for arm in evidence.arms for sentence in _capacity(arm, arm.load in drains)]
+    if not said and not drains:
+        return None
+    note = Paragraph(
+        (
+            "A maximum here is this host's limit with generator, broker and Flink all on it; CPU-seconds per event is "
+            "what transfers.",
+        )
+    )
+    return Section("capacity", "How much it can carry", (*(Paragraph(words, tone) for words, tone in said), note))
+
+
+def _capacity(arm: Arm, drain: bool) -> Iterator[tuple[Words, Tone]]:
+    name = f"{arm.label[:1].upper()}{arm.label[1:]}"
+    rate = arm.number("drain_eps")
+    if rate is not None:
+        words: Words = (f"{name}: read flat out, the job takes ", rate, *plots.interval(arm, "drain_eps"))
+        cpu = arm.number("flink_cpu_s_per_million_events")
+        if cpu is not None:
+            words = (*words, " and uses ", cpu, *plots.interval(arm, "flink_cpu_s_per_million_events"))
+        yield (*words, "."), Tone.PLAIN
+    elif drain:
+        yield (f"{name}: no drain finished, so its capacity is not known.",), Tone.UNSURE
+    found = arm.number("sustainable_rate_eps")
+    if found is not None:
+        yield (f"{name}: sustainable is ", found, *plots.interval(arm, "sustainable_rate_eps"), "."), Tone.PLAIN
+
+
+def _is_drain(run: Run) -> bool:
+    load = run.settings.get("load")
+    return isinstance(load, Mapping) and load.get("drain") is not None
+
+
+def method(evidence: Evidence) -> Section:
+    """How it was measured, in sentences, and every setting below."""
+    blocks: list[Any] = [
+        Paragraph(
+            (
+                "The run is the unit of analysis: one number a run, means with t-intervals over runs. Arms alternate in time and "
+                "each run has a topic of its own. Latency counts from the time an event was due, so a stall shows in full; "
+                "percentiles are given only as far as ten samples lie beyond them. Only finished runs are evidence: a run whose "
+                "generator fell behind, or whose output disagreed with the oracle, is invalid.",
+            )
+        )
+    ]
+    for load in evidence.loads:
+        arms = evidence.load_arms(load)
+        blocks.append(Paragraph(_load_sentence(load, arms)))
+    rows = tuple(_settings(evidence))
+    if rows:
+        columns = (Column("setting"), Column("load"), Column("value"))
+        table = Table("settings", "Every setting that the runs had; axes list all their values", columns, rows)
+        blocks.append(Section("settings", "Every setting", (table,), folded=True))
+    return Section("method", "How it was measured", tuple(blocks))
+
+
+def _load_sentence(load: str, arms: Sequence[Arm]) -> Words:
+    runs = [run for arm in arms for run in arm.runs]
+    ref = f"{load}/settings"
+    settings, words = runs[0].settings, [f"Load {load}: "]  # type: Mapping[str, Any], list[str | Number]
+    asked = settings.get("load") or {}
+    phases = settings.get("phases") or {}
+    if asked.get("drain") is not None:
+        events = wording.number(float(asked["drain"]), "events", Source("setting", ref, "load.drain"))
+        words += [events, " are written first and then read flat out; "]
+    elif isinstance(asked.get("rate_eps"), int | float):
+        rate = wording.number(float(asked["rate_eps"]), "events/s", Source("setting", ref, "load.rate_eps"))
+        words += [rate, " open loop, "]
+        for key, name in (("warmup_s", "s warm-up cut, "), ("measure_s", "s measured; ")):
+            if isinstance(phases.get(key), int | float):
+                words += [wording.number(float(phases[key]), "", Source("setting", ref, f"phases.{key}")), f" {name}"]
+    elif asked:
+        words.append(f"{next((str(asked[k]) for k in ('rate_eps', 'shape') if asked.get(k)), 'as configured')}; ")
+    counts = wording.count(len(runs), "run", Source("counted", load, "runs"))
+    finished = wording.number(sum(len(arm.finished) for arm in arms), "", Source("counted", load, "finished runs"))
+    return (*words, counts, f" over {wording.listed([arm.label for arm in arms])}, ", finished, " finished.")
+
+
+def _settings(evidence: Evidence) -> Iterator[tuple[Words, ...]]:
+    for load in evidence.loads:
+        runs = [run for arm in evidence.load_arms(load) for run in arm.runs]
+        flat = [dict(_flat(run.settings)) for run in runs]
+        for path in dict.fromkeys(path for one in flat for path in one):
+            values = dict.fromkeys(one.get(path, "not set") for one in flat)
+            yield ((path,), (load,), (" | ".join(values),))
+
+
+def _flat(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(value, Mapping) and value:
+        for key, inner in value.items():
+            yield from _flat(inner, f"{path}.{key}" if path else str(key))
+    elif isinstance(value, list | tuple):
+        yield path, ", ".join(str(item) for item in value) or "none"
+    else:
+        yield (
+            path,
+            "none" if value is None or value == {} else str(value).lower() if isinstance(value, bool) else str(value),
+        )
+
+
+def environment(evidence: Evidence) -> Section:
+    """On what machine; where runs differ, all their values."""
+    flat = [dict(_flat(run.environment)) for run in evidence.runs]
+    skip = {"clock"}  # a reference for one run's times: says nothing about the machine
+    rows = []
+    for path in dict.fromkeys(path for one in flat for path in one if path not in skip):
+        values = list(dict.fromkeys(one.get(path, "not recorded") for one in flat))
+        shown = " | ".join(values[:3]) + (f" and {len(values) - 3} more" if len(values) > 3 else "")
+        rows.append(((path.replace("_", " "),), (shown or "none",)))
+    if not rows:
+        return Section("machine", "On what", (Paragraph(("No run recorded its machine.",), Tone.UNSURE),))
+    columns = (Column("what"), Column("value"))
+    table = Table(
+        "environment",
+        "The machine and the versions of the runs; several values where they differ",
+        columns,
+        tuple(rows),
+    )
+    return Section("machine", "On what", (table,))
+
+
+def transfers(evidence: Evidence) -> Section:
+    """What of this holds elsewhere."""
+    seen = {name for run in evidence.runs for name in run.metrics}
+    yes = [wording.metric_name(name) for name, metric in METRICS.items() if name in seen and metric.transfers]
+    no = [wording.metric_name(name) for name, metric in METRICS.items() if name in seen and not metric.transfers]
+    blocks = []
+    if yes:
+        blocks.append(
+            Paragraph(
+                (f"Transfers to other hosts, at least as a ratio between arms: {wording.listed(yes)}.",), Tone.GOOD
+            )
+        )
+    if no:
+        blocks.append(Paragraph((f"Describes this host only: {wording.listed(no)}.",), Tone.WARNING))
+    if not blocks:
+        blocks.append(Paragraph(("Nothing was measured, so nothing transfers.",), Tone.UNSURE))
+    return Section("transfers", "What transfers from this host, and what does not", tuple(blocks))
+
+
+def checks(evidence: Evidence) -> Section:
+    """The oracle's answers: a count for each check, and each that disagreed."""
+    found = [(run, check) for run in evidence.runs for check in run.checks]
+    if not found:
+        text = "No output was compared with an oracle: how right the answers are is not known."
+        return Section("checks", "Are the answers right?", (Paragraph((text,), Tone.UNSURE),))
+    wrong = [(run, check) for run, check in found if not check.ok]
+    rows = []
+    for name in dict.fromkeys(check.name for _, check in found):
+        these = [check for _, check in found if check.name == name]
+        ok = sum(check.ok for check in these)
+        rows.append(
+            (
+                (name,),
+                (wording.number(len(these), "", Source("counted", "checks", f"{name} all")),),
+                (wording.number(ok, "", Source("counted", "checks", f"{name} ok")),),
+                (_compared(these),),
+            )
+        )
+    columns = (
+        Column("check"),
+        Column("compared", "runs", numeric=True),
+        Column("agree", "runs", numeric=True),
+        Column("values compared"),
+    )
+    blocks: list[Any] = [
+        Paragraph(_checks_sentence(len(found), len(wrong)), Tone.BAD if wrong else Tone.GOOD),
+        Table("checks", "Outputs against the workload's oracle", columns, tuple(rows)),
+    ]
+    if wrong:
+        blocks.append(_disagreements(wrong))
+    return Section("checks", "Are the answers right?", tuple(blocks))
+
+
+def _checks_sentence(compared: int, wrong: int) -> Words:
+    every = wording.number(compared, "", Source("counted", "checks", "all"))
+    if not wrong:
+        return ("All ", every, " comparisons of outputs with the oracle agree.")
+    return (
+        wording.number(wrong, "", Source("counted", "checks", "wrong")),
+        " of ",
+        every,
+        " comparisons disagree: those runs are no evidence.",
+    )
+
+
+def _compared(these: Sequence[Any]) -> str:
+    return "counts" if all(float(check.expected).is_integer() for check in these) else "amounts"
+
+
+def _disagreements(wrong: Sequence[tuple[Run, Any]]) -> Table:
+    rows = []
+    for run, check in wrong:
+        expected, actual = (
+            wording.number(value, "", Source("check", run_id(run), f"{check.name} {part}"))
+            for part, value in (("expected", check.expected), ("actual", check.actual))
+        )
+        rows.append(((run_name(run),), (check.name,), (expected,), (actual,), (check.detail,)))
+    columns = (
+        Column("run"),
+        Column("check"),
+        Column("expected", numeric=True),
+        Column("actual", numeric=True),
+        Column("detail"),
+    )
+    return Table("disagreements", "Where an output disagrees with the oracle", columns, tuple(rows))
+
+
+def failures(evidence: Evidence) -> Section | None:
+    """Runs that are no evidence and why, with the end of their logs; None where all finished and all could be read."""
+    blocks: list[Any] = []
+    bad = [run for run in evidence.runs if run.outcome is not Outcome.FINISHED]
+    if bad:
+        counts = [
+            wording.count(sum(run.outcome is o for run in bad), f"{o} run", Source("counted", "runs", str(o)))
+            for o in Outcome
+            if any(run.outcome is o for run in bad)
+        ]
+        words = [part for each in counts for part in (each, ", ")][:-1]
+        blocks.append(Paragraph((*words, f": nothing above rests on {'it' if len(bad) == 1 else 'them'}."), Tone.BAD))
+    for run in bad:
+        inner: list[Any] = [
+            Paragraph((f"{str(run.outcome).capitalize()}: {run.reason or 'no reason was recorded'}",), Tone.BAD)
+        ]
+        inner += [Listing((f"{name}:", *lines)) for name, lines in log_tail(run)]
+        blocks.append(
+            Section(f"failure-{run_id(run).replace('/', '-')}", run_name(run), tuple(inner), folded=len(bad) > 4)
+        )
+    if evidence.unreadable:
+        blocks.append(Paragraph(("Could not be read, and is missing above:",), Tone.WARNING))
+        blocks.append(Listing(tuple(dict.fromkeys(evidence.unreadable))))
+    return Section("failures", "What went wrong", tuple(blocks)) if blocks else None
+
+
+def log_tail(run: Run) -> list[tuple[str, list[str]]]:
+    """The last lines of the logs that show an error, at most two; the last one written where none does. Never raises."""
+    folder = run.bundle / "logs" if run.bundle else None
+    if folder is None or not folder.is_dir():
+        return []
+    ends = {path: _end(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+    ends = {path: text for path, text in ends.items() if text.strip()}
+    alarmed = [path for path, text in ends.items() if _ALARM.search(text)]
+    chosen = alarmed[:2] or sorted(ends, key=lambda path: path.stat().st_mtime)[-1:]
+    return [(path.relative_to(run.bundle or folder).as_posix(), _last_lines(ends[path])) for path in chosen]
+
+
+def _end(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - _LOG_BYTES))
+            return file.read()
+    except OSError:
+        return b""
+
+
+def _last_lines(text: bytes) -> list[str]:
+    lines = text.decode(errors="replace").splitlines()
+    at = next((index for index, line in enumerate(lines) if _ALARM.search(line.encode())), 0)
+    start = max(0, len(lines) - _LOG_LINES, min(at, len(lines) - _LOG_LINES))
+    return [line if len(line) <= _LOG_WIDTH else f"{line[: _LOG_WIDTH - 1]}…" for line in lines[start:]]
+
+
+def run_name(run: Run) -> str:
+    """A run as a reader calls it: "steady, partitions 6, run 2"."""
+    return f"{run.load}, {wording.arm_label(run.knobs)}, run {run.repetition + 1}"
+
+
+def each_run(evidence: Evidence) -> Section | None:
+    """Every run by itself, folded: series, numbers, checks, warnings."""
+    inner = tuple(_one_run(evidence, run) for arm in evidence.arms for run in arm.runs)
+    return Section("runs", "Every run by itself", inner, bulky=True) if inner else None
+
+
+def _one_run(evidence: Evidence, run: Run) -> Section:
+    began = f"{str(run.outcome).capitalize()}, began {run.started_utc}, position {run.order + 1} in the order of all runs, seed {run.seed}"
+    took = wording.number(run.duration_s, "s", Source("run", run_id(run), "duration_s"))
+    blocks: list[Any] = [Paragraph((f"{began}, took ", took, "."))]
+    blocks += [Paragraph((text,), Tone.WARNING) for text in run.warnings]
+    if (small := plots.sparks(evidence, run)) is not None:
+        blocks.append(small)
+    if run.metrics:
+        blocks.append(_run_table(run))
+    key = f"run-{run_id(run).replace('/', '-')}"
+    mark = "" if run.outcome is Outcome.FINISHED else f" ({run.outcome})"
+    return Section(key, f"{run_name(run)}{mark}", tuple(blocks), folded=True)
+
+
+def _run_table(run: Run) -> Table:
+    order = {name: index for index, name in enumerate(METRICS)}
+    rows = []
+    for name in islice(sorted(run.metrics, key=lambda name: (order.get(name, len(order)), name)), 200):
+        measured = run.metrics[name]
+        value = run_number(run, name)
+        tail: Words = tuple(
+            part
+            for stat in measured.percentiles or {}
+            if (found := run_number(run, name, stat)) is not None
+            for part in (f"{stat} ", bare(found), "  ")
+        )[:-1]
+        rows.append(((wording.metric_name(name),), (bare(value),) if value else (), (shown_unit(measured.unit),), tail))
+    columns = (Column("metric"), Column("value", numeric=True), Column("unit"), Column("percentiles or bounds"))
+    return Table(f"metrics-{run_id(run).replace('/', '-')}", "What this run measured", columns, tuple(rows))

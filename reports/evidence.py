@@ -1,0 +1,157 @@
+"""What a report can rest on: the runs by arm, their cells, and the series and histograms that lie beside them.
+
+Reading never fails: what is missing or damaged is listed in `unreadable`, and told.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from bench import record
+from bench.analysis.cells import Cell, latest
+from bench.analysis.histogram import LogLinearHistogram
+from bench.analysis.intervals import Estimate
+from bench.record import BundleError, Outcome, Run
+from reports import wording
+from reports.report import Number, Source
+
+
+@dataclass(frozen=True)
+class Arm:
+    """Runs with the same load and knobs, and what they come to; `cell` is None before one of them finished."""
+
+    load: str
+    label: str
+    runs: tuple[Run, ...]
+    cell: Cell | None
+
+    @property
+    def finished(self) -> tuple[Run, ...]:
+        """The runs that are evidence."""
+        return tuple(run for run in self.runs if run.outcome is Outcome.FINISHED)
+
+    @property
+    def key(self) -> str:
+        """What sources call this arm's cell."""
+        return f"{self.load}/{self.label}"
+
+    def estimate(self, metric: str, stat: str = "value") -> Estimate | None:
+        """The cell's estimate of a metric, None where no finished run has it."""
+        name = metric if stat == "value" else f"{metric} {stat}"
+        found = self.cell.metrics.get(name) if self.cell else None
+        return found if found is not None and math.isfinite(found.value) else None
+
+    def number(self, metric: str, part: str = "value", stat: str = "value") -> Number | None:
+        """One part (value, low, high, n) of an estimate, with its source; None where there is none."""
+        found = self.estimate(metric, stat)
+        value = getattr(found, part) if found is not None else None
+        if found is None or value is None:
+            return None
+        source = Source("cell", self.key, f"{found.metric} {part}")
+        return Number(float(value), wording.with_unit(value, "" if part == "n" else found.unit), found.unit, source)
+
+
+@dataclass
+class Evidence:
+    """Every run of the story by arm, loads and arms in the order a reader expects."""
+
+    runs: tuple[Run, ...]
+    arms: tuple[Arm, ...]
+    unreadable: list[str] = field(default_factory=list)
+    _series: dict[Path, Mapping[str, pd.DataFrame]] = field(default_factory=dict)
+
+    def load_arms(self, load: str) -> tuple[Arm, ...]:
+        """The arms of one load."""
+        return tuple(arm for arm in self.arms if arm.load == load)
+
+    @property
+    def loads(self) -> tuple[str, ...]:
+        """The loads that ran, in order."""
+        return tuple(dict.fromkeys(arm.load for arm in self.arms))
+
+    def series(self, run: Run) -> Mapping[str, pd.DataFrame]:
+        """A run's per-second series; {} where there are none or they are damaged."""
+        if run.bundle is None:
+            return {}
+        if run.bundle not in self._series:
+            try:
+                self._series[run.bundle] = record.load_series(run.bundle)
+            except BundleError as error:
+                self.unreadable.append(str(error))
+                self._series[run.bundle] = {}
+        return self._series[run.bundle]
+
+    def histogram(self, arm: Arm, name: str) -> tuple[LogLinearHistogram, int] | None:
+        """The merged histogram of an arm's finished runs and how many had one; None where none had."""
+        merged, runs = None, 0
+        for run in arm.finished:
+            if run.bundle is None:
+                continue
+            try:
+                one = record.load_histograms(run.bundle).get(name)
+            except BundleError as error:
+                self.unreadable.append(str(error))
+                continue
+            if one is None or not one.n:
+                continue
+            merged, runs = (one if merged is None else merged + one), runs + 1
+        return (merged, runs) if merged is not None else None
+
+
+def gather(runs: Iterable[Run], cells: Sequence[Cell], loads: Sequence[str] = ()) -> Evidence:
+    """Sort the runs into arms. `loads` is the scenario's order; a trial done again counts once, its last run."""
+    last = tuple(latest(runs))
+    groups: dict[tuple[str, tuple[tuple[str, record.Knob], ...]], list[Run]] = {}
+    for run in last:
+        groups.setdefault((run.load, tuple(sorted(run.knobs.items()))), []).append(run)
+    by_cell = {(cell.load, tuple(sorted(cell.knobs.items()))): cell for cell in cells}
+    order = {load: position for position, load in enumerate(dict.fromkeys([*loads, *(run.load for run in last)]))}
+    keys = sorted(groups, key=lambda key: (order[key[0]], [wording.knob_order(value) for _, value in key[1]]))
+    arms = []
+    for key in keys:
+        many = tuple(sorted(groups[key], key=lambda run: run.repetition))
+        arms.append(Arm(key[0], wording.arm_label(many[0].knobs), many, by_cell.get(key)))
+    return Evidence(last, tuple(arms))
+
+
+def run_id(run: Run) -> str:
+    """What sources call a run: trial-id/utc, the folders it lies in."""
+    return f"{run.trial_id}/{run.bundle.name if run.bundle else run.started_utc}"
+
+
+def run_number(run: Run, metric: str, stat: str = "value") -> Number | None:
+    """A metric of one run, with its source; None where the run lacks it."""
+    measured = run.metrics.get(metric)
+    value = None
+    if measured is not None:
+        value = measured.value if stat == "value" else (measured.percentiles or {}).get(stat)
+    if measured is None or value is None or not math.isfinite(value):
+        return None
+    return wording.number(value, measured.unit, Source("run", run_id(run), f"{metric} {stat}"))
+
+
+def machine(runs: Sequence[Run]) -> str:
+    """The machine in one line, for every figure: "2 cores, 24 GiB, CPU; Kafka 4.3.1, Flink 2.3.0 (local)"."""
+    if not runs:
+        return "no run, so no machine"
+    lines = dict.fromkeys(_machine(run) for run in runs)
+    return next(iter(lines)) if len(lines) == 1 else f"{len(lines)} different machines or versions (see below)"
+
+
+def _machine(run: Run) -> str:
+    environment = run.environment
+    host = [
+        f"{environment['cores']} cores" if environment.get("cores") else "",
+        f"{environment['memory_gib']:.0f} GiB" if isinstance(environment.get("memory_gib"), int | float) else "",
+        str(environment.get("cpu_model") or ""),
+    ]
+    versions = [
+        f"{name} {environment[key]}" for name, key in (("Kafka", "kafka"), ("Flink", "flink")) if environment.get(key)
+    ]
+    text = "; ".join(part for part in (", ".join(filter(None, host)), ", ".join(versions)) if part)
+    return f"{text or 'machine not recorded'} ({run.backend})"

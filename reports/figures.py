@@ -1,0 +1,420 @@
+"""Draws figure specs as SVG or PNG. The only module that knows matplotlib; adds no fact to what the spec holds.
+
+Colours are Okabe and Ito's, which colour-blind readers tell apart; every colour comes with a marker, dash or hatch of
+its own, so that the figure survives a grey printer. Text stays text: it can be searched and takes the reader's font.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import textwrap
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
+from typing import Any
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.container import BarContainer
+from matplotlib.figure import Figure as Canvas
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
+
+from reports import wording
+from reports.report import (
+    AnyFigure,
+    Bar,
+    Estimated,
+    IntervalPanel,
+    Intervals,
+    OverTime,
+    Percentiles,
+    Stacks,
+    TimePanel,
+    plain,
+)
+
+WIDE_IN, NARROW_IN = 10.0, 3.9  # shown at 96 px an inch: a page's column, a telephone
+INK, QUIET, GRID = "#1b1f24", "#57606a", "#d8dee4"
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#5c5c5c", "#8B6D00")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)), (0, (3, 5)))
+HATCHES = ("", "////", "....", "\\\\\\\\", "xxxx", "||||", "----", "++++")
+LADDER = 5  # from so many numeric arms on, they are places on an axis and no longer rows
+
+_STYLE: Any = {
+    "font.family": "DejaVu Sans",  # measures wide: whatever font the reader has fits in its place
+    "font.size": 9,
+    "axes.titlesize": 9.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelcolor": INK,
+    "axes.edgecolor": QUIET,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": GRID,
+    "grid.linewidth": 0.7,
+    "hatch.linewidth": 0.6,
+    "legend.frameon": False,
+    "lines.linewidth": 1.6,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "streamgauge",
+    "text.color": INK,
+    "xtick.color": QUIET,
+    "ytick.color": QUIET,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+}
+_FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
+
+
+def svg(figure: AnyFigure, *, narrow: bool = False, alone: bool = False) -> str:
+    """The figure as an <svg> element. `alone`: with its title and note inside, for a file that is passed on by itself."""
+    buffer = io.StringIO()
+    with _drawn(figure, narrow=narrow, alone=alone) as canvas:
+        canvas.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    return _tidy(text, f"{figure.key}-{'narrow' if narrow else 'wide'}", plain(figure.alt))
+
+
+def png(figure: AnyFigure) -> bytes:
+    """The figure as a PNG with title and note, twice as dense as a screen."""
+    buffer = io.BytesIO()
+    with _drawn(figure, narrow=False, alone=True) as canvas:
+        canvas.savefig(buffer, format="png", dpi=144, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+@contextmanager
+def _drawn(figure: AnyFigure, *, narrow: bool, alone: bool) -> Iterator[Canvas]:
+    with mpl.rc_context(_STYLE):
+        width = NARROW_IN if narrow else WIDE_IN
+        note = textwrap.wrap(plain(figure.note), 118) if alone else []
+        extra = 0.45 + 0.17 * len(note) if alone else 0.0
+        height = _height(figure, narrow=narrow)
+        canvas = Canvas(figsize=(width, height + extra), layout="constrained")
+        if alone:
+            canvas.suptitle(figure.title, x=0.01, ha="left", fontsize=12, fontweight="bold")
+            canvas.supxlabel("\n".join(note), x=0.01, ha="left", fontsize=7.5, color=QUIET)
+        _draw(canvas, figure, narrow=narrow)
+        yield canvas
+
+
+def _height(figure: AnyFigure, *, narrow: bool) -> float:
+    match figure:
+        case Intervals():
+            rows = max(len(panel.arms) for panel in figure.panels)
+            each = 3.0 if _is_ladder(figure) else 1.0 + 0.42 * rows
+            return each * (len(figure.panels) if narrow else 1)
+        case Percentiles():
+            return 3.2 + 0.2 * len(figure.curves)
+        case OverTime():
+            columns = max(len(row) for row in figure.rows)
+            return 1.75 * len(figure.rows) * (columns if narrow else 1) + 0.4
+        case Stacks():
+            groups = len({bar.group for bar in figure.bars})
+            kinds = len({segment.kind for bar in figure.bars for segment in bar.segments})
+            return 0.9 + 0.42 * len(figure.bars) + 0.35 * groups + 0.22 * -(-kinds // (2 if narrow else 5))
+
+
+def _draw(canvas: Canvas, figure: AnyFigure, *, narrow: bool) -> None:
+    match figure:
+        case Intervals():
+            _intervals(canvas, figure, narrow=narrow)
+        case Percentiles():
+            _percentiles(canvas, figure, narrow=narrow)
+        case OverTime():
+            _over_time(canvas, figure, narrow=narrow)
+        case Stacks():
+            _stacks(canvas, figure, narrow=narrow)
+
+
+# ---- estimates with intervals
+
+
+def _is_ladder(figure: Intervals) -> bool:
+    return all(len(panel.arms) >= LADDER and all(arm.at is not None for arm in panel.arms) for panel in figure.panels)
+
+
+def _intervals(canvas: Canvas, figure: Intervals, *, narrow: bool) -> None:
+    many = len(figure.panels)
+    grid = canvas.subplots(many if narrow else 1, 1 if narrow else many, squeeze=False).ravel()
+    for axes, panel in zip(grid, figure.panels, strict=True):
+        if _is_ladder(figure):
+            _ladder(axes, panel, figure.axis)
+        else:
+            _rows(axes, panel)
+
+
+def _rows(axes: Axes, panel: IntervalPanel) -> None:
+    for row, arm in enumerate(panel.arms):
+        colour, marker = PALETTE[row % len(PALETTE)], MARKERS[row % len(MARKERS)]
+        axes.plot(
+            arm.runs, [row + 0.17] * len(arm.runs), "o", color=colour, markersize=3.2, alpha=0.75, markeredgewidth=0
+        )
+        axes.errorbar(
+            [arm.value], [row], xerr=_error(arm), fmt=marker, color=colour, markersize=7.5, capsize=4, elinewidth=1.8
+        )
+        axes.annotate(
+            wording.digits(arm.value), (arm.value, row), (0, 8), textcoords="offset points", ha="center", fontsize=9
+        )
+    axes.set_yticks(range(len(panel.arms)), [f"{arm.arm}\nn = {len(arm.runs)}" for arm in panel.arms])
+    axes.set_ylim(len(panel.arms) - 0.55, -0.65)
+    axes.grid(visible=False, axis="y")
+    axes.margins(x=0.12)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.xaxis.set_major_formatter(FuncFormatter(_digits))
+    axes.set_xlabel(panel.unit)
+    axes.set_title(panel.name)
+
+
+def _ladder(axes: Axes, panel: IntervalPanel, axis: str) -> None:
+    at = [arm.at or 0.0 for arm in panel.arms]
+    for arm in panel.arms:
+        axes.plot(
+            [arm.at or 0.0] * len(arm.runs), arm.runs, "o", color=PALETTE[0], markersize=3, alpha=0.6, markeredgewidth=0
+        )
+        axes.errorbar(
+            [arm.at or 0.0], [arm.value], yerr=_error(arm), fmt="none", ecolor=PALETTE[0], capsize=3, elinewidth=1.6
+        )
+    axes.plot(at, [arm.value for arm in panel.arms], "-o", color=PALETTE[0], markersize=6)
+    if min(at) > 0 and max(at) / min(at) >= 10:
+        axes.set_xscale("log")
+        axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_locator(FixedLocator(at))
+    axes.xaxis.set_major_formatter(FuncFormatter(_digits))
+    axes.yaxis.set_major_formatter(FuncFormatter(_digits))
+    axes.margins(y=0.15)
+    runs = sorted({len(arm.runs) for arm in panel.arms})
+    axes.set_xlabel(f"{axis} (n = {' to '.join(str(n) for n in (runs[0], runs[-1])[: len(runs)])} runs each)")
+    axes.set_ylabel(panel.unit)
+    axes.set_title(panel.name)
+
+
+def _error(arm: Estimated) -> Any:
+    if arm.low is None or arm.high is None:
+        return None
+    return [[arm.value - arm.low], [arm.high - arm.value]]
+
+
+# ---- latency by percentile
+
+
+def _percentiles(canvas: Canvas, figure: Percentiles, *, narrow: bool) -> None:
+    axes = canvas.subplots()
+    for index, curve in enumerate(figure.curves):
+        shares, values = [p for p, _ in curve.points], [v for _, v in curve.points]
+        axes.plot(
+            [_tail(p) for p in shares],
+            values,
+            linestyle=DASHES[index % len(DASHES)],
+            color=PALETTE[index % len(PALETTE)],
+            marker=MARKERS[index % len(MARKERS)],
+            markersize=4,
+            markevery=_marked(shares),
+            label=f"{curve.arm} (n = {curve.n:,} events)",
+        )
+    reached = max((p for curve in figure.curves for p, _ in curve.points), default=50.0)
+    ticks = [p for p in (1, 50, 90, 99, 99.9, 99.99) if p <= reached]
+    axes.xaxis.set_major_locator(FixedLocator([_tail(p) for p in ticks]))
+    axes.set_xticklabels([f"p{p:g}" for p in ticks])
+    axes.xaxis.set_minor_locator(NullLocator())
+    _log_values(axes, [v for curve in figure.curves for _, v in curve.points])
+    axes.set_xlabel("percentile of events (the tail is stretched)")
+    axes.set_ylabel(f"latency, {figure.unit} (log)")
+    canvas.legend(loc="outside upper left", ncols=1 if narrow else min(3, len(figure.curves)))
+
+
+def _tail(p: float) -> float:
+    return float(-np.log10(1 - p / 100))
+
+
+def _marked(shares: Sequence[float]) -> list[int]:
+    return [index for index, p in enumerate(shares) if p in (1, 50, 90, 99, 99.9, 99.99)]
+
+
+def _log_values(axes: Axes, values: Sequence[float]) -> None:
+    axes.set_yscale("log")
+    wide = bool(values) and max(values) / min(values) > 30
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 3.0) if wide else (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.yaxis.set_major_formatter(FuncFormatter(_digits))
+
+
+# ---- small multiples over time
+
+
+def _over_time(canvas: Canvas, figure: OverTime, *, narrow: bool) -> None:
+    columns = max(len(row) for row in figure.rows)
+    panels = [panel for row in figure.rows for panel in row]
+    if narrow:
+        grid = canvas.subplots(len(panels), 1, squeeze=False, sharex=True).ravel()
+    else:
+        grid = canvas.subplots(len(figure.rows), columns, squeeze=False, sharex=True, sharey="row").ravel()
+    for index, (axes, panel) in enumerate(zip(grid, panels, strict=True)):
+        _panel(axes, panel)
+        if narrow or index % columns == 0:
+            axes.set_ylabel(panel.unit)
+        axes.set_title(f"{panel.quantity}, {panel.name}")
+        if index >= len(panels) - (1 if narrow else columns):
+            axes.set_xlabel("seconds since the load began")
+    if narrow:
+        _same_scale(grid, figure)
+    names = {line.name: None for panel in panels for line in panel.lines}
+    handles = [
+        grid[0].plot([], [], color=PALETTE[i % len(PALETTE)], linestyle=DASHES[i % len(DASHES)], label=name)[0]
+        for i, name in enumerate(names)
+    ]
+    if 1 < len(handles) <= 12:
+        canvas.legend(handles=handles, loc="outside upper left", ncols=3 if narrow else 8)
+
+
+def _same_scale(grid: Any, figure: OverTime) -> None:
+    start = 0
+    for row in figure.rows:
+        same = grid[start : start + len(row)]
+        top = max(axes.get_ylim()[1] for axes in same)
+        for axes in same:
+            axes.set_ylim(0, top)
+        start += len(row)
+
+
+def _panel(axes: Axes, panel: TimePanel) -> None:
+    if panel.measured_s is not None:
+        axes.axvspan(*panel.measured_s, color="#eaeef2", zorder=0, linewidth=0)
+    for index, line in enumerate(panel.lines):
+        axes.plot(
+            line.t_s,
+            line.values,
+            color=PALETTE[index % len(PALETTE)],
+            linestyle=DASHES[index % len(DASHES)],
+            linewidth=1.3,
+        )
+    axes.set_ylim(bottom=0)
+    axes.margins(x=0)
+    axes.yaxis.set_major_locator(MaxNLocator(4))
+    axes.yaxis.set_major_formatter(FuncFormatter(_digits))
+    if not panel.lines:
+        axes.text(0.5, 0.5, "not recorded", transform=axes.transAxes, ha="center", va="center", color=QUIET)
+
+
+# ---- stacked bars
+
+
+def _stacks(canvas: Canvas, figure: Stacks, *, narrow: bool) -> None:
+    axes = canvas.subplots()
+    kinds = list(dict.fromkeys(segment.kind for bar in figure.bars for segment in bar.segments))
+    places = _places(figure.bars)
+    for index, kind in enumerate(kinds):
+        drawn = _stack_kind(axes, figure.bars, places, kind, kinds)
+        if drawn is not None:
+            drawn.set_label(kind)
+        del index
+    reach = max((max(_total(bar), bar.high or 0.0) for bar in figure.bars), default=1.0)
+    for bar, y in zip(figure.bars, places, strict=True):
+        if bar.low is not None and bar.high is not None:
+            axes.errorbar(
+                [_total(bar)],
+                [y],
+                xerr=[[max(0.0, _total(bar) - bar.low)], [max(0.0, bar.high - _total(bar))]],
+                fmt="none",
+                ecolor=INK,
+                capsize=3,
+                elinewidth=1.2,
+            )
+        text = f"{'at least ' if bar.at_least else ''}{_amount(_total(bar), figure.unit)}"
+        axes.annotate(
+            text, (max(_total(bar), bar.high or 0.0), y), (6, 0), textcoords="offset points", va="center", fontsize=8.5
+        )
+    axes.set_yticks(places, [bar.arm for bar in figure.bars])
+    _group_names(axes, figure.bars, places)
+    axes.invert_yaxis()
+    axes.set_xlim(0, reach * (1.5 if narrow else 1.18) or 1.0)
+    axes.xaxis.set_major_locator(MaxNLocator(3 if narrow else 6))
+    axes.xaxis.set_major_formatter(FuncFormatter(_digits))
+    axes.grid(visible=False, axis="y")
+    axes.set_xlabel(figure.unit)
+    canvas.legend(loc="outside upper left", ncols=2 if narrow else 5)
+
+
+def _places(bars: Sequence[Bar]) -> list[float]:
+    places, y = [], 0.0
+    for index, bar in enumerate(bars):
+        if bar.group and (index == 0 or bar.group != bars[index - 1].group):
+            y += 0.75
+        places.append(y)
+        y += 1.0
+    return places
+
+
+def _group_names(axes: Axes, bars: Sequence[Bar], places: Sequence[float]) -> None:
+    starts = [0, *(i + 1 for i, (before, after) in enumerate(pairwise(bars)) if before.group != after.group)]
+    for index in starts if bars and bars[0].group else []:
+        axes.annotate(
+            bars[index].group,
+            (0, places[index] - 0.78),
+            (3, 0),
+            textcoords="offset points",
+            va="center",
+            fontweight="bold",
+            fontsize=9,
+        )
+    if bars and bars[0].group:
+        axes.set_ylim(-0.45, places[-1] + 0.55)
+
+
+def _stack_kind(
+    axes: Axes, bars: Sequence[Bar], places: Sequence[float], kind: str, kinds: Sequence[str]
+) -> BarContainer | None:
+    order = kinds.index(kind)
+    widths = [sum(s.value for s in bar.segments if s.kind == kind) for bar in bars]
+    lefts = [sum(s.value for s in bar.segments if kinds.index(s.kind) < order) for bar in bars]
+    if not any(widths):
+        return None
+    return axes.barh(
+        places,
+        widths,
+        left=lefts,
+        height=0.72,
+        color=PALETTE[order % len(PALETTE)],
+        hatch=HATCHES[order % len(HATCHES)],
+        edgecolor="white",
+        linewidth=0.6,
+    )
+
+
+def _total(bar: Bar) -> float:
+    return sum(segment.value for segment in bar.segments)
+
+
+def _amount(value: float, unit: str) -> str:
+    return wording.usd(value) if unit.startswith("USD") else wording.digits(value)
+
+
+def _digits(value: float, _position: int | None = None) -> str:
+    if abs(value) >= 1e6:
+        return f"{wording.digits(round(value / 1e6, 3))}M"
+    return f"{wording.digits(round(value / 1e3, 3))}k" if abs(value) >= 1e4 else wording.digits(round(value, 6))
+
+
+# ---- the SVG element
+
+
+def _tidy(text: str, prefix: str, alt: str) -> str:
+    """Ids of its own, so that many figures stand in one page; a role and a name for those who listen; less white space."""
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r'\bid="', f'id="{prefix}-', text)
+    text = re.sub(r"url\(#", f"url(#{prefix}-", text)
+    text = re.sub(r'href="#', f'href="#{prefix}-', text)
+    text = text.replace("'DejaVu Sans'", _FONTS.replace('"', "'"))
+    text = re.sub(r"\n\s*", "\n", text)
+    label = alt.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
+    return text.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)

@@ -1,0 +1,400 @@
+"""Which figures a report shows and what stands in them: specs from runs and cells. Drawing is `figures.py`'s."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from bench.analysis.histogram import LogLinearHistogram
+from bench.record import Run
+from reports import wording
+from reports.evidence import Arm, Evidence, machine, run_id, run_number
+from reports.report import (
+    AnyFigure,
+    Bar,
+    Curve,
+    Estimated,
+    IntervalPanel,
+    Intervals,
+    Line,
+    OverTime,
+    Percentiles,
+    Segment,
+    Source,
+    Sparks,
+    Stacks,
+    TimePanel,
+    Words,
+)
+
+BYTES = ("disk_bytes_per_event", "wire_bytes_per_event")
+LATENCIES = ("e2e_latency_ms", "produce_latency_ms")
+COMPONENTS = ("broker", "flink", "consumer", "generator")
+MOST_COLUMNS = 4  # of small multiples: more would be too small to read; every run has its own series below anyway
+
+_GRID = (
+    0.5,
+    1,
+    2,
+    5,
+    10,
+    20,
+    30,
+    40,
+    50,
+    60,
+    70,
+    75,
+    80,
+    85,
+    90,
+    92.5,
+    95,
+    96.5,
+    98,
+    99,
+    99.5,
+    99.8,
+    99.9,
+    99.95,
+    99.99,
+)
+
+F64 = npt.NDArray[np.float64]
+
+_COUNTER, _GAUGE = "counter", "gauge"  # a counter only grows and is shown as a rate
+_RATE = (
+    ("offered", "generator_offered", _GAUGE),
+    ("acknowledged", "generator_acked", _GAUGE),
+    ("read by the job", "source_events", _COUNTER),
+)
+
+
+_Reader = Callable[[Run, Mapping[str, pd.DataFrame]], list[Line]]
+
+
+def measured_window(run: Run) -> tuple[float, float] | None:
+    """(from, to) of the measured window in seconds since the load began; None for a drain, whose window is its own."""
+    load, phases = run.settings.get("load"), run.settings.get("phases")
+    if not isinstance(load, Mapping) or not isinstance(phases, Mapping) or load.get("drain") is not None:
+        return None
+    warmup_s, measure_s = phases.get("warmup_s"), phases.get("measure_s")
+    if not isinstance(warmup_s, int | float) or not isinstance(measure_s, int | float):
+        return None
+    return float(warmup_s), float(warmup_s + measure_s)
+
+
+def key_figures(evidence: Evidence) -> list[AnyFigure]:
+    """What the quickstart is about, each only where some run has its numbers."""
+    found: list[AnyFigure | None] = []
+    for load in evidence.loads:
+        arms = evidence.load_arms(load)
+        found += [
+            intervals(arms, [name for name in BYTES if any(arm.estimate(name) for arm in arms)], "bytes", load),
+            latency(evidence, arms, load),
+            over_time(evidence, arms, load),
+            cpu(arms, load),
+        ]
+    return _one_bytes_figure([figure for figure in found if figure is not None])
+
+
+def _one_bytes_figure(found: list[AnyFigure]) -> list[AnyFigure]:
+    """Bytes of a prefilled topic say nothing new beside the first load's."""
+    seen: set[str] = set()
+    kept = []
+    for figure in found:
+        kind = figure.key.partition("-")[0]
+        if kind != "bytes" or kind not in seen:
+            kept.append(figure)
+        seen.add(kind)
+    return kept
+
+
+def intervals(arms: Sequence[Arm], metrics: Sequence[str], key: str, load: str) -> Intervals | None:
+    """One panel a metric, an estimate and its runs an arm."""
+    panels = tuple(panel for name in metrics if (panel := _panel(arms, name)).arms)
+    if not panels:
+        return None
+    axis = _axis(arms)
+    names = wording.listed([panel.name for panel in panels])
+    return Intervals(
+        key=f"{key}-{load}",
+        title=f"{_capital(names)}{f' by {axis}' if axis else ''}",
+        alt=_interval_alt(arms, metrics),
+        note=("Large marks: mean of the runs with its ", "95 % interval; small dots: single runs. ", *_about(arms)),
+        axis=axis,
+        panels=panels,
+    )
+
+
+def _panel(arms: Sequence[Arm], metric: str) -> IntervalPanel:
+    estimates = []
+    for arm in arms:
+        found = arm.estimate(metric)
+        if found is None:
+            continue
+        dots = tuple(n.value for run in arm.finished if (n := run_number(run, metric)) is not None)
+        source = Source("cell", arm.key, f"{metric} value")
+        estimates.append(Estimated(arm.label, _place(arm), found.value, found.low, found.high, dots, source))
+    return IntervalPanel(wording.metric_name(metric), wording.metric_unit(metric), tuple(estimates))
+
+
+def _interval_alt(arms: Sequence[Arm], metrics: Sequence[str]) -> Words:
+    words: list[Words] = []
+    for metric in metrics:
+        for arm in arms:
+            value = arm.number(metric)
+            if value is not None:
+                words.append(
+                    (f"{_capital(wording.metric_name(metric))} at {arm.label}: ", value, *interval(arm, metric), ". ")
+                )
+    return tuple(part for sentence in words for part in sentence)
+
+
+def interval(arm: Arm, metric: str, stat: str = "value") -> Words:
+    """ " (95 % interval 1 to 2, n = 3)", as far as it is known."""
+    low, high, n = (arm.number(metric, part, stat) for part in ("low", "high", "n"))
+    runs: Words = ("n = ", n) if n is not None else ()
+    if low is None or high is None:
+        return (" (no interval from ", n, " run)") if n is not None else ()
+    return (" (95 % interval ", low, " to ", high, ", ", *runs, ")")
+
+
+def latency(evidence: Evidence, arms: Sequence[Arm], load: str) -> Percentiles | None:
+    """End-to-end latency by percentile, from the merged histograms of each arm's finished runs."""
+    for metric in LATENCIES:
+        curves, alt = [], []
+        for arm in arms:
+            found = evidence.histogram(arm, metric)
+            if found is None:
+                continue
+            histogram, runs = found
+            source = Source("histogram", arm.key, metric)
+            curves.append(Curve(arm.label, _points(histogram), histogram.n, source))
+            alt.append(_latency_alt(arm, histogram, runs, metric))
+        if curves:
+            return Percentiles(
+                key=f"latency-{load}",
+                title=f"{_capital(wording.metric_name(metric))} by percentile",
+                alt=tuple(part for words in alt for part in words),
+                note=(
+                    "From the due time of each event; histograms of the finished runs merged, each curve as far as ten "
+                    "samples lie beyond it. ",
+                    *_about(arms),
+                ),
+                unit="ms",
+                curves=tuple(curves),
+            )
+    return None
+
+
+def _points(histogram: LogLinearHistogram) -> tuple[tuple[float, float], ...]:
+    values = ((p, histogram.percentile(p)) for p in _GRID)
+    return tuple((p, value) for p, value in values if value is not None and value > 0)
+
+
+def _latency_alt(arm: Arm, histogram: LogLinearHistogram, runs: int, metric: str) -> Words:
+    words: list[Words] = [(f"{_capital(arm.label)}: ",)]
+    for name, value in histogram.percentiles().items():
+        source = Source("histogram", arm.key, f"{metric} {name}")
+        words.append((f"{name} ", wording.number(value, histogram.unit, source), ", "))
+    samples = wording.count(histogram.n, "sample", Source("histogram", arm.key, f"{metric} n"))
+    words.append((samples, " of ", wording.count(runs, "run", Source("histogram", arm.key, f"{metric} runs")), ". "))
+    return tuple(part for sentence in words for part in sentence)
+
+
+def over_time(evidence: Evidence, arms: Sequence[Arm], load: str) -> OverTime | None:
+    """Throughput above backlog, a column an arm, a line a run."""
+    shown = [arm for arm in arms if arm.finished][:MOST_COLUMNS]
+    rates = [_time_panel(evidence, arm, "throughput", "events/s", _throughput) for arm in shown]
+    backlogs = [_time_panel(evidence, arm, "backlog", "events", _backlog) for arm in shown]
+    rows = tuple(tuple(row) for row in (rates, backlogs) if any(panel.lines for panel in row))
+    if not rows:
+        return None
+    left_out = (
+        f" The first {MOST_COLUMNS} arms are shown; the others' series are below." if len(arms) > MOST_COLUMNS else ""
+    )
+    return OverTime(
+        key=f"time-{load}",
+        title=f"{_capital(wording.listed([row[0].quantity for row in rows]))} over time",
+        alt=(
+            f"Small multiples, one column each for {wording.listed([arm.label for arm in shown])}; one line a run. The numbers "
+            "are in the details of each run.",
+        ),
+        note=(f"One line a run; the measured window is shaded, gaps are missing samples.{left_out} ", *_about(arms)),
+        rows=rows,
+    )
+
+
+def _time_panel(evidence: Evidence, arm: Arm, quantity: str, unit: str, lines: _Reader) -> TimePanel:
+    windows = [window for run in arm.finished if (window := measured_window(run)) is not None]
+    found: list[Line] = []
+    for run in arm.finished:
+        for line in lines(run, evidence.series(run))[
+            -1:
+        ]:  # the last in the chain: what the job read, else acknowledged
+            found.append(Line(f"run {run.repetition + 1}", line.t_s, line.values, line.source))
+    span = (max(w[0] for w in windows), min(w[1] for w in windows)) if windows else None
+    return TimePanel(arm.label, quantity, unit, tuple(found), span)
+
+
+def cpu(arms: Sequence[Arm], load: str) -> Stacks | None:
+    """CPU-seconds per million events, a bar an arm, a segment a component."""
+    bars, alt = [], []
+    for arm in arms:
+        segments = []
+        for component in COMPONENTS:
+            value = arm.number(f"{component}_cpu_s_per_million_events")
+            if value is not None:
+                segments.append(Segment(component, value.value, value.source))
+                alt.append(
+                    (
+                        f"{_capital(arm.label)}, {component}: ",
+                        value,
+                        *interval(arm, f"{component}_cpu_s_per_million_events"),
+                        ". ",
+                    )
+                )
+        if segments:
+            bars.append(Bar("", arm.label, tuple(segments)))
+    if not bars:
+        return None
+    return Stacks(
+        key=f"cpu-{load}",
+        title="CPU-seconds per million events, by component",
+        alt=tuple(part for words in alt for part in words),
+        note=("Means of the finished runs; the generator's share is the harness, not the system. ", *_about(arms)),
+        unit="CPU-s per million events",
+        bars=tuple(bars),
+    )
+
+
+# ---- series of one run
+
+
+def sparks(evidence: Evidence, run: Run) -> Sparks | None:
+    """Everything a run recorded once a second, as small panels."""
+    tables = evidence.series(run)
+    readers: tuple[tuple[str, str, _Reader], ...] = (
+        ("throughput", "events/s", _throughput),
+        ("backlog", "events", _backlog),
+        ("end-to-end latency", "ms", _latency_series),
+        ("busy and backpressured", "share", _busy),
+        ("CPU cores in use", "cores", _cpu_series),
+        ("memory", "bytes", _memory),
+        ("checkpoint duration", "ms", _checkpoints),
+    )
+    panels = []
+    for quantity, unit, reader in readers:
+        lines = reader(run, tables)
+        if lines:
+            panels.append(TimePanel(quantity, quantity, unit, tuple(lines), measured_window(run)))
+    return Sparks(f"run-{run_id(run).replace('/', '-')}", tuple(panels)) if panels else None
+
+
+def _throughput(run: Run, tables: Mapping[str, pd.DataFrame]) -> list[Line]:
+    return _lines(run, tables, _RATE)
+
+
+def _backlog(run: Run, tables: Mapping[str, pd.DataFrame]) -> list[Line]:
+    return _lines(run, tables, [("backlog", "backlog_events", _GAUGE)])
+
+
+def _latency_series(run: Run, tables: Mapping[str, pd.DataFrame]) -> list[Line]:
+    names = [name for metric in LATENCIES for name in tables if name.startswith(metric)]
+    return _lines(run, tables, [(_stat(name), name, _GAUGE) for name in names])
+
+
+def _busy(run: Run, tables: Mapping[str, pd.DataFrame]) -> list[Line]:
+    """Shares of each task: Flink's counters are milliseconds summed over a task's subtasks."""
+    pipeline = run.settings.get("pipeline")
+    subtasks = float(pipeline.get("parallelism") or 1) if isinstance(pipeline, Mapping) else 1.0
+    wanted = [
+        (f"{word} {_stat(name)}", name, _COUNTER)
+        for word, start in (("busy", "busy_ms:"), ("waiting", "backpressured_ms:"))
+        for name in tables
+        if name.startswith(start)
+    ]
+    return [
+        replace(line, values=tuple(value / 1000.0 / subtasks for value in line.values))
+        for line in _lines(run, tables, wanted)
+    ]
+
+
+def _cpu_series(run: Run, tables: Mapping[str, pd.DataFrame]) -> list[Line]:
+    return _lines(run, tables, [(component, f"{component}_cpu_s", _COUNTER) for component in COMPONENTS])
+
+
+def _memory(run: Run, tables: Mapping[str, pd.DataFrame]) -> list[Line]:
+    return _lines(run, tables, [(component, f"{component}_rss_bytes", _GAUGE) for component in COMPONENTS])
+
+
+def _checkpoints(run: Run, tables: Mapping[str, pd.DataFrame]) -> list[Line]:
+    return _lines(run, tables, [("checkpoint", "checkpoint_duration_ms", _GAUGE)])
+
+
+def _lines(run: Run, tables: Mapping[str, pd.DataFrame], wanted: Iterable[tuple[str, str, str]]) -> list[Line]:
+    found = []
+    for name, series, kind in wanted:
+        if series not in tables or len(tables[series]) == 0:
+            continue
+        t_s, values = _read(tables[series], kind)
+        if np.isfinite(values).any():
+            source = Source("series", run_id(run), series)
+            found.append(Line(name, tuple(t_s.tolist()), tuple(values.tolist()), source))
+    return found
+
+
+def _read(table: pd.DataFrame, kind: str) -> tuple[F64, F64]:
+    t_s, values = table["t_s"].to_numpy(dtype=float), table["value"].to_numpy(dtype=float)
+    if kind == _GAUGE:
+        return t_s, values
+    if len(t_s) < 2:
+        return t_s[:0], values[:0]
+    steps = np.diff(t_s)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rates = np.where(steps > 0, np.diff(values) / steps, math.nan)
+    return t_s[1:], rates
+
+
+def _stat(name: str) -> str:
+    for separator in (":", " "):
+        if separator in name:
+            tail = name.partition(separator)[2]
+            return f"task {int(tail) + 1}" if tail.isdigit() else tail
+    return ""
+
+
+def _axis(arms: Sequence[Arm]) -> str:
+    knobs = {path for arm in arms for run in arm.runs[:1] for path in run.knobs}
+    return next(iter(knobs)).rpartition(".")[2].replace("_", " ") if len(knobs) == 1 else ""
+
+
+def _place(arm: Arm) -> float | None:
+    values = list(arm.runs[0].knobs.values())
+    if len(values) == 1 and isinstance(values[0], int | float) and not isinstance(values[0], bool):
+        return float(values[0])
+    return None
+
+
+def _about(arms: Sequence[Arm]) -> Words:
+    """n of each arm and the machine: a figure that is passed on alone must still say what it rests on."""
+    words: list[Words] = []
+    for arm in arms:
+        words.append(
+            (
+                f"{arm.label}: n = ",
+                wording.number(len(arm.finished), "", Source("counted", arm.key, "finished runs")),
+                "; ",
+            )
+        )
+    return (*(part for each in words for part in each), f"{machine([run for arm in arms for run in arm.runs])}.")
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,322 @@
+"""One `Report`, many media. Each function walks the same report and adds no fact to it.
+
+`html`, `markdown`, `junit`, `csv`, `json` return text, `terminal` prints; `write` makes the files of a results folder.
+"""
+
+from __future__ import annotations
+
+import csv as csv_module
+import io
+import json as json_module
+import re
+from collections.abc import Iterator
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import jinja2
+from markupsafe import Markup
+from rich.console import Console
+from rich.markup import escape
+from rich.padding import Padding
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from reports import sparks
+from reports.report import (
+    SCHEMA,
+    AnyFigure,
+    Case,
+    Listing,
+    Number,
+    Paragraph,
+    Report,
+    Result,
+    Section,
+    Sparks,
+    Table,
+    Tone,
+    Verdict,
+    figures,
+    plain,
+    tables,
+)
+
+TEMPLATES = Path(__file__).parent / "templates"
+IN_TERMINAL = ("verdicts", "dollars", "numbers", "capacity", "checks", "failures", "next", "paths")
+SIGNS = {Tone.GOOD: "✓", Tone.BAD: "✗", Tone.UNSURE: "?", Tone.WARNING: "!", Tone.PLAIN: ""}
+STYLES = {Tone.GOOD: "green", Tone.BAD: "red", Tone.UNSURE: "yellow", Tone.WARNING: "yellow", Tone.PLAIN: ""}
+
+
+# ---- HTML
+
+
+def html(report: Report) -> str:
+    """One file: style, script and figures inside, nothing fetched, nothing executed but sorting tables."""
+    return _templates().get_template("report.html").render(report=report, plain=plain)
+
+
+@cache
+def _templates() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters["kind"] = lambda block: "Figure" if isinstance(block, AnyFigure) else type(block).__name__
+    environment.filters["is_number"] = lambda part: isinstance(part, Number)
+    environment.filters["sort_value"] = lambda words: next((p.value for p in words if isinstance(p, Number)), "")
+    environment.globals["svg"] = _inline_svg
+    environment.globals["sparks"] = lambda block: Markup(sparks.html(block))  # noqa: S704 -- escaped where it is made
+    environment.globals["include_raw"] = lambda name: Markup((TEMPLATES / name).read_text(encoding="utf-8"))  # noqa: S704
+    return environment
+
+
+def _inline_svg(figure: AnyFigure, *, narrow: bool) -> Markup:
+    from reports.figures import svg
+
+    return Markup(svg(figure, narrow=narrow))  # noqa: S704 -- matplotlib escapes the text it draws
+
+
+# ---- Markdown
+
+
+def markdown(report: Report) -> str:
+    """For a pull request: what is folded in HTML is folded here, what is bulky is only counted."""
+    lines = [f"# {_md(report.title)}", ""]
+    if report.question:
+        lines += [f"**{_md(report.question)}**", ""]
+    for section in report.sections:
+        lines += _md_section(section, 2)
+    lines += ["---", "", f"*Made by Streamgauge at {report.generated_utc} from {_md(report.machine)}.*", ""]
+    return "\n".join(lines)
+
+
+def _md_section(section: Section, level: int) -> Iterator[str]:
+    if section.bulky:
+        yield from (f"{'#' * level} {_md(section.title)}", "", f"{len(section.blocks)} entries, in report.html.", "")
+        return
+    if section.folded:
+        yield from ("<details>", f"<summary>{_md(section.title)}</summary>", "")
+    else:
+        yield from (f"{'#' * level} {_md(section.title)}", "")
+    for block in section.blocks:
+        yield from _md_block(block, level)
+    if section.folded:
+        yield from ("</details>", "")
+
+
+def _md_block(block: Any, level: int) -> Iterator[str]:
+    match block:
+        case Paragraph():
+            sign = f"{SIGNS[block.tone]} " if SIGNS[block.tone] else ""
+            yield from (f"{sign}{_md(plain(block.words))}", "")
+        case Verdict():
+            yield f"{SIGNS[block.tone]} **{_md(block.verdict.upper())}** {_md(plain(block.sentence))}  "
+            if block.said:
+                yield f"> “{_md(block.said)}”  "
+            yield f"> `{block.claim}`{f' · {_md(plain(block.evidence))}' if block.evidence else ''}"
+            yield ""
+        case Table():
+            yield from _md_table(block)
+        case Listing():
+            yield from (f"```{block.language}", *(line.replace("```", "'''") for line in block.lines), "```", "")
+        case Section():
+            yield from _md_section(block, level + 1)
+        case Sparks():
+            pass  # drawings of single runs are in report.html
+        case _:
+            yield from (f"**{_md(block.title)}**", "", f"![{_md(plain(block.alt))}](figures/{block.key}.svg)", "")
+            yield from (f"<sub>{_md(plain(block.note))}</sub>", "")
+
+
+def _md_table(table: Table) -> Iterator[str]:
+    yield from (f"*{_md(table.caption)}*", "")
+    yield "| " + " | ".join(_md(_heading(column.name, column.unit)) for column in table.columns) + " |"
+    yield "|" + "|".join("---:" if column.numeric else "---" for column in table.columns) + "|"
+    for row in table.rows:
+        yield "| " + " | ".join(_md(plain(cell)) for cell in row) + " |"
+    yield ""
+    if table.note:
+        yield from (f"<sub>{_md(table.note)}</sub>", "")
+
+
+def _md(text: str) -> str:
+    """Text that Markdown takes for text."""
+    one_line = " ".join(text.split())
+    return re.sub(r"([\\`*_<>|\[\]])", r"\\\1", one_line).replace("\\_", "_")
+
+
+def _heading(name: str, unit: str) -> str:
+    return f"{name}, {unit}" if unit else name
+
+
+# ---- terminal
+
+
+def terminal(report: Report, console: Console) -> None:
+    """Verdict, dollars, numbers, checks, failures, what next, paths. Details and drawings are in the files."""
+    console.print(Text(report.title, style="bold"))
+    if report.question:
+        console.print(report.question, markup=False, highlight=False)
+    for section in report.sections:
+        if section.key in IN_TERMINAL:
+            console.print()
+            console.print(Text(section.title, style="bold underline"))
+            for block in section.blocks:
+                _print(block, console)
+
+
+def _print(block: Any, console: Console) -> None:
+    match block:
+        case Paragraph():
+            sign = f"{SIGNS[block.tone]} " if SIGNS[block.tone] else ""
+            console.print(Text(f"{sign}{plain(block.words)}", style=STYLES[block.tone]))
+        case Verdict():
+            console.print(
+                Text.assemble(
+                    (f"{SIGNS[block.tone]} {block.verdict.upper()}", f"bold {STYLES[block.tone]}"),
+                    f"  {plain(block.sentence)}",
+                )
+            )
+            said = f"“{block.said}” " if block.said else ""
+            console.print(
+                Padding(
+                    Text(
+                        f"{said}[{block.claim}] {plain(block.evidence) if block.evidence else ''}".strip(), style="dim"
+                    ),
+                    (0, 0, 0, 2),
+                )
+            )
+        case Table():
+            console.print(_rich_table(block))
+        case Listing():
+            for line in block.lines:
+                console.print(Text(f"  {line}"), soft_wrap=True)
+        case Section() if not block.folded:
+            console.print(Text(block.title, style="bold"))
+            for inner in block.blocks:
+                _print(inner, console)
+        case _:
+            pass
+
+
+def _rich_table(table: Table) -> RichTable:
+    drawn = RichTable(title=escape(table.caption), title_justify="left", title_style="italic", box=None, pad_edge=False)
+    for column in table.columns:
+        drawn.add_column(escape(_heading(column.name, column.unit)), justify="right" if column.numeric else "left")
+    for row in table.rows:
+        drawn.add_row(*(escape(plain(cell)) for cell in row))
+    return drawn
+
+
+# ---- JUnit, CSV, JSON
+
+
+def junit(report: Report) -> str:
+    """One suite a group of cases. Skipped is what could not be judged: missing data is never a pass."""
+    root = ElementTree.Element("testsuites", name=f"streamgauge {report.scenario}")
+    for group in dict.fromkeys(case.group for case in report.cases):
+        cases = [case for case in report.cases if case.group == group]
+        suite = ElementTree.SubElement(
+            root,
+            "testsuite",
+            name=f"{report.scenario}.{group}",
+            tests=str(len(cases)),
+            failures=_counted(cases, Result.FAILED),
+            errors=_counted(cases, Result.ERROR),
+            skipped=_counted(cases, Result.SKIPPED),
+            time=f"{sum(case.duration_s for case in cases):.3f}",
+            timestamp=report.generated_utc[:19],
+        )
+        for case in cases:
+            _junit_case(suite, case, f"{report.scenario}.{group}")
+    ElementTree.indent(root)
+    return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _counted(cases: list[Case], result: Result) -> str:
+    return str(sum(case.result is result for case in cases))
+
+
+def _junit_case(suite: ElementTree.Element, case: Case, group: str) -> None:
+    entry = ElementTree.SubElement(
+        suite, "testcase", name=_xml(case.name), classname=group, time=f"{case.duration_s:.3f}"
+    )
+    tag = {Result.FAILED: "failure", Result.ERROR: "error", Result.SKIPPED: "skipped"}.get(case.result)
+    if tag is not None:
+        ElementTree.SubElement(entry, tag, message=_xml(case.message.partition("\n")[0])).text = _xml(case.message)
+    elif case.message:
+        ElementTree.SubElement(entry, "system-out").text = _xml(case.message)
+
+
+def _xml(text: str) -> str:
+    """Without what XML cannot hold: a log's escape codes."""
+    return re.sub("[^\t\n\r\x20-\ud7ff\ue000-\ufffd]", "", text)
+
+
+def csv(report: Report) -> str:
+    """Every number of every table, one a row: section, table, row, column, value, unit, text, source."""
+    buffer = io.StringIO()
+    writer = csv_module.writer(buffer, lineterminator="\n")
+    writer.writerow(("section", "table", "row", "label", "column", "value", "unit", "text", "source"))
+    for section in report.sections:
+        for table in tables(section):
+            for index, row in enumerate(table.rows):
+                label = " / ".join(
+                    plain(cell) for cell, column in zip(row, table.columns, strict=True) if not column.numeric and cell
+                )
+                for column, cell in zip(table.columns, row, strict=True):
+                    for part in cell:
+                        if isinstance(part, Number):
+                            writer.writerow(
+                                (
+                                    section.key,
+                                    table.key,
+                                    index,
+                                    label,
+                                    column.name,
+                                    repr(part.value),
+                                    part.unit,
+                                    part.text,
+                                    str(part.source),
+                                )
+                            )
+    return buffer.getvalue()
+
+
+def json(report: Report) -> str:
+    """The report as it is: every number with its text and source."""
+    return json_module.dumps({"schema": SCHEMA, "report": asdict(report)}, indent=1, default=str) + "\n"
+
+
+# ---- files
+
+
+def write(report: Report, folder: Path) -> list[Path]:
+    """report.html, .md, .csv, .json, junit.xml and figures/ (SVG and PNG) in `folder`; what was written, HTML first."""
+    from reports.figures import png, svg
+
+    (folder / "figures").mkdir(parents=True, exist_ok=True)
+    made: dict[str, str | bytes] = {
+        "report.html": html(report),
+        "report.md": markdown(report),
+        "report.csv": csv(report),
+        "report.json": json(report),
+        "junit.xml": junit(report),
+    }
+    for figure in figures(report):
+        made[f"figures/{figure.key}.svg"] = f'<?xml version="1.0" encoding="utf-8"?>\n{svg(figure, alone=True)}'
+        made[f"figures/{figure.key}.png"] = png(figure)
+    written = []
+    for name, content in made.items():
+        path = folder / name
+        partial = path.with_name(f".{path.name}.tmp")
+        partial.write_bytes(content if isinstance(content, bytes) else content.encode())
+        partial.replace(path)
+        written.append(path)
+    return written

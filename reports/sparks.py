@@ -1,0 +1,71 @@
+"""Small time series as bare SVG: a few hundred bytes a line, so that two hundred runs fit into one page."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from html import escape
+
+from reports import wording
+from reports.report import Line, Sparks, TimePanel
+
+WIDTH, HEIGHT, LEFT = 250, 64, 2
+POINTS = 90  # a line on 250 pixels shows no more
+INKS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8B6D00", "#56B4E9", "#5c5c5c", "#1b1f24")
+DASHES = ("", "5 2", "1.5 1.5", "7 2 1.5 2")
+
+
+def html(sparks: Sparks) -> str:
+    """One <figure> a panel: name, unit and range as text, lines as one SVG, the measured window shaded."""
+    return f'<div class="sparks">{"".join(_figure(panel) for panel in sparks.panels)}</div>'
+
+
+def _figure(panel: TimePanel) -> str:
+    values = [value for line in panel.lines for value in line.values if math.isfinite(value)]
+    top = max(values, default=0.0)
+    end = max((t for line in panel.lines for t in line.t_s), default=0.0)
+    highest = wording.with_unit(top, panel.unit)
+    names = [f'<i style="color:{INKS[i % len(INKS)]}">{escape(line.name)}</i>' for i, line in enumerate(panel.lines)]
+    label = escape(f"{panel.quantity} over {end:.0f} s, highest {highest}", quote=True)
+    drawn = "".join(_line(line, index, top, end) for index, line in enumerate(panel.lines))
+    return (
+        f"<figure><figcaption><b>{escape(panel.quantity)}</b> to {escape(highest)}, 0 to {end:.0f} s<br>{' '.join(names)}"
+        f'</figcaption><svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}">{_window(panel, end)}'
+        f'<path class="axis" d="M{LEFT} 0V{HEIGHT - 1}H{WIDTH}"/>{drawn}</svg></figure>'
+    )
+
+
+def _window(panel: TimePanel, end: float) -> str:
+    if panel.measured_s is None or end <= 0:
+        return ""
+    start, stop = (LEFT + min(1.0, max(0.0, t / end)) * (WIDTH - LEFT) for t in panel.measured_s)
+    return f'<rect class="window" x="{start:.0f}" width="{stop - start:.0f}" height="{HEIGHT}"/>'
+
+
+def _line(line: Line, index: int, top: float, end: float) -> str:
+    """The line as one path; a missing sample breaks it."""
+    steps: list[str] = []
+    broken = True
+    for t, value in _thinned(line.t_s, line.values):
+        if not math.isfinite(value) or t < 0:
+            broken = True
+            continue
+        x = LEFT + (t / end if end else 0.0) * (WIDTH - LEFT)
+        y = HEIGHT - 2 - (value / top if top > 0 else 0.0) * (HEIGHT - 5)
+        steps.append(f"{'M' if broken else 'L'}{x:.0f} {min(y, HEIGHT - 1):.0f}")
+        broken = False
+    dash = DASHES[index % len(DASHES)]
+    style = f' stroke-dasharray="{dash}"' if dash else ""
+    # a lone sample (one checkpoint) has no length: the round cap makes it a dot
+    path = "".join(steps)
+    return f'<path d="{path}{"h0" if path.count("M") + path.count("L") == 1 else ""}" stroke="{INKS[index % len(INKS)]}"{style}/>'
+
+
+def _thinned(t_s: Sequence[float], values: Sequence[float]) -> list[tuple[float, float]]:
+    """At most POINTS points: the highest of each bin, so that no peak is lost; a bin of missing samples stays missing."""
+    pairs = list(zip(t_s, values, strict=True))
+    size = math.ceil(len(pairs) / POINTS)
+    if size <= 1:
+        return pairs
+    bins = [pairs[at : at + size] for at in range(0, len(pairs), size)]
+    return [max(each, key=lambda pair: pair[1] if math.isfinite(pair[1]) else -math.inf) for each in bins]

@@ -1,0 +1,282 @@
+"""Runs, cells, verdicts and bills -> one `Report`, in the order in which a reader decides. Rounds and draws nothing.
+
+Verdict first, then the dollars, the figures, the numbers, how and on what it was measured, what went wrong, every run,
+what to run next, and where everything lies. Half-finished data makes a shorter report that says what is missing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from bench.analysis.cells import Cell
+from bench.analysis.decide import Answer, Reason
+from bench.record import Outcome, Run
+from bench.scenario import Scenario
+from bench.verdict import Verdict as Judged
+from bench.verdict.evidence import meets
+from reports import details, dollars, plots, report, wording
+from reports.evidence import Arm, Evidence, gather, machine, run_id
+from reports.report import Case, Listing, Number, Paragraph, Report, Result, Section, Source, Tone, Words
+from reports.wording import arm_label
+
+__all__ = ["arm_label", "tell"]
+
+_TONES = {
+    Answer.SUPPORTED: Tone.GOOD,
+    Answer.REFUTED: Tone.BAD,
+    Answer.INCONCLUSIVE: Tone.UNSURE,
+    Answer.NOT_TESTABLE_HERE: Tone.UNSURE,
+}
+
+
+def tell(
+    scenario: Scenario,
+    runs: Sequence[Run],
+    cells: Sequence[Cell],
+    verdicts: Sequence[Judged],
+    bills: dollars.Bills,
+    *,
+    generated_utc: str,
+    unreadable: Sequence[str] = (),
+) -> Report:
+    """The report of one scenario. `bills`: `arm_label(cell.knobs)` -> the document of `cost --json` for that arm.
+
+    `unreadable`: sentences about bundles that could not be loaded. Never raises for what is missing, never fills a gap.
+    """
+    evidence = gather(runs, cells, list(scenario.plans))
+    evidence.unreadable.extend(unreadable)
+    asked = [
+        (arm, text, slo) for arm in evidence.arms for text, slo in zip(scenario.thresholds, scenario.slos, strict=True)
+    ]
+    sections = [
+        _verdicts(scenario, evidence, verdicts, asked),
+        dollars.section(bills),
+        _figures(evidence, bills),
+        details.numbers(evidence),
+        details.capacity(evidence),
+        details.method(evidence),
+        details.environment(evidence),
+        details.transfers(evidence),
+        details.checks(evidence),
+        details.failures(evidence),
+        *dollars.details(bills),
+        details.each_run(evidence),
+        _next(scenario, evidence, verdicts),
+        _paths(evidence),
+    ]
+    return Report(
+        scenario=scenario.name,
+        title=scenario.name.replace("-", " ").capitalize(),
+        question=scenario.question,
+        generated_utc=generated_utc,
+        machine=machine(evidence.runs),
+        sections=tuple(section for section in sections if section is not None),
+        cases=tuple(_cases(evidence, verdicts, asked)),
+    )
+
+
+# ---- verdicts and thresholds
+
+
+def _verdicts(scenario: Scenario, evidence: Evidence, verdicts: Sequence[Judged], asked: Sequence[Any]) -> Section:
+    blocks: list[Any] = [_verdict(judged) for judged in verdicts if judged.primary]
+    missing = [claim for claim in scenario.all_claims if claim not in {judged.claim for judged in verdicts}]
+    if missing:
+        blocks.append(Paragraph((f"Not judged: {wording.listed(missing)}.",), Tone.UNSURE))
+    if not blocks:
+        blocks.append(Paragraph(("This scenario makes no claim: it measures.",)))
+    others = [judged for judged in verdicts if not judged.primary]
+    if others:
+        blocks.append(
+            Section("exploratory", "What else the claims could mean", tuple(_verdict(o) for o in others), folded=True)
+        )
+    blocks += [Paragraph(words, tone) for words, tone in _limits(asked)]
+    blocks.append(_counted(evidence))
+    return Section("verdicts", "Verdict", tuple(blocks))
+
+
+def _verdict(judged: Judged) -> report.Verdict:
+    word = str(judged.verdict)
+    sentence = judged.sentence.removeprefix(f"{word.capitalize()}: ")
+    return report.Verdict(
+        claim=judged.claim if judged.primary else f"{judged.claim}/{judged.hypothesis}",
+        verdict=word if not judged.reason or judged.reason in _SAID else f"{word}: {judged.reason}",
+        tone=_TONES[judged.verdict],
+        said=judged.quoted if judged.primary else "",
+        sentence=(f"{sentence[:1].upper()}{sentence[1:]}",),
+        evidence=_estimate(judged),
+    )
+
+
+_SAID = (Reason.NONE, Reason.TOO_FEW, Reason.MISSING, Reason.ELSEWHERE)  # the sentence says these better
+
+
+def _estimate(judged: Judged) -> Words:
+    if judged.estimate is None:
+        return ()
+    name = f"{judged.claim}/{judged.hypothesis}"
+    counted = {"ratio": "pair of runs", "probability": "draw"}.get(judged.kind, "run")
+    n = Number(judged.n, f"{judged.n:,}", "", Source("verdict", name, "n"))
+    nouns = (
+        "pairs of runs"
+        if counted == "pair of runs" and judged.n != 1
+        else counted
+        if judged.n == 1
+        else wording.plural(counted)
+    )
+    words: list[str | Number] = [
+        f"{judged.kind} ",
+        wording.number(judged.estimate, "", Source("verdict", name, "estimate")),
+    ]
+    if judged.low is not None and judged.high is not None:
+        low, high = (
+            wording.number(v, "", Source("verdict", name, p)) for p, v in (("low", judged.low), ("high", judged.high))
+        )
+        words += [", 95 % interval ", low, " to ", high]
+    return (*words, ", n = ", n, f" {nouns}")
+
+
+def _limits(asked: Sequence[tuple[Arm, str, Any]]) -> Iterator[tuple[Words, Tone]]:
+    """One sentence for each threshold: in which arms it holds."""
+    for text in dict.fromkeys(text for _, text, _ in asked):
+        answers = {arm.key: _held(arm, slo) for arm, t, slo in asked if t == text and _applies(arm, slo)}
+        broken = [key for key, (kept, known, _) in answers.items() if kept < known]
+        unknown = [key for key, (_, known, runs) in answers.items() if known < runs or not runs]
+        if not answers:
+            yield (f"Threshold {text}: no run it applies to.",), Tone.UNSURE
+        elif broken:
+            words: list[str | Number] = [f"Threshold {text} fails: "]
+            for key in broken:
+                kept, known, _ = answers[key]
+                words += [
+                    f"{key} keeps it in ",
+                    wording.number(kept, "", Source("threshold", key, f"{text} kept")),
+                    " of ",
+                    wording.number(known, "", Source("threshold", key, f"{text} known")),
+                    " runs; ",
+                ]
+            yield (*words[:-1], " runs."), Tone.BAD
+        elif unknown:
+            yield (
+                (
+                    f"Threshold {text}: cannot be judged in every run of {wording.listed(unknown)}; what is missing is no pass.",
+                ),
+                Tone.UNSURE,
+            )
+        else:
+            yield (f"Threshold {text}: kept in every finished run.",), Tone.GOOD
+
+
+def _held(arm: Arm, slo: Any) -> tuple[int, int, int]:
+    """(runs that keep it, runs where it can be judged, finished runs)."""
+    answers = [meets(run, slo) for run in arm.finished]
+    known = [answer for answer in answers if answer is not None]
+    return sum(known), len(known), len(answers)
+
+
+def _applies(arm: Arm, slo: Any) -> bool:
+    """A drain has no latency and no backlog to keep: a threshold that none of its runs has a metric for is not about it."""
+    drain = any((run.settings.get("load") or {}).get("drain") is not None for run in arm.runs)
+    return not drain or any(slo.metric in run.metrics for run in arm.runs)
+
+
+def _counted(evidence: Evidence) -> Paragraph:
+    runs = evidence.runs
+    if not runs:
+        return Paragraph(("No run was found: there is nothing to judge yet.",), Tone.UNSURE)
+    words: list[str | Number] = ["Evidence: ", wording.count(len(runs), "run", Source("counted", "runs", "all"))]
+    for outcome in Outcome:
+        many = sum(run.outcome is outcome for run in runs)
+        if many:
+            words += [", ", wording.number(many, "", Source("counted", "runs", str(outcome))), f" {outcome}"]
+    bad = any(run.outcome is not Outcome.FINISHED for run in runs)
+    return Paragraph((*words, f", on {machine(runs)}."), Tone.WARNING if bad else Tone.PLAIN)
+
+
+# ---- the rest
+
+
+def _figures(evidence: Evidence, bills: dollars.Bills) -> Section:
+    found: list[Any] = plots.key_figures(evidence)
+    bill = dollars.figure(bills)
+    if bill is not None:
+        found.append(bill)
+    if not found:
+        found = [Paragraph(("No finished run has anything to draw yet.",), Tone.UNSURE)]
+    return Section("figures", "What was seen", tuple(found))
+
+
+def _next(scenario: Scenario, evidence: Evidence, verdicts: Sequence[Judged]) -> Section:
+    file = os.path.relpath(scenario.file) if scenario.file.is_absolute() else str(scenario.file)
+    blocks: list[Any] = []
+    repeats = max((judged.needs_repeats for judged in verdicts if judged.needs_repeats), default=None)
+    if repeats is not None:
+        who = max((judged for judged in verdicts if judged.needs_repeats), key=lambda judged: judged.needs_repeats or 0)
+        name = f"{who.claim}/{who.hypothesis}"
+        words: Words = (
+            "More repeats would decide what is open: ",
+            wording.number(repeats, "", Source("verdict", name, "needs_repeats")),
+            " in all. Runs that are done are kept.",
+        )
+        blocks += [Paragraph(words), Listing((f"streamgauge run {file} --repeats {repeats}",), "sh")]
+    undone = [run for run in evidence.runs if run.outcome is not Outcome.FINISHED]
+    if undone or not evidence.runs:
+        blocks += [
+            Paragraph(("Run what is missing; finished trials are found and kept.",)),
+            Listing((f"streamgauge run {file}",), "sh"),
+        ]
+    paths = list(dict.fromkeys(path for run in evidence.runs for path in run.knobs))
+    if paths:
+        blocks.append(Paragraph((f"Ask the same of another setting of {paths[0]}, or look at one run:",)))
+    else:
+        blocks.append(Paragraph(("Look at it again, and at what else could be asked:",)))
+    commands = [f"streamgauge run {file} --set {paths[0]}=VALUE"] if paths else [f"streamgauge plan {file}"]
+    if evidence.runs:
+        commands.append(f"streamgauge show {evidence.runs[-1].trial_id}")
+    blocks.append(Listing(tuple(commands), "sh"))
+    return Section("next", "What to run next", tuple(blocks))
+
+
+def _paths(evidence: Evidence) -> Section:
+    if not evidence.runs:
+        return Section("paths", "Where it lies", (Paragraph(("There is no bundle yet.",), Tone.UNSURE),))
+    lines = tuple(f"{run_id(run)}/  {details.run_name(run)}, {run.outcome}" for run in evidence.runs)
+    about = Paragraph(("Each run's bundle, beside this report: run.json, series.parquet, latency.parquet, logs.",))
+    return Section("paths", "Where it lies", (about, Section("bundles", "Bundles", (Listing(lines),), folded=True)))
+
+
+def _cases(evidence: Evidence, verdicts: Sequence[Judged], asked: Sequence[tuple[Arm, str, Any]]) -> Iterator[Case]:
+    results = {Outcome.FINISHED: Result.PASSED, Outcome.REFUSED: Result.SKIPPED}
+    for run in evidence.runs:
+        result = results.get(run.outcome, Result.ERROR)
+        yield Case("runs", details.run_name(run), result, run.reason, run.duration_s)
+    for run in evidence.runs:
+        for check in run.checks:
+            said = "" if check.ok else f"expected {check.expected:g}, was {check.actual:g}. {check.detail}".strip()
+            yield Case(
+                "checks", f"{details.run_name(run)}: {check.name}", Result.PASSED if check.ok else Result.FAILED, said
+            )
+    for arm, text, slo in asked:
+        if not _applies(arm, slo):
+            continue
+        kept, known, runs = _held(arm, slo)
+        name = f"{arm.load}, {arm.label}: {text}"
+        if kept < known:
+            yield Case("thresholds", name, Result.FAILED, f"kept in {kept} of {known} runs")
+        elif known < runs or not runs:
+            yield Case(
+                "thresholds",
+                name,
+                Result.SKIPPED,
+                f"can be judged in {known} of {runs} finished runs: missing is no pass",
+            )
+        else:
+            yield Case("thresholds", name, Result.PASSED, f"kept in {kept} of {known} runs")
+    for judged in verdicts:
+        decided = judged.verdict in (Answer.SUPPORTED, Answer.REFUTED)
+        result = (
+            Result.PASSED if decided else Result.SKIPPED
+        )  # whether a refuted claim fails a build is the caller's to say
+        yield Case("claims", f"{judged.claim}: {judged.hypothesis}", result, judged.sentence)

@@ -1,0 +1,172 @@
+"""Numbers and names as a reader wants them: significant digits, units, arms, platforms. The only place that rounds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from bench.metrics import METRICS
+from bench.record import Knob
+from reports.report import Number, Source, Words
+
+MINUS = "-"
+MISSING: Words = ()
+
+_BINARY = ("bytes", "KiB", "MiB", "GiB", "TiB")
+
+
+def digits(value: float) -> str:
+    """Four significant digits, thousands separated, never an exponent for what fits in a table."""
+    if not math.isfinite(value):
+        return "missing"
+    size = abs(value)
+    if size and (size < 1e-4 or size >= 1e15):
+        text = f"{value:.3g}"
+    elif size >= 1000 or value == int(value):
+        text = f"{value:,.0f}"
+    else:
+        places = 3 - math.floor(math.log10(size))
+        text = f"{value:,.{max(0, places)}f}".rstrip("0").rstrip(".")
+    return text.replace("-", MINUS)
+
+
+def with_unit(value: float, unit: str) -> str:
+    """The number with its unit: bytes as MiB, shares as percent, the rest as they are."""
+    if not math.isfinite(value):
+        return "missing"
+    if unit == "bytes":
+        power = min(len(_BINARY) - 1, max(0, int(math.log2(abs(value)) // 10))) if abs(value) >= 1 else 0
+        return f"{digits(value / 1024**power)} {_BINARY[power]}"
+    if unit == "share":
+        return f"{digits(value * 100)} %"
+    if unit in ("", "ratio"):
+        return digits(value)
+    return f"{digits(value)} {unit}"
+
+
+def usd(value: float) -> str:
+    """Dollars: whole ones from 100 up, cents below."""
+    sign = MINUS if value < 0 else ""
+    return f"{sign}${abs(value):,.0f}" if abs(value) >= 99.995 else f"{sign}${abs(value):,.2f}"
+
+
+def usd_change(value: float) -> str:
+    """Dollars with their sign: +$12, -$3, no difference."""
+    if abs(value) < 0.005:
+        return "no difference"
+    return f"+{usd(value)}" if value > 0 else usd(value)
+
+
+def number(value: float, unit: str, source: Source) -> Number:
+    """A number with its unit in the text."""
+    return Number(value, with_unit(value, unit), unit, source)
+
+
+def money(value: float, source: Source) -> Number:
+    """An amount of dollars."""
+    return Number(value, usd(value), "USD", source)
+
+
+def count(value: int, noun: str, source: Source) -> Number:
+    """ "3 runs", "1 run": what was counted."""
+    return Number(value, f"{value:,} {noun if value == 1 else plural(noun)}", noun, source)
+
+
+def plural(noun: str) -> str:
+    """The plural of a noun of ours."""
+    return f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+
+
+def arm_label(knobs: Mapping[str, Knob]) -> str:
+    """An arm as a reader calls it: "partitions 6", "partitions 6, routing keyed"; "as configured" without axes.
+
+    The mapping of bills that `story.tell` takes has these as its keys.
+    """
+    if not knobs:
+        return "as configured"
+    leaves = [path.rpartition(".")[2] for path in knobs]
+    names = [leaf if leaves.count(leaf) == 1 else path for leaf, path in zip(leaves, knobs, strict=True)]
+    parts = (f"{name.replace('_', ' ')} {knob_text(v)}" for name, v in zip(names, knobs.values(), strict=True))
+    return ", ".join(parts)
+
+
+def knob_text(value: Knob) -> str:
+    """A knob's value: on, off, none, 100,000."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return digits(value) if isinstance(value, int | float) else value
+
+
+def knob_order(value: Knob) -> tuple[int, float, str]:
+    """Sorts knob values as a reader expects: numbers by size, then words."""
+    if isinstance(value, int | float):
+        return (0, float(value), "")
+    return (1, 0.0, str(value))
+
+
+_NAMES = {
+    "e2e_latency_ms": "end-to-end latency",
+    "produce_latency_ms": "produce latency",
+    "window_latency_ms": "window latency",
+    "target_eps": "target rate",
+    "offered_eps": "offered rate",
+    "acknowledged_eps": "acknowledged rate",
+    "drain_eps": "drain rate",
+    "backlog_slope_eps": "backlog slope",
+    "sustainable_rate_eps": "sustainable rate",
+    "s3_requests": "S3 requests",
+}
+_ENDINGS = ("_cpu_s_per_million_events", "_rss_bytes", "_per_event", "_per_million_events", "_ms", "_share", "_bytes")
+_SAYS = {
+    "_cpu_s_per_million_events": " CPU per million events",
+    "_rss_bytes": " memory",
+    "_per_event": " per event",
+    "_per_million_events": " per million events",
+}
+
+
+def metric_name(metric: str) -> str:
+    """A metric in words: `disk_bytes_per_event` is "disk bytes per event"."""
+    if metric in _NAMES:
+        return _NAMES[metric]
+    for ending in _ENDINGS:
+        if metric.endswith(ending) and metric != ending.strip("_"):
+            return (metric.removesuffix(ending) + _SAYS.get(ending, "")).replace("_", " ")
+    return metric.replace("_", " ")
+
+
+def metric_unit(metric: str, otherwise: str = "") -> str:
+    """The unit by the registry."""
+    return METRICS[metric].unit if metric in METRICS else otherwise
+
+
+def listed(items: Sequence[str]) -> str:
+    """ "a", "a and b", "a, b and c"."""
+    return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else list(items))
+
+
+_PLATFORMS = {
+    "self-ec2": "self-managed on EC2",
+    "self-ec2-fff": "self-managed on EC2, fetch from follower",
+    "self-ec2-tiered": "self-managed on EC2, tiered",
+    "msk-standard": "Amazon MSK Standard",
+    "msk-tiered": "Amazon MSK, tiered",
+    "msk-express": "Amazon MSK Express",
+    "msk-serverless": "Amazon MSK Serverless",
+    "confluent-basic": "Confluent Cloud Basic",
+    "confluent-standard": "Confluent Cloud Standard",
+    "confluent-enterprise": "Confluent Cloud Enterprise",
+    "redpanda-serverless": "Redpanda Serverless",
+    "warpstream": "WarpStream",
+    "kinesis-provisioned": "Kinesis, provisioned",
+    "kinesis-on-demand": "Kinesis, on demand",
+    "pubsub": "Google Pub/Sub",
+    "event-hubs": "Azure Event Hubs",
+}
+
+
+def platform_name(platform: str) -> str:
+    """A platform (or a stack of two) as its vendor calls it, its id where we have no better word."""
+    return " + ".join(_PLATFORMS.get(part, part) for part in platform.split("+"))
