@@ -84,6 +84,7 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
+_JOB_OPTIONS = ("execution.", "table.", "pipeline.", "state.", "python.", "restart-strategy")
 _TYPED = {  # Flink options that have a key of their own: said in two places, one of them would lie
     "parallelism.default": "pipeline.parallelism",
     "taskmanager.numberOfTaskSlots": "pipeline.slots",
@@ -281,6 +282,16 @@ class Pipeline(Section):
     def slots_each(self) -> int:
         """Slots of one TaskManager: as given, else just enough for the parallelism."""
         return self.slots or -(-self.parallelism // self.task_managers)
+
+    @property
+    def job_flink(self) -> dict[str, str | int | float | bool]:
+        """The raw options that a job brings along."""
+        return {k: v for k, v in self.flink.items() if k.startswith(_JOB_OPTIONS) and not k.endswith("per-tm")}
+
+    @property
+    def cluster_flink(self) -> dict[str, str | int | float | bool]:
+        """The other raw options: trials that differ in them need clusters of their own."""
+        return {k: v for k, v in self.flink.items() if k not in self.job_flink}
 
 
 class Consumers(Section):

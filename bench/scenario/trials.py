@@ -65,17 +65,9 @@ class Trial:
                 "task_managers": pipeline.task_managers,
                 "slots": pipeline.slots_each,
                 "s3": pipeline.checkpoint is not None and pipeline.checkpoint.storage == "s3",
-                "options": {k: v for k, v in pipeline.flink.items() if not _per_job(k)},
+                "options": pipeline.cluster_flink,
             }
         return _canonical({"cluster": self.settings.cluster.model_dump(mode="json"), "flink": flink})
-
-
-_JOB_OPTIONS = ("execution.", "table.", "pipeline.", "state.", "python.", "restart-strategy")
-
-
-def _per_job(option: str) -> bool:
-    """Flink options a job can bring along; of the rest we assume that they need another cluster."""
-    return option.startswith(_JOB_OPTIONS) and not option.endswith("per-tm")
 
 
 class Scenario(Document):
