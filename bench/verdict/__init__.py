@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from bench.analysis.decide import Answer, Reason
 from bench.verdict.claims import Claim, Comparison, Cost, Hypothesis, Threshold, Universal, load_claims
-from bench.verdict.evidence import Evidence, meets
+from bench.verdict.evidence import Evidence
 from bench.verdict.judging import Verdict, judge
 
 __all__ = [
@@ -27,5 +27,4 @@ __all__ = [
     "Verdict",
     "judge",
     "load_claims",
-    "meets",
 ]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import operator
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Any
@@ -12,15 +11,11 @@ from typing import Any
 from bench.analysis import decide, ratio
 from bench.analysis.decide import Answer, Decision, Reason
 from bench.analysis.intervals import Estimate
+from bench.analysis.thresholds import meets, stat_of
 from bench.environment import COMPARED
 from bench.record import Knob, Outcome, Run
-from bench.scenario.words import Threshold as Condition
 from bench.scenario.words import parse_threshold
 from bench.verdict.claims import Comparison, Cost, Hypothesis, Range, Threshold, Universal
-
-_OPS: Mapping[str, Callable[[float, float], bool]] = {
-    "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "==": operator.eq,
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -79,14 +74,6 @@ def look(hypothesis: Hypothesis, runs: Sequence[Run], evidence: Evidence) -> Fin
     return replace(finding, left_out=len(cell) - len(speaking))
 
 
-def meets(run: Run, condition: Condition) -> bool | None:
-    """Whether a run meets METRIC STAT OP VALUE; None if it lacks the metric, the percentile or the load it needs."""
-    value = _stat(run, condition.metric, condition.stat)
-    load = run.metrics.get("target_eps") or run.metrics.get("offered_eps")
-    limit = condition.limit(load.value if load else None)
-    return None if value is None or limit is None else _OPS[condition.op](value, limit)
-
-
 def differing_fields(runs: Sequence[Run]) -> list[str]:
     """Checked fields of the environment that are not the same in all runs, the backend among them."""
     fields = [name for name in COMPARED if len({str(run.environment.get(name)) for run in runs}) > 1]
@@ -134,7 +121,7 @@ def _counted(hypothesis: Threshold | Universal, speaking: Sequence[Run]) -> Find
 def _compared(hypothesis: Comparison, speaking: Sequence[Run]) -> Finding:
     pairs = _pairs(hypothesis, speaking)
     metric, stat = hypothesis.metric, hypothesis.stat
-    values = [(_stat(a, metric, stat), _stat(b, metric, stat)) for a, b in pairs]
+    values = [(stat_of(a, metric, stat), stat_of(b, metric, stat)) for a, b in pairs]
     whole = [(x, y) for x, y in values if x is not None and y is not None]
     named = metric if stat == "value" else f"{metric} {stat}"
     if not whole:
@@ -180,13 +167,6 @@ def _pairs(hypothesis: Comparison, speaking: Sequence[Run]) -> list[tuple[Run, R
     if not pairs:
         raise _MissingError("no repetition finished in both arms")
     return pairs
-
-
-def _stat(run: Run, metric: str, stat: str) -> float | None:
-    measured = run.metrics.get(metric)
-    if measured is None:
-        return None
-    return measured.value if stat == "value" else (measured.percentiles or {}).get(stat)
 
 
 def _in_cell(run: Run, hypothesis: Hypothesis) -> bool:

@@ -1,0 +1,169 @@
+"""Is a rate sustainable? Every criterion with its reason; what is missing never passes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.analysis.slope import Slope, theil_sen
+from bench.analysis.steady import MISSING_LIMIT, State, Steadiness
+
+SLOPE_LIMIT = 0.01  # of the offered rate: slower growth would take 100 s to put one second behind
+BACKLOG_LIMIT_S = 2.0  # of load
+OUTPUT_LIMIT = 0.99
+GROWTH_LIMIT = 0.10  # of the latency's own level over the window; less is noise of the percentile itself
+
+F64 = npt.NDArray[np.float64]
+
+
+class Outcome(StrEnum):
+    """What a trial at a rate says about that rate."""
+
+    PASS = "pass"  # noqa: S105 -- no password
+    FAIL = "fail"
+    INVALID = "invalid"  # nothing: the generator or the host fell short
+
+
+class Reader(StrEnum):
+    """Who reads the topic: whether there are backlogs, checkpoints and restarts to judge at all."""
+
+    JOB = "job"
+    CONSUMERS = "consumers"
+    NOBODY = "nobody"
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """One condition of a sustainable rate."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """All criteria of one trial; `reasons` are the details of those that were not met, or why it is invalid."""
+
+    outcome: Outcome
+    criteria: tuple[Criterion, ...]
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why it did not pass."""
+        return tuple(criterion.detail for criterion in self.criteria if not criterion.ok)
+
+
+@dataclass(frozen=True)
+class Series:
+    """Samples over time: seconds, and values with NaN where one is missing."""
+
+    t_s: F64
+    values: F64
+
+    @property
+    def missing(self) -> float:
+        """Share of samples that are not there."""
+        return 1.0 - float(np.isfinite(self.values).mean()) if self.values.size else 1.0
+
+
+NONE = Series(np.zeros(0), np.zeros(0))
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What a trial at a constant rate showed in its measured window. None and NaN are missing.
+
+    `generator`: "" if it proved itself, else why not. `output_share`: output over what the oracle expects; where nobody
+    reads, acknowledged over offered. `latency`: per-second p99 (ms) by due time. `slo`: thresholds by text, whether met.
+    """
+
+    offered_eps: float | None
+    generator: str | None
+    backlog: Series = NONE
+    output_share: float | None = None
+    latency: Series = NONE
+    slo: Mapping[str, bool | None] = field(default_factory=dict)
+    reader: Reader = Reader.JOB
+    checkpoints_failed: float | None = None
+    restarts: float | None = None
+    steady: Steadiness | None = None
+
+
+def assess(seen: Observed) -> Assessment:
+    """Sustainable is all of: generator valid, backlog not growing and small, outputs complete, latency within its limit
+    and not growing, steady, no failed checkpoint, no restart. Each is judged, so that a reader sees every reason.
+    """
+    generator = _generator(seen)
+    criteria = [generator, _outputs(seen), *_slo(seen), _latency_growth(seen)]
+    if seen.reader is not Reader.NOBODY:
+        criteria += [_slope(seen), _final_backlog(seen)]
+    if seen.steady is not None:
+        steady = seen.steady.state is State.STEADY
+        criteria.append(Criterion("steady state", steady, seen.steady.reason or "steady"))
+    if seen.reader is Reader.JOB:
+        criteria += [_none("failed checkpoints", seen.checkpoints_failed), _none("restarts", seen.restarts)]
+    if not generator.ok:
+        return Assessment(Outcome.INVALID, tuple(criteria))
+    return Assessment(Outcome.PASS if all(c.ok for c in criteria) else Outcome.FAIL, tuple(criteria))
+
+
+def _generator(seen: Observed) -> Criterion:
+    if seen.generator is None or seen.offered_eps is None:
+        return Criterion("generator", ok=False, detail="nothing says whether the generator kept its schedule")
+    return Criterion("generator", seen.generator == "", seen.generator or "kept its schedule")
+
+
+def _slope(seen: Observed) -> Criterion:
+    name = "backlog slope"
+    if (missing := seen.backlog.missing) > MISSING_LIMIT:
+        return Criterion(name, ok=False, detail=f"{missing:.0%} of the backlog's samples are missing")
+    slope: Slope | None = theil_sen(seen.backlog.t_s, seen.backlog.values)
+    if slope is None or seen.offered_eps is None:
+        return Criterion(name, ok=False, detail=f"{seen.backlog.values.size} samples of the backlog give no slope")
+    share = slope.high / seen.offered_eps
+    detail = f"backlog grows by at most {slope.high:.0f} events/s, {share:.1%} of the load (limit {SLOPE_LIMIT:.0%})"
+    return Criterion(name, share < SLOPE_LIMIT, detail)
+
+
+def _final_backlog(seen: Observed) -> Criterion:
+    name = "final backlog"
+    last = float(seen.backlog.values[-1]) if seen.backlog.values.size else float("nan")
+    if not np.isfinite(last) or not seen.offered_eps:
+        return Criterion(name, ok=False, detail="the last sample of the backlog is missing")
+    behind_s = last / seen.offered_eps
+    return Criterion(name, behind_s < BACKLOG_LIMIT_S, f"{behind_s:.2f} s of load behind (limit {BACKLOG_LIMIT_S:g} s)")
+
+
+def _outputs(seen: Observed) -> Criterion:
+    name = "outputs"
+    if seen.output_share is None or not np.isfinite(seen.output_share):
+        return Criterion(name, ok=False, detail="nothing says how much of the output arrived")
+    detail = f"{seen.output_share:.2%} of the expected output arrived (limit {OUTPUT_LIMIT:.0%})"
+    return Criterion(name, seen.output_share >= OUTPUT_LIMIT, detail)
+
+
+def _slo(seen: Observed) -> list[Criterion]:
+    words = {True: "met", False: "not met", None: "cannot be judged, something is missing"}
+    return [Criterion("threshold", met is True, f"{text}: {words[met]}") for text, met in seen.slo.items()]
+
+
+def _latency_growth(seen: Observed) -> Criterion:
+    name = "latency growth"
+    slope = theil_sen(seen.latency.t_s, seen.latency.values)
+    if seen.latency.missing > MISSING_LIMIT or slope is None:
+        return Criterion(name, ok=False, detail="too few samples of the latency to see whether it grows")
+    level = float(np.nanmedian(seen.latency.values))
+    grown = slope.low * float(np.ptp(seen.latency.t_s))  # at least this much over the window
+    detail = f"latency grows by at least {max(grown, 0.0):.0f} ms over the window at a level of {level:.0f} ms"
+    return Criterion(name, grown <= GROWTH_LIMIT * max(level, 0.0), detail)
+
+
+def _none(name: str, count: float | None) -> Criterion:
+    if count is None or not np.isfinite(count):
+        return Criterion(name, ok=False, detail=f"nothing says how many {name} there were")
+    return Criterion(name, count == 0, f"{count:g} {name}")
