@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from bench.campaign import Event, Listen
 from bench.record import Outcome, Run
 from bench.scenario import Trial
-from bench.study import Event, Listen
 
 # A phase as a person would say it
 SAID = {
@@ -49,7 +49,7 @@ def outcome(run: Run) -> str:
 
 @contextmanager
 def follow(total: int, expected_s: float) -> Iterator[Listen]:
-    """A listener for `study.run_all`."""
+    """A listener for `campaign.run_all`."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield _lines(console)

@@ -1,207 +1,250 @@
-"""Every trial of a scenario, in order, on as few clusters as they need; each result is kept before the next begins."""
+"""A scenario as somebody asked for it, what it would take, and what its runs say: cells, verdicts, exit code."""
 
 from __future__ import annotations
 
-import os
+import json
+import math
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
-import psutil
-
-from bench import record, trial
-from bench.backends import Cluster, ClusterSpec, open_cluster
-from bench.errors import HostError, PlatformError
-from bench.jobs.session import JobSession
+from bench import environment, record
+from bench.analysis import power
+from bench.analysis.cells import Cell, cells
+from bench.analysis.decide import Answer
+from bench.analysis.thresholds import meets
+from bench.errors import ScenarioError
+from bench.metrics import METRICS
 from bench.record import BundleError, Outcome, Run
-from bench.scenario import Trial
-from bench.scenario import Settings
-from bench.trial import Stage
+from bench.scenario import Scenario, Trial, estimate_s, find, load
+from bench.trial import MEASUREMENT_VERSION
+from bench.verdict import Comparison, Evidence, Verdict, judge, load_claims
+from bench.workloads import find as find_workloads
 
-LEAST_DISK_BYTES = 2 << 30  # a cluster's logs, checkpoints and one trial's topics, with room to fail cleanly
-OTHER_MEMORY_MB = 1200  # generator, harness, job client: measured 0.9 GiB together
-JVM_OVERHEAD_MB = 450  # metaspace, code, threads, buffers of one JVM beside its heap
-LOG_SLICE_BYTES = 4 << 20  # of each log at most this much of its end goes into a bundle
+INDEX = "index.json"
+SCHEMA = 1
+QUICK_S = 20 * 60  # what may call itself quick
 
 
 @dataclass(frozen=True)
-class Event:
-    """What a person or a log is told: trial `index` of `total` is in `phase` for about `seconds`; or it ended as `run`."""
+class Asked:
+    """The words of a `run` or `plan`: enough to make the same trials again."""
 
-    index: int
-    total: int
-    phase: str
-    seconds: float = 0.0
-    trial: Trial | None = None
-    run: Run | None = None
-
-
-Listen = Callable[[Event], None]
+    scenario: str
+    overrides: tuple[str, ...] = ()
+    repeats: int | None = None
+    quick: bool = False
+    backend: str = "local"
 
 
-def cluster_spec(settings: Settings) -> ClusterSpec:
-    """The cluster a trial needs."""
-    pipeline = settings.pipeline
-    flink: Mapping[str, str] = {}
-    if pipeline is not None:
-        flink = {key: str(value) for key, value in pipeline.flink.items()}
-    return ClusterSpec(
-        brokers=settings.cluster.brokers,
-        racks=settings.cluster.racks,
-        broker_heap_mb=settings.cluster.broker_heap_mb,
-        task_managers=pipeline.task_managers if pipeline else 0,
-        slots=pipeline.slots_each if pipeline else 0,
-        flink=flink,
+@dataclass(frozen=True)
+class Study:
+    """A scenario's runs and what they amount to."""
+
+    scenario: Scenario
+    runs: Sequence[Run]
+    cells: Sequence[Cell]
+    verdicts: Sequence[Verdict]
+    unreadable: Sequence[str] = field(default=())
+
+    @property
+    def finished(self) -> int:
+        return sum(run.outcome is Outcome.FINISHED for run in self.runs)
+
+
+def scenario_files() -> list[Path]:
+    """Every scenario of the repository."""
+    return sorted((Path(__file__).resolve().parents[1] / "scenarios").glob("*.yaml"))
+
+
+def scenario(asked: Asked, metrics: Sequence[str] = tuple(METRICS)) -> Scenario:
+    """Read and check it; ScenarioError says everything that is wrong."""
+    return load(find(asked.scenario), overrides=asked.overrides, quick=asked.quick, repeats=asked.repeats, metrics=metrics)
+
+
+def trials(scenario: Scenario, backend: str) -> list[Trial]:
+    """Its trials on this machine: results of another kind of machine are not resumed from."""
+    version = find_workloads()[scenario.workload.name].version
+    return scenario.trials(
+        backend=backend,
+        workload_version=version,
+        measurement_version=MEASUREMENT_VERSION,
+        host_class=environment.host_class(),
     )
 
 
-def preflight(trials: Sequence[Trial], out: Path) -> None:
-    """Refuse before anything starts: HostError when disk or memory cannot hold what the trials need."""
-    out.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(out).free
-    needed = LEAST_DISK_BYTES + max((_topic_bytes(t) for t in trials), default=0)
-    if free < needed:
-        raise HostError(f"{out}: {free / 2**30:.1f} GiB of disk are free, {needed / 2**30:.1f} GiB are needed; free some or give --out")
-    memory = max((_memory_bytes(cluster_spec(t.settings)) for t in trials), default=0)
-    available = psutil.virtual_memory().available
-    if available < memory:
-        raise HostError(
-            f"{available / 2**30:.1f} GiB of memory are available, {memory / 2**30:.1f} GiB are needed; "
-            "lower cluster.broker_heap_mb, cluster.brokers or pipeline.task_managers"
-        )
+def latency_slo_ms(scenario: Scenario) -> float | None:
+    """The tightest latency objective among the thresholds: a generator may be late by a tenth of it."""
+    limits = [slo.value for slo in scenario.slos if slo.metric == "e2e_latency_ms" and slo.op in ("<", "<=")]
+    return min(limits) if limits else None
 
 
-def _topic_bytes(trial: Trial) -> int:
-    """An upper guess of what one trial writes: input uncompressed, with replicas, and as much again in outputs."""
-    settings = trial.settings
-    load, phases = settings.load, settings.phases
-    rate = load.rate_eps if isinstance(load.rate_eps, float) else 1e6
-    events = load.drain or rate * (phases.warmup_s + phases.measure_s)
-    return int(events * settings.workload.event_bytes * (settings.topic.replication_factor + 1))
+def plan(scenario: Scenario, trials: Sequence[Trial], known: Mapping[str, Run], *, quick: bool) -> dict[str, Any]:
+    """What would run, for how long, and the true effect that its comparisons would find at 80 % power."""
+    todo = [trial for trial in trials if trial.id not in known]
+    todo_s = estimate_s(todo)
+    if quick and todo_s > QUICK_S:
+        raise ScenarioError(f"{scenario.name}: --quick would take {todo_s / 60:.0f} min, expected at most {QUICK_S // 60}; shorten `quick`")
+    plans = scenario.plans
+    decides = [
+        {"claim": claim.claim, "hypothesis": one.name, "metric": one.metric, "minimum_effect": one.limit(),
+         "true_effect_decided": power.decidable_effect(_cv(known, one.metric), _pairs(one, scenario), one.limit())}
+        for claim in load_claims(scenario.all_claims) for one in claim.hypotheses
+        if isinstance(one, Comparison) and _pairs(one, scenario) > 1
+    ]  # fmt: skip
+    return {
+        "schema": SCHEMA,
+        "scenario": scenario.name,
+        "question": scenario.question,
+        "loads": {name: {"cells": len(scenario.cells(plan)), "repeats": plan.repeats} for name, plan in plans.items()},
+        "trials": [{"id": t.id, "load": t.load_name, "knobs": dict(t.knobs), "repetition": t.repetition, "done": t.id in known} for t in trials],
+        "todo": len(todo),
+        "todo_s": todo_s,
+        "decides": decides,
+    }
 
 
-def _memory_bytes(spec: ClusterSpec) -> int:
-    brokers = spec.brokers * (spec.broker_heap_mb + JVM_OVERHEAD_MB)
-    flink = 0
-    if spec.task_managers:
-        flink = 1024 + spec.task_managers * (spec.task_heap_mb + spec.managed_mb + 384 + JVM_OVERHEAD_MB)
-    return (brokers + flink + OTHER_MEMORY_MB) << 20
+def _pairs(one: Comparison, scenario: Scenario) -> int:
+    """Pairs of runs that a comparison would get, 0 when one of its arms is not among the cells."""
+    for name, plan in scenario.plans.items():
+        if one.loads and name not in one.loads:
+            continue
+        knobs = [dict(cell_knobs) for cell_knobs, _ in scenario.cells(plan)]
+        if all(any(arm.items() <= found.items() for found in knobs) for arm in (one.base, one.changed)):
+            return plan.repeats
+    return 0
 
 
-def finished(trials: Sequence[Trial], out: Path) -> dict[str, Run]:
-    """Trial id -> its latest finished run under `out`; bundles that cannot be read are passed over (and kept)."""
-    found: dict[str, Run] = {}
-    for one in trials:
-        for bundle in record.find(out / one.scenario / one.id):
-            try:
-                run = record.load(bundle)
-            except BundleError:
-                continue
-            if run.outcome is Outcome.FINISHED:
-                found[one.id] = run
+def _cv(known: Mapping[str, Run], metric: str) -> float:
+    """Run-to-run variation of `metric` in finished runs of the same cell here; the literature's 3.7 % without any."""
+    groups: dict[str, list[float]] = {}
+    for run in known.values():
+        if metric in run.metrics and run.metrics[metric].value > 0:
+            groups.setdefault(json.dumps([run.load, dict(run.knobs)], sort_keys=True), []).append(run.metrics[metric].value)
+    found = [power.cv_of(values) for values in groups.values() if len(values) > 1]
+    finite = [cv for cv in found if math.isfinite(cv)]
+    return sum(finite) / len(finite) if finite else power.CV
+
+
+def plan_lines(document: Mapping[str, Any]) -> list[str]:
+    """A plan as a person reads it."""
+    loads = ", ".join(f"{name}: {one['cells']} cells x {one['repeats']}" for name, one in document["loads"].items())
+    done = len(document["trials"]) - document["todo"]
+    lines = [f"{document['scenario']}: {document['question']}", f"{len(document['trials'])} runs ({loads})"]
+    lines.append(f"{done} are there, {document['todo']} to run, about {document['todo_s'] / 60:.0f} min" if done
+                 else f"about {document['todo_s'] / 60:.0f} min on two cores")  # fmt: skip
+    for one in document["decides"]:
+        lines.append(f"decides {one['claim']}/{one['hypothesis']} (at least {one['minimum_effect']:.0%}) "
+                     f"if {one['metric']} truly changes by {one['true_effect_decided']:.0%} or more")  # fmt: skip
+    return lines
+
+
+def remember(asked: Asked, scenario: Scenario, trials: Sequence[Trial], out: Path) -> None:
+    """Keep what was asked beside the results, so that a report can be made from them alone."""
+    folder = out / scenario.name
+    folder.mkdir(parents=True, exist_ok=True)
+    if scenario.file.resolve() != (folder / "scenario.yaml").resolve():
+        shutil.copyfile(scenario.file, folder / "scenario.yaml")
+    _write_json(folder / INDEX, {"schema": SCHEMA, "scenario": scenario.name, "asked": asdict(asked), "trials": [t.id for t in trials]})
+
+
+def write_index(folder: Path, document: Mapping[str, Any]) -> None:
+    """The answer of `run --json` beside the results; what was asked stays."""
+    before = _read_json(folder / INDEX) or {}
+    kept = {key: before[key] for key in ("asked", "trials") if key in before}
+    _write_json(folder / INDEX, {**document, **kept})
+
+
+def recall(folder: Path) -> Study:
+    """The study in results/SCENARIO as it was last asked for; also when it is half-finished or partly damaged."""
+    index = _read_json(folder / INDEX)
+    copy = folder / "scenario.yaml"
+    if index is None or not copy.exists():
+        raise ScenarioError(f"{folder}: expected a folder that `streamgauge run` made ({INDEX} and scenario.yaml)")
+    asked = Asked(**{**index["asked"], "scenario": str(copy), "overrides": tuple(index["asked"]["overrides"])})
+    wanted = set(index["trials"])
+    runs, unreadable = readable([bundle for bundle in record.find(folder) if bundle.parent.name in wanted])
+    return conclude(scenario(asked), runs, unreadable)
+
+
+def readable(bundles: Sequence[Path]) -> tuple[list[Run], list[str]]:
+    """(runs, sentences about bundles that could not be read)."""
+    runs, wrong = [], []
+    for bundle in bundles:
+        try:
+            runs.append(record.load(bundle))
+        except BundleError as error:
+            wrong.append(str(error))
+    return runs, wrong
+
+
+def conclude(scenario: Scenario, runs: Sequence[Run], unreadable: Sequence[str] = ()) -> Study:
+    """Cells and verdicts of these runs; each trial's latest run counts."""
+    from bench.analysis.cells import latest
+
+    last = latest(runs)
+    return Study(scenario, last, cells(last), judge(load_claims(scenario.all_claims), Evidence(last)), unreadable)
+
+
+def exit_code(study: Study, fail_on: Sequence[str]) -> int:
+    """See `bench.cli`."""
+    if not study.finished:
+        return 4
+    answers = {verdict.verdict for verdict in study.verdicts if verdict.primary}
+    broken = [slo for slo in study.scenario.slos for run in study.runs if run.outcome is Outcome.FINISHED and meets(run, slo) is False]
+    if broken or ("refuted" in fail_on and Answer.REFUTED in answers):
+        return 1
+    return 3 if "inconclusive" in fail_on and Answer.INCONCLUSIVE in answers else 0
+
+
+def run_document(run: Run) -> dict[str, Any]:
+    """One run as `run --json` gives it."""
+    metrics = {name: {key: value for key, value in asdict(m).items() if value is not None} for name, m in run.metrics.items()}
+    return {
+        "trial_id": run.trial_id, "load": run.load, "repetition": run.repetition, "outcome": str(run.outcome), "reason": run.reason,
+        "knobs": dict(run.knobs), "metrics": metrics, "checks": [asdict(check) for check in run.checks],
+        "warnings": list(run.warnings), "bundle": str(run.bundle) if run.bundle else None,
+    }  # fmt: skip
+
+
+def document(study: Study) -> dict[str, Any]:
+    """The answer of `run --json`."""
+    return {
+        "schema": SCHEMA,
+        "scenario": study.scenario.name,
+        "runs": [run_document(run) for run in study.runs],
+        "cells": [
+            {"load": cell.load, "knobs": dict(cell.knobs), "n": cell.n, "left_out": cell.left_out,
+             "metrics": {name: {"value": e.value, "unit": e.unit, "low": e.low, "high": e.high} for name, e in cell.metrics.items()}}
+            for cell in study.cells
+        ],
+        "verdicts": [verdict.to_json() for verdict in study.verdicts],
+    }  # fmt: skip
+
+
+def run_lines(run: Run) -> list[str]:
+    """One run as a person reads it."""
+    knobs = ", ".join(f"{path} {value}" for path, value in run.knobs.items())
+    lines = [f"{run.scenario} {run.load} {knobs} #{run.repetition + 1}: {run.outcome}" + (f": {run.reason}" if run.reason else "")]
+    for name, measured in sorted(run.metrics.items()):
+        tail = "".join(f"  {stat} {value:,.4g}" for stat, value in (measured.percentiles or {}).items())
+        lines.append(f"  {name:<40} {measured.value:>14,.4g} {measured.unit}{tail}")
+    lines += [f"  {'ok  ' if check.ok else 'WRONG'} {check.name}: expected {check.expected:,g}, found {check.actual:,g}" for check in run.checks]
+    lines += [f"  note: {text}" for text in run.warnings]
+    return [*lines, f"  {run.bundle}"]
+
+
+def _write_json(path: Path, document: Mapping[str, Any]) -> None:
+    partial = path.with_name(f".{path.name}.tmp")
+    partial.write_text(json.dumps(document, indent=1, default=str) + "\n")
+    partial.replace(path)
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    try:
+        found: dict[str, Any] = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
     return found
-
-
-def run_all(trials: Sequence[Trial], *, backend: str, out: Path, listen: Listen, fresh: bool = False) -> list[Run]:
-    """Run what has no finished run yet (`fresh`: everything) and return all runs, in the trials' order.
-
-    A trial that crashes is recorded and the next one goes on; when the cluster went with it, another is opened. Ctrl-C
-    leaves what was saved.
-    """
-    known = {} if fresh else finished(trials, out)
-    todo = [one for one in trials if one.id not in known]
-    if todo:
-        preflight(todo, out)
-    runs = dict(known)
-    with _Clusters(backend, out) as clusters:
-        for position, one in enumerate(todo):
-            index = position + len(known) + 1
-
-            def tell(what: str, seconds: float, index: int = index, one: Trial = one) -> None:
-                listen(Event(index, len(trials), what, seconds, one))
-
-            runs[one.id] = _run_one(one, clusters, backend, out, tell)
-            listen(Event(index, len(trials), "done", 0.0, one, runs[one.id]))
-    return [runs[one.id] for one in trials if one.id in runs]
-
-
-def _run_one(one: Trial, clusters: _Clusters, backend: str, out: Path, tell: trial.Tell) -> Run:
-    bundle = out / one.scenario / one.id / datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-    try:
-        stage = clusters.stage_for(one, tell)
-    except PlatformError as error:
-        clusters.close()
-        run = trial.crashed(one, backend, f"the cluster did not come up: {error}")
-        return record.save(run, bundle)
-    with _log_slices(stage.cluster, bundle / "logs"):
-        recorded = trial.run(one, stage, tell=tell)
-    run = record.save(recorded.run, bundle, series=recorded.series, histograms=recorded.histograms)
-    if run.outcome is Outcome.CRASHED:
-        clusters.close()  # whatever it was, the next trial starts on sound ground
-    return run
-
-
-class _Clusters:
-    """At most one open cluster: kept while trials of the same shape follow each other, primed once."""
-
-    def __init__(self, backend: str, out: Path) -> None:
-        self._backend = backend
-        self._out = out
-        self._stack = ExitStack()
-        self._key = ""
-        self._stage: Stage | None = None
-
-    def __enter__(self) -> _Clusters:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        self._stage = None
-        self._stack.close()
-
-    def stage_for(self, one: Trial, tell: trial.Tell) -> Stage:
-        """An open, primed cluster that fits `one`."""
-        if self._stage is not None and self._key == one.shape_key:
-            return self._stage
-        self.close()
-        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-        # on the results' own file system: /tmp is often memory, and a broker's log is not small
-        run_dir = (self._out / f".run-{stamp}-{os.getpid()}").resolve()
-        log_dir = (self._out / one.scenario / "logs" / stamp).resolve()
-        tell("cluster", 20.0)
-        cluster = self._stack.enter_context(
-            open_cluster(self._backend, cluster_spec(one.settings), run_dir=run_dir, log_dir=log_dir)
-        )
-        session = None
-        if one.settings.pipeline is not None:
-            session = JobSession(cluster.subtree, cluster.flink_url, cluster.client_environment(), log_dir / "job-client.log")
-            self._stack.callback(session.close)
-        self._stage = Stage(cluster, session, run_dir, cluster.spawn)
-        self._key = one.shape_key
-        if session is not None:
-            tell("prime", 25.0)
-            trial.prime(one, self._stage)
-        return self._stage
-
-
-@contextmanager
-def _log_slices(cluster: Cluster, folder: Path) -> Iterator[None]:
-    """What each process logged meanwhile, copied into a bundle."""
-    before = {name: path.stat().st_size for name, path in cluster.logs.items() if path.exists()}
-    try:
-        yield
-    finally:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, path in cluster.logs.items():
-            size = path.stat().st_size
-            with path.open("rb") as source:
-                source.seek(max(before.get(name, 0), size - LOG_SLICE_BYTES))
-                content = source.read(LOG_SLICE_BYTES)
-            if content:
-                (folder / f"{name}.log").write_bytes(content)
-

@@ -205,7 +205,7 @@ def job_params(settings: Settings, workload: Workload, bootstrap: str, names: _N
             flink["execution.checkpointing.storage"] = "jobmanager"
     if pipeline.idle_timeout_s:
         flink["table.exec.source.idle-timeout"] = f"{round(pipeline.idle_timeout_s * 1000)} ms"
-    flink |= {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in pipeline.flink.items()}
+    flink |= {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in pipeline.job_flink.items()}
     spec = settings.workload
     # with one load worker a partition's events are at most `disorder_s` behind; several workers drift apart a little
     skew_ms = WORKER_SKEW_MS * spec.event_time_speed if settings.load.workers > 1 else 0.0

@@ -1,0 +1,211 @@
+"""Every trial of a scenario, in order, on as few clusters as they need; each result is kept before the next begins."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+
+from bench import record, trial
+from bench.backends import Cluster, ClusterSpec, open_cluster
+from bench.errors import HostError, PlatformError
+from bench.jobs.session import JobSession
+from bench.record import BundleError, Outcome, Run
+from bench.scenario import Trial
+from bench.scenario import Settings
+from bench.trial import Stage
+
+LEAST_DISK_BYTES = 2 << 30  # a cluster's logs, checkpoints and one trial's topics, with room to fail cleanly
+OTHER_MEMORY_MB = 1200  # generator, harness, job client: measured 0.9 GiB together
+JVM_OVERHEAD_MB = 450  # metaspace, code, threads, buffers of one JVM beside its heap
+LOG_SLICE_BYTES = 4 << 20  # of each log at most this much of its end goes into a bundle
+
+
+@dataclass(frozen=True)
+class Event:
+    """What a person or a log is told: trial `index` of `total` is in `phase` for about `seconds`; or it ended as `run`."""
+
+    index: int
+    total: int
+    phase: str
+    seconds: float = 0.0
+    trial: Trial | None = None
+    run: Run | None = None
+
+
+Listen = Callable[[Event], None]
+
+
+def cluster_spec(settings: Settings) -> ClusterSpec:
+    """The cluster a trial needs."""
+    pipeline = settings.pipeline
+    flink: Mapping[str, str] = {}
+    if pipeline is not None:
+        flink = {key: str(value) for key, value in pipeline.cluster_flink.items()}
+    return ClusterSpec(
+        brokers=settings.cluster.brokers,
+        racks=settings.cluster.racks,
+        broker_heap_mb=settings.cluster.broker_heap_mb,
+        task_managers=pipeline.task_managers if pipeline else 0,
+        slots=pipeline.slots_each if pipeline else 0,
+        flink=flink,
+    )
+
+
+def preflight(trials: Sequence[Trial], out: Path) -> None:
+    """Refuse before anything starts: HostError when disk or memory cannot hold what the trials need."""
+    out.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(out).free
+    needed = LEAST_DISK_BYTES + max((_topic_bytes(t) for t in trials), default=0)
+    if free < needed:
+        raise HostError(f"{out}: {free / 2**30:.1f} GiB of disk are free, {needed / 2**30:.1f} GiB are needed; free some or give --out")
+    memory = max((_memory_bytes(cluster_spec(t.settings)) for t in trials), default=0)
+    available = psutil.virtual_memory().available
+    if available < memory:
+        raise HostError(
+            f"{available / 2**30:.1f} GiB of memory are available, {memory / 2**30:.1f} GiB are needed; "
+            "lower cluster.broker_heap_mb, cluster.brokers or pipeline.task_managers"
+        )
+
+
+def _topic_bytes(trial: Trial) -> int:
+    """An upper guess of what one trial writes: input uncompressed, with replicas, and as much again in outputs."""
+    settings = trial.settings
+    load, phases = settings.load, settings.phases
+    rate = load.rate_eps if isinstance(load.rate_eps, float) else 1e6
+    events = load.drain or rate * (phases.warmup_s + phases.measure_s)
+    return int(events * settings.workload.event_bytes * (settings.topic.replication_factor + 1))
+
+
+def _memory_bytes(spec: ClusterSpec) -> int:
+    brokers = spec.brokers * (spec.broker_heap_mb + JVM_OVERHEAD_MB)
+    flink = 0
+    if spec.task_managers:
+        flink = 1024 + spec.task_managers * (spec.task_heap_mb + spec.managed_mb + 384 + JVM_OVERHEAD_MB)
+    return (brokers + flink + OTHER_MEMORY_MB) << 20
+
+
+def finished(trials: Sequence[Trial], out: Path) -> dict[str, Run]:
+    """Trial id -> its latest finished run under `out`; bundles that cannot be read are passed over (and kept)."""
+    found: dict[str, Run] = {}
+    for one in trials:
+        for bundle in record.find(out / one.scenario / one.id):
+            try:
+                run = record.load(bundle)
+            except BundleError:
+                continue
+            if run.outcome is Outcome.FINISHED:
+                found[one.id] = run
+    return found
+
+
+def run_all(
+    trials: Sequence[Trial], *, backend: str, out: Path, listen: Listen, fresh: bool = False, latency_slo_ms: float | None = None
+) -> list[Run]:
+    """Run what has no finished run yet (`fresh`: everything) and return all runs, in the trials' order.
+
+    A trial that crashes is recorded and the next one goes on; when the cluster went with it, another is opened. Ctrl-C
+    leaves what was saved.
+    """
+    known = {} if fresh else finished(trials, out)
+    todo = [one for one in trials if one.id not in known]
+    if todo:
+        preflight(todo, out)
+    runs = dict(known)
+    with _Clusters(backend, out) as clusters:
+        for position, one in enumerate(todo):
+            index = position + len(known) + 1
+
+            def tell(what: str, seconds: float, index: int = index, one: Trial = one) -> None:
+                listen(Event(index, len(trials), what, seconds, one))
+
+            runs[one.id] = _run_one(one, clusters, backend, out, tell, latency_slo_ms)
+            listen(Event(index, len(trials), "done", 0.0, one, runs[one.id]))
+    return [runs[one.id] for one in trials if one.id in runs]
+
+
+def _run_one(
+    one: Trial, clusters: _Clusters, backend: str, out: Path, tell: trial.Tell, latency_slo_ms: float | None
+) -> Run:
+    bundle = out / one.scenario / one.id / datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+    try:
+        stage = clusters.stage_for(one, tell)
+    except PlatformError as error:
+        clusters.close()
+        run = trial.crashed(one, backend, f"the cluster did not come up: {error}")
+        return record.save(run, bundle)
+    with _log_slices(stage.cluster, bundle / "logs"):
+        recorded = trial.run(one, stage, latency_slo_ms=latency_slo_ms, tell=tell)
+    run = record.save(recorded.run, bundle, series=recorded.series, histograms=recorded.histograms)
+    if run.outcome is Outcome.CRASHED:
+        clusters.close()  # whatever it was, the next trial starts on sound ground
+    return run
+
+
+class _Clusters:
+    """At most one open cluster: kept while trials of the same shape follow each other, primed once."""
+
+    def __init__(self, backend: str, out: Path) -> None:
+        self._backend = backend
+        self._out = out
+        self._stack = ExitStack()
+        self._key = ""
+        self._stage: Stage | None = None
+
+    def __enter__(self) -> _Clusters:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._stage = None
+        self._stack.close()
+
+    def stage_for(self, one: Trial, tell: trial.Tell) -> Stage:
+        """An open, primed cluster that fits `one`."""
+        if self._stage is not None and self._key == one.shape_key:
+            return self._stage
+        self.close()
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+        # on the results' own file system: /tmp is often memory, and a broker's log is not small
+        run_dir = (self._out / f".run-{stamp}-{os.getpid()}").resolve()
+        log_dir = (self._out / one.scenario / "logs" / stamp).resolve()
+        tell("cluster", 20.0)
+        cluster = self._stack.enter_context(
+            open_cluster(self._backend, cluster_spec(one.settings), run_dir=run_dir, log_dir=log_dir)
+        )
+        session = None
+        if one.settings.pipeline is not None:
+            session = JobSession(cluster.subtree, cluster.flink_url, cluster.client_environment(), log_dir / "job-client.log")
+            self._stack.callback(session.close)
+        self._stage = Stage(cluster, session, run_dir, cluster.spawn)
+        self._key = one.shape_key
+        if session is not None:
+            tell("prime", 25.0)
+            trial.prime(one, self._stage)
+        return self._stage
+
+
+@contextmanager
+def _log_slices(cluster: Cluster, folder: Path) -> Iterator[None]:
+    """What each process logged meanwhile, copied into a bundle."""
+    before = {name: path.stat().st_size for name, path in cluster.logs.items() if path.exists()}
+    try:
+        yield
+    finally:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, path in cluster.logs.items():
+            size = path.stat().st_size
+            with path.open("rb") as source:
+                source.seek(max(before.get(name, 0), size - LOG_SLICE_BYTES))
+                content = source.read(LOG_SLICE_BYTES)
+            if content:
+                (folder / f"{name}.log").write_bytes(content)
+
