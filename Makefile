@@ -3,6 +3,7 @@
 
 PY       := .venv/bin/python
 PIP      := $(PY) -m pip --disable-pip-version-check --no-input
+PYTHONS   = $(or $(PYTHON),python3.11 python3.12 python3)
 PACKAGES  = $(wildcard bench costmodel reports)
 ARGS     ?=# for pytest: make test ARGS='-k partitions'
 UPGRADE  ?=# for the lock: make lock UPGRADE=--upgrade
@@ -24,22 +25,24 @@ test: setup  ## all tests; ARGS='-k name' narrows
 	@$(PY) -m pytest $(ARGS)
 
 check: packages  ## style and types
-	@$(PY) -m ruff check .
-	@$(PY) -m ruff format --check .
-	@$(PY) -m mypy $(PACKAGES)
+	@failed=; \
+	$(PY) -m ruff check . || failed=yes; \
+	$(PY) -m ruff format --check . || failed=yes; \
+	$(PY) -m mypy $(PACKAGES) || failed=yes; \
+	[ -z "$$failed" ]
 
 bench: setup  ## speed, as ratios within one run; wants a quiet machine
 	@$(PY) -m pytest benchmarks $(ARGS)
 
 # The folder appears under its name only when pip is in it: an interrupted set-up starts over.
 .venv/bin/pip:
-	@for python in $(PYTHON) python3.11 python3.12 python3; do \
+	@found=; for python in $(PYTHONS); do \
 	  if "$$python" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null; \
 	  then found=$$python; break; fi; \
 	done; \
 	if [ -z "$$found" ]; then \
-	  echo "error: no Python 3.11 or 3.12 with venv and ensurepip on PATH (on Debian: apt-get install python3-venv);" \
-	    "install one, or name it: make setup PYTHON=/path/to/python3.11" >&2; \
+	  echo "error: no Python 3.11 or 3.12 with venv and ensurepip (looked for: $(PYTHONS));" \
+	    "on Debian: apt-get install python3-venv; or name one: make setup PYTHON=/path/to/python3.11" >&2; \
 	  exit 1; \
 	fi; \
 	echo "setup: .venv from $$("$$found" --version)" >&2; \
