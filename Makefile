@@ -52,6 +52,7 @@ bench: setup  ## speed, as ratios within one run; wants a quiet machine
 packages: .venv/bin/pip
 	@cmp -s requirements.lock .venv/requirements.lock || { \
 	  echo "setup: $$(grep -c '==' requirements.lock) packages, by hash, into .venv (600 MB; some minutes the first time)" >&2; \
+	  rm -f .venv/requirements.lock; \
 	  $(PIP) install --quiet --progress-bar off --require-hashes -r requirements.lock >.venv/pip.log 2>&1 \
 	    || { cat .venv/pip.log >&2; echo "error: the packages could not be installed, see above" >&2; exit 1; }; \
 	  cp requirements.lock .venv/requirements.lock; \
