@@ -75,7 +75,7 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Found:
-    """Where a search ended. `rate_eps` is None unless confirmed; `low_eps` passed, `high_eps` did not, None is unknown."""
+    """Where a search ended. `rate_eps` is None unless confirmed; `low_eps` passed, `high_eps` did not."""
 
     status: Status
     rate_eps: float | None
@@ -238,7 +238,7 @@ def _fails(state: _State, rate: float) -> _Asking:
 def _end(state: _State, status: Status, rate: float | None) -> Found:
     sentences = {
         Status.FOUND: f"Sustains {rate or 0:,.0f} events/s: 4 of 5 runs pass there, 3 of 5 fail 5% above.",
-        Status.BLURRED: f"Sustains {rate or 0:,.0f} events/s in 4 of 5 runs; 5% above it is neither failing nor passing.",
+        Status.BLURRED: f"Sustains {rate or 0:,.0f} events/s in 4 of 5 runs; 5% above is neither failing nor passing.",
         Status.AT_LEAST: f"Sustains at least {rate or 0:,.0f} events/s: the load itself could not be taken further.",
         Status.NOT_FOUND: f"No sustainable rate down to {state.floor_eps:,.0f} events/s.",
         Status.OUT_OF_TIME: "Inconclusive: no rate was confirmed within the time allowed"

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from bench.analysis.slope import Slope, theil_sen
 from bench.analysis.steady import MISSING_LIMIT, State, Steadiness
+from bench.analysis.thresholds import meets, stat_of
+from bench.record import Outcome as Ended
+from bench.record import Run
+from bench.scenario.words import Threshold
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SLOPE_LIMIT = 0.01  # of the offered rate: slower growth would take 100 s to put one second behind
 BACKLOG_LIMIT_S = 2.0  # of load
@@ -60,15 +68,15 @@ class Assessment:
 
 @dataclass(frozen=True)
 class Series:
-    """Samples over time: seconds, and values with NaN where one is missing."""
+    """Samples over time: seconds, and a value with NaN where one is missing."""
 
     t_s: F64
-    values: F64
+    value: F64
 
     @property
     def missing(self) -> float:
         """Share of samples that are not there."""
-        return 1.0 - float(np.isfinite(self.values).mean()) if self.values.size else 1.0
+        return 1.0 - float(np.isfinite(self.value).mean()) if self.value.size else 1.0
 
 
 NONE = Series(np.zeros(0), np.zeros(0))
@@ -79,7 +87,7 @@ class Observed:
     """What a trial at a constant rate showed in its measured window. None and NaN are missing.
 
     `generator`: "" if it proved itself, else why not. `output_share`: output over what the oracle expects; where nobody
-    reads, acknowledged over offered. `latency`: per-second p99 (ms) by due time. `slo`: thresholds by text, whether met.
+    reads, acknowledged over offered. `latency`: p99 of each second (ms) by due time. `slo`: thresholds, whether met.
     """
 
     offered_eps: float | None
@@ -112,6 +120,49 @@ def assess(seen: Observed) -> Assessment:
     return Assessment(Outcome.PASS if all(c.ok for c in criteria) else Outcome.FAIL, tuple(criteria))
 
 
+def of_run(
+    run: Run, series: Mapping[str, pd.DataFrame], thresholds: Sequence[Threshold], *, from_s: float, to_s: float
+) -> Assessment:
+    """The assessment of a recorded run: its metrics, and of its series `backlog_events` and `e2e_latency_ms`.
+
+    `e2e_latency_ms` is the p99 of each second; `from_s` and `to_s` bound the measured window on the series' clock. An
+    invalid run says nothing about its rate; one that crashed failed at it.
+    """
+    if run.outcome is Ended.CRASHED:
+        return Assessment(Outcome.FAIL, (Criterion("run", ok=False, detail=f"crashed: {run.reason}"),))
+    if run.outcome is not Ended.FINISHED:
+        return Assessment(Outcome.INVALID, (Criterion("run", ok=False, detail=f"{run.outcome}: {run.reason}"),))
+
+    def value(name: str) -> float | None:
+        return stat_of(run, name, "value")
+
+    def part(name: str) -> Series:
+        if name not in series:
+            return NONE
+        t_s, values = (series[name][column].to_numpy(dtype=float) for column in ("t_s", "value"))
+        inside = (t_s >= from_s) & (t_s <= to_s)
+        return Series(t_s[inside], values[inside])
+
+    reader = Reader.JOB if run.settings.get("pipeline") else Reader.CONSUMERS
+    offered, acknowledged = value("offered_eps"), value("acknowledged_eps")
+    share = value("output_share")
+    if reader is Reader.CONSUMERS and not run.settings.get("consumers"):
+        reader = Reader.NOBODY
+        share = acknowledged / offered if acknowledged is not None and offered else None
+    seen = Observed(
+        offered_eps=offered,
+        generator="",  # else the run would be invalid
+        backlog=part("backlog_events"),
+        output_share=share,
+        latency=part("e2e_latency_ms"),
+        slo={str(threshold): meets(run, threshold) for threshold in thresholds},
+        reader=reader,
+        checkpoints_failed=value("checkpoints_failed"),
+        restarts=value("restarts"),
+    )
+    return assess(seen)
+
+
 def _generator(seen: Observed) -> Criterion:
     if seen.generator is None or seen.offered_eps is None:
         return Criterion("generator", ok=False, detail="nothing says whether the generator kept its schedule")
@@ -122,9 +173,9 @@ def _slope(seen: Observed) -> Criterion:
     name = "backlog slope"
     if (missing := seen.backlog.missing) > MISSING_LIMIT:
         return Criterion(name, ok=False, detail=f"{missing:.0%} of the backlog's samples are missing")
-    slope: Slope | None = theil_sen(seen.backlog.t_s, seen.backlog.values)
+    slope: Slope | None = theil_sen(seen.backlog.t_s, seen.backlog.value)
     if slope is None or seen.offered_eps is None:
-        return Criterion(name, ok=False, detail=f"{seen.backlog.values.size} samples of the backlog give no slope")
+        return Criterion(name, ok=False, detail=f"{seen.backlog.value.size} samples of the backlog give no slope")
     share = slope.high / seen.offered_eps
     detail = f"backlog grows by at most {slope.high:.0f} events/s, {share:.1%} of the load (limit {SLOPE_LIMIT:.0%})"
     return Criterion(name, share < SLOPE_LIMIT, detail)
@@ -132,7 +183,7 @@ def _slope(seen: Observed) -> Criterion:
 
 def _final_backlog(seen: Observed) -> Criterion:
     name = "final backlog"
-    last = float(seen.backlog.values[-1]) if seen.backlog.values.size else float("nan")
+    last = float(seen.backlog.value[-1]) if seen.backlog.value.size else float("nan")
     if not np.isfinite(last) or not seen.offered_eps:
         return Criterion(name, ok=False, detail="the last sample of the backlog is missing")
     behind_s = last / seen.offered_eps
@@ -154,10 +205,10 @@ def _slo(seen: Observed) -> list[Criterion]:
 
 def _latency_growth(seen: Observed) -> Criterion:
     name = "latency growth"
-    slope = theil_sen(seen.latency.t_s, seen.latency.values)
+    slope = theil_sen(seen.latency.t_s, seen.latency.value)
     if seen.latency.missing > MISSING_LIMIT or slope is None:
         return Criterion(name, ok=False, detail="too few samples of the latency to see whether it grows")
-    level = float(np.nanmedian(seen.latency.values))
+    level = float(np.nanmedian(seen.latency.value))
     grown = slope.low * float(np.ptp(seen.latency.t_s))  # at least this much over the window
     detail = f"latency grows by at least {max(grown, 0.0):.0f} ms over the window at a level of {level:.0f} ms"
     return Criterion(name, grown <= GROWTH_LIMIT * max(level, 0.0), detail)

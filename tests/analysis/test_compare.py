@@ -1,0 +1,139 @@
+"""The gate of a release: did it get slower?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bench.analysis.compare import Change, NotComparableError, Row, compare
+from bench.analysis.ratio import holm, paired, unpaired
+from bench.metrics import METRICS
+from bench.record import Measurement, Outcome, Run
+
+METRIC = "broker_cpu_s_per_million_events"
+
+
+def result(level: float = 1.0, n: int = 8, seed: int = 1, cv: float = 0.02, **changes: Any) -> list[Run]:
+    rng = np.random.default_rng(seed)
+    runs = []
+    for repetition in range(n):
+        values = {METRIC: level * rng.lognormal(0, cv), "lost_events": 0.0}
+        made = Run(
+            scenario="quickstart", trial_id=f"t{repetition}", load="steady", repetition=repetition, order=repetition,
+            outcome=Outcome.FINISHED, reason="", knobs={"topic.partitions": 6},
+            settings={"workload": {"name": "clicks", "event_bytes": 200}, "topic": {"partitions": 6}},
+            seed=repetition, backend="local", started_utc=f"2026-11-23T18:00:{repetition:02}Z", duration_s=40.0,
+            environment={"cpu_model": "a", "kafka": "4.3.1"},
+            metrics={name: Measurement(value, METRICS[name].unit) for name, value in values.items()},
+        )  # fmt: skip
+        runs.append(replace(made, **changes))
+    return runs
+
+
+def row(base: list[Run], new: list[Run], metric: str = METRIC, **options: Any) -> Row:
+    return next(row for row in compare(base, new, **options).rows if row.metric == metric)
+
+
+@pytest.mark.parametrize(
+    ("level", "cv", "change"),
+    [
+        (1.20, 0.02, Change.WORSE),
+        (0.80, 0.02, Change.BETTER),
+        (1.00, 0.02, Change.SAME),
+        (1.03, 0.005, Change.SAME),  # slower for sure, but by less than counts
+        (1.15, 0.40, Change.UNDECIDED),
+    ],
+)
+def test_worse_takes_both_size_and_certainty(level: float, cv: float, change: Change) -> None:
+    """Prevents noise from failing a release, and a sure but tiny change from failing it."""
+    base, new = result(seed=1, cv=cv), result(level, seed=2, cv=cv)
+    assert row(base, new).change is change
+    assert compare(base, new).passes is (change is not Change.WORSE)
+
+
+def test_throughput_is_worse_when_it_falls() -> None:
+    """Prevents a gate that fails releases for getting faster."""
+
+    def eps(runs: list[Run], level: float) -> list[Run]:
+        return [
+            replace(r, metrics={"drain_eps": Measurement(level * r.metrics[METRIC].value, "events/s")}) for r in runs
+        ]
+
+    base, new = eps(result(seed=1), 1e6), eps(result(seed=2), 0.8e6)
+    assert row(base, new, "drain_eps").change is Change.WORSE
+    assert row(new, base, "drain_eps").change is Change.BETTER
+
+
+def test_a_release_without_change_passes() -> None:
+    """Prevents a gate that cries wolf: at most 5 % of A/A comparisons may fail it."""
+    failed = sum(
+        not compare(result(seed=i, cv=0.05, n=5), result(seed=9_000 + i, cv=0.05, n=5)).passes for i in range(300)
+    )
+    assert failed / 300 <= 0.05
+
+
+def test_what_is_missing_does_not_pass() -> None:
+    """Prevents a release whose metric vanished, or whose runs all failed, from passing."""
+    base, new = result(seed=1), result(seed=2)
+    bare = [replace(r, metrics={n: m for n, m in r.metrics.items() if n != METRIC}) for r in new]
+    assert row(base, bare).change is Change.MISSING
+    assert not compare(base, bare).passes
+    half = [*new[:4], *bare[4:]]
+    assert row(base, half).change is Change.MISSING
+    crashed = [replace(r, outcome=Outcome.CRASHED) for r in new]
+    with pytest.raises(NotComparableError, match=r"no cell .* with finished runs in common"):
+        compare(base, crashed)
+    assert compare(base, [*new[:7], *crashed[7:]]).left_out == (0, 1)
+
+
+def test_one_lost_event_is_worse() -> None:
+    """Prevents a loss from hiding behind a floor of 5 %."""
+    new = result(seed=2)
+    new[3] = replace(new[3], metrics={**new[3].metrics, "lost_events": Measurement(1.0, "events")})
+    assert row(result(), new, "lost_events").change is Change.WORSE
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"environment": {"cpu_model": "a", "kafka": "4.4.0"}}, "environment.kafka"),
+        ({"environment": {"kafka": "4.3.1"}}, "environment.cpu_model"),
+        ({"backend": "compose"}, "backend"),
+        (
+            {"settings": {"workload": {"name": "orders", "event_bytes": 200}, "topic": {"partitions": 6}}},
+            "workload.name",
+        ),
+    ],
+)
+def test_what_differs_is_refused_by_name_unless_told(changes: Mapping[str, Any], field: str) -> None:
+    """Prevents two machines or two workloads from being compared as if a release had changed."""
+    base, new = result(seed=1), result(seed=2, **changes)
+    with pytest.raises(NotComparableError, match=field):
+        compare(base, new)
+    assert field in compare(base, new, allow=[field]).told
+    assert compare(base, new, allow=["*"]).rows
+
+
+def test_paired_ratio_and_its_bootstrap_agree() -> None:
+    """Prevents a t interval that only holds for the normal distribution it assumes."""
+    rng = np.random.default_rng(3)
+    host = rng.lognormal(0, 0.2, 30)  # what pairs share cancels
+    found = paired(list(host), list(host * 1.1 * rng.lognormal(0, 0.03, 30)))
+    assert found is not None
+    boot = found.bootstrap()
+    assert boot is not None
+    assert found.interval() == pytest.approx(boot, rel=0.01)
+    assert found.value == pytest.approx(1.1, rel=0.02)
+    loose = unpaired(list(host), list(host * 1.1))
+    assert loose is not None and loose.se > 5 * found.se
+    assert paired([1.0, 0.0], [1.0, 1.0]) is None and paired([1.0], [1.0]) is None
+
+
+def test_holm_is_the_textbook_procedure() -> None:
+    """Prevents a correction that corrects nothing, or everything."""
+    assert holm([0.01, 0.04, 0.03, 0.005], 0.05) == [True, False, False, True]
+    assert holm([], 0.05) == []
