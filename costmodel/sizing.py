@@ -269,17 +269,20 @@ def cheapest(
     what: str,
     minimum: int,
     multiple_of: Decimal,
+    beside: Callable[[Decimal], Decimal] = lambda _: Decimal(0),
 ) -> tuple[str, Fleet]:
     """(type, fleet) of the type whose fleet costs least; `price` has a place for the type, as in "ec2.{}".
 
-    A type without a price comes last: what is unpriced never looks cheap.
+    `beside` is what else an hour costs that depends on the number of units. A type without a price comes last: what is
+    unpriced never looks cheap.
     """
+    paid = 1 - usage.discount.value
 
     def rank(order_and_kind: tuple[int, str]) -> tuple[bool, Decimal, Decimal, int]:
         order, kind = order_and_kind
         usd = prices.usd(price.format(kind), usage.region)
         count = _count(constraints(kind), minimum, multiple_of)
-        return usd is None, count * (usd if usd is not None else 1), count, order
+        return usd is None, count * (usd * paid if usd is not None else 1) + beside(count), count, order
 
     _, kind = min(enumerate(types), key=rank)
     usd = prices.usd(price.format(kind), usage.region)

@@ -54,7 +54,7 @@ def _standard(usage: Usage, prices: Catalog) -> Deployment | Infeasible:
     charges = (
         Charge("throughput unit", "compute", units.count * f.month_hours, "TU-hour", price, units.idle_share),
         Charge("ingress events", "requests", million, "million events", "azure.eventhubs.events"),
-        *_overage(usage, f, tier, units),
+        *_overage(usage, f, tier, units, "standard"),
     )
     return _deployment(usage, units, charges, "throughput unit")
 
@@ -68,7 +68,7 @@ def _premium(usage: Usage, prices: Catalog) -> Deployment | Infeasible:
     units = _units(usage, f, prices, tier, price=price, what="processing unit")
     charges = (
         Charge("processing unit", "compute", units.count * f.month_hours, "PU-hour", price, units.idle_share),
-        *_overage(usage, f, tier, units),
+        *_overage(usage, f, tier, units, "premium"),
     )
     return _deployment(usage, units, charges, "processing unit")
 
@@ -106,12 +106,14 @@ def _units(
     return fleet(rates, what=what, minimum=1, multiple_of=Decimal(1), unit_usd_month=month)
 
 
-def _overage(usage: Usage, f: Flow, tier: dict[str, Decimal], units: Fleet) -> tuple[Charge, ...]:
-    """Storage beyond what the units include. Its price is in no catalogue: the line makes the total "at least"."""
+def _overage(usage: Usage, f: Flow, tier: dict[str, Decimal], units: Fleet, name: str) -> tuple[Charge, ...]:
+    """Storage beyond what the units include."""
     beyond = f.kept_gb(usage.retention.days.value) - tier["storage_gb_per_unit"] * units.count
     if beyond <= 0:
         return ()
-    return (Charge("storage beyond the units'", "storage", beyond, "GB-month", "azure.eventhubs.extra_storage"),)
+    return (
+        Charge("storage beyond the units'", "storage", beyond, "GB-month", f"azure.eventhubs.{name}.extra_storage"),
+    )
 
 
 def _deployment(usage: Usage, units: Fleet, charges: tuple[Charge, ...], what: str) -> Deployment:

@@ -42,6 +42,7 @@ def size(usage: Usage, prices: Catalog) -> Deployment | Infeasible:
         what="agent",
         minimum=3,
         multiple_of=f.zones,
+        beside=lambda count: _requests_usd(usage, f, prices, count),
     )
     days = usage.retention.days.value
     raw_kept_gib = f.gib(f.raw_mb_s * days * 86_400 / f.k)
@@ -91,6 +92,13 @@ def _requests(f: Flow, prices: Catalog, agents: Decimal) -> tuple[Decimal, Decim
     by_size = f.wire_mb_s * f.mb_bytes / (flush["object_mib"] * GIB / 1024)
     puts = max(by_size, agents * flush["objects_s_per_agent"]) * f.month_s
     return puts * 2, puts * 2 * flush["gets_per_put"]
+
+
+def _requests_usd(usage: Usage, f: Flow, prices: Catalog, agents: Decimal) -> Decimal:
+    """USD an hour of S3 requests: more, smaller agents write more, smaller objects."""
+    thousands = zip(("s3.put_1k", "s3.get_1k"), _requests(f, prices, agents), strict=True)
+    month = sum(((prices.usd(name, usage.region) or Decimal(0)) * n / 1000 for name, n in thousands), Decimal(0))
+    return month / f.month_hours
 
 
 PLATFORMS = [Platform("warpstream", "kafka", "WarpStream on your own EC2 and S3", size)]

@@ -43,8 +43,12 @@ def reported(case: dict[str, Any]) -> float:
     return derived[case.get("of", "usd_month")]
 
 
-@pytest.mark.parametrize("case", EXPECTED, ids=lambda case: f"{case['file']}-{case['platform']}-{case.get('of', 'usd')}")
-def test_a_published_bill_is_reproduced_so_that_no_decision_rests_on_a_formula_of_ours_alone(case: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "case", EXPECTED, ids=lambda case: f"{case['file']}-{case['platform']}-{case.get('of', 'usd')}"
+)
+def test_a_published_bill_is_reproduced_so_that_no_decision_rests_on_a_formula_of_ours_alone(
+    case: dict[str, Any],
+) -> None:
     found = reported(case)
 
     assert found == pytest.approx(case["ours"], abs=0.005, rel=0)
