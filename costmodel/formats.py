@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import csv
 import datetime as dt
+import io
+import json
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
-from costmodel.bill import LineItem
+from costmodel.bill import KINDS, LineItem
 from costmodel.option import Option
 from costmodel.prices import STALE_AFTER_DAYS
 from costmodel.usage import AsBuilt, Usage
@@ -52,6 +55,89 @@ def rows(options: Iterable[Option]) -> list[dict[str, str]]:
     """For a table, cheapest first; an incomplete total comes after the complete ones, the infeasible last."""
     ranked = sorted(options, key=lambda o: (o.bill is None, o.bill is not None and o.bill.at_least, o.usd_month or 0))
     return [_row(option) for option in ranked]
+
+
+FOCUS_COLUMNS = (
+    "ListCost",
+    "BilledCost",
+    "EffectiveCost",
+    "PricingQuantity",
+    "PricingUnit",
+    "ChargeCategory",
+    "SkuPriceId",
+    "RegionId",
+    "CommitmentDiscountStatus",
+    "Tags",
+    "x_PriceConfidence",
+    "x_PriceAsOf",
+    "x_BoundBy",
+)
+
+
+def focus_csv(options: Iterable[Option]) -> str:
+    """Every line of every bill: the ten FOCUS 1.x columns to join on, three of ours. Unpriced costs are empty."""
+    out = io.StringIO()
+    table = csv.DictWriter(out, FOCUS_COLUMNS, lineterminator="\n")
+    table.writeheader()
+    for option in options:
+        for line in option.bill.lines if option.bill else ():
+            listed = None if line.list_unit_price is None else line.list_unit_price * line.quantity
+            tags = {"platform": option.platform, "kind": line.kind, "item": line.item}
+            table.writerow(
+                {
+                    "ListCost": _cell(listed),
+                    "BilledCost": _cell(line.usd_month),
+                    "EffectiveCost": _cell(line.usd_month),
+                    "PricingQuantity": _cell(line.quantity),
+                    "PricingUnit": line.unit,
+                    "ChargeCategory": "Usage",
+                    "SkuPriceId": line.price_id,
+                    "RegionId": line.region,
+                    "CommitmentDiscountStatus": "Used" if line.discount else "",
+                    "Tags": json.dumps(tags),
+                    "x_PriceConfidence": line.confidence,
+                    "x_PriceAsOf": line.as_of.isoformat() if line.as_of else "",
+                    "x_BoundBy": option.bound_by.constraint if option.bound_by else "",
+                }
+            )
+    return out.getvalue()
+
+
+def diff(before: Sequence[Option], after: Sequence[Option]) -> dict[str, Any]:
+    """What changes a month between two lists of options (two usages, or two catalogues), by platform and line kind.
+
+    A total that is incomplete or infeasible on one side has no difference: None, never a number.
+    """
+    old, new = ({option.platform: option for option in options} for options in (before, after))
+    return {"schema": SCHEMA, "options": [_change(name, old.get(name), new.get(name)) for name in {**old, **new}]}
+
+
+def _change(name: str, a: Option | None, b: Option | None) -> dict[str, Any]:
+    left, right = (option.bill if option else None for option in (a, b))
+    comparable = left is not None and right is not None and not left.at_least and not right.at_least
+    kinds = [
+        {
+            "kind": kind,
+            "a_usd_month": _float(left.of(kind)) if left else None,
+            "b_usd_month": _float(right.of(kind)) if right else None,
+        }
+        for kind in KINDS
+        if (left and left.of(kind)) or (right and right.of(kind))
+    ]
+    return {
+        "platform": name,
+        "a_usd_month": _float(left.usd_month) if left else None,
+        "b_usd_month": _float(right.usd_month) if right else None,
+        "difference_usd_month": _float(right.usd_month - left.usd_month) if comparable and left and right else None,
+        "reason": next(
+            (o.infeasible.reason for o in (a, b) if o and o.infeasible), "" if comparable else "a price is missing"
+        ),
+        "kinds": kinds,
+    }
+
+
+def _cell(number: Decimal | None) -> str:
+    return "" if number is None else f"{number:f}"
 
 
 def notes(option: Option) -> list[str]:

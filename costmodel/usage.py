@@ -251,6 +251,13 @@ class Usage(_Section):
         drawn: Usage = _at(self, "", quantiles)
         return drawn
 
+    def with_value(self, path: str, value: Decimal) -> Usage:
+        """This usage with one number, by its dotted path, set to `value` and checked like one read from a file."""
+        section, _, name = path.rpartition(".")
+        inner = getattr(self, section)
+        moved = type(inner).model_validate({**dict(inner), name: value})
+        return self.model_copy(update={section: moved})
+
     def to_yaml(self) -> str:
         """As a usage.yaml, each number with its basis; it reads back equal to 15 digits."""
         return _dump(self)

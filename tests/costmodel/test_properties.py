@@ -58,8 +58,9 @@ def changed(data: dict[str, Any], section: str, **fields: Any) -> dict[str, Any]
 
 def assert_not_cheaper(more: dict[str, Option], less: dict[str, Option]) -> None:
     for name, option in more.items():
-        if option.bill is not None and less[name].bill is not None:
-            assert option.bill.usd_month >= less[name].bill.usd_month - Decimal("1e-12"), name
+        before = less[name].bill
+        if option.bill is not None and before is not None:
+            assert option.bill.usd_month >= before.usd_month - Decimal("1e-12"), name
         # once a quota is passed, more of the same load never fits again
     for name, option in less.items():
         assert option.infeasible is None or more[name].infeasible is not None, name
@@ -162,4 +163,4 @@ def test_what_is_billed_by_use_scales_with_use(data: dict[str, Any], factor: int
         if small is None or large is None:
             continue
         for kind in ("ingress", "egress", "storage", "cross-zone"):
-            assert abs(large.of(kind) - factor * small.of(kind)) < Decimal("1e-9") * max(1, large.of(kind))
+            assert abs(large.of(kind) - factor * small.of(kind)) < Decimal("1e-9") * max(Decimal(1), large.of(kind))
