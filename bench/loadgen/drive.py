@@ -92,9 +92,10 @@ class Drive:
     """A running generator. `poll` it as you like; `wait` ends it. `start` makes one."""
 
     def __init__(
-        self, workers: list[_Worker], schedule: Schedule, mode: Mode, warmup_s: float, duration_s: float, folder: Path
-    ) -> None:
-        self._workers, self.schedule, self.mode = workers, schedule, mode
+        self, workers: list[_Worker], schedule: Schedule, *, mode: Mode, started_ns: int, warmup_s: float,
+        duration_s: float, folder: Path,
+    ) -> None:  # fmt: skip
+        self._workers, self.schedule, self.mode, self.started_ns = workers, schedule, mode, started_ns
         self._warmup_s, self._duration_s, self._folder = warmup_s, duration_s, folder
         self._clock_gap_ns = time.time_ns() - time.monotonic_ns()
 
@@ -110,7 +111,7 @@ class Drive:
         """Where it stands; cheap enough for once or twice a second."""
         last = [rows[-1] for w in self._workers if (rows := w.rows())]
         return Progress(
-            t_s=(time.time_ns() - self.t0_ns) / 1e9,
+            t_s=(time.time_ns() - self.started_ns) / 1e9,
             offered=int(sum(r["offered"] for r in last)),
             acknowledged=int(sum(r["acked"] for r in last)),
             failed=int(sum(r["failed"] for r in last)),
@@ -149,20 +150,22 @@ class Drive:
         for result in results:
             for into, name in ((lateness, "lateness"), (blocked, "lateness_blocked"), (latency, "produce_latency")):
                 if name in result:
-                    into.merge(LogLinearHistogram.from_arrays(*result[name], unit="ms"))
+                    into.merge(_histogram(result[name]))
         step_ns = time.time_ns() - time.monotonic_ns() - self._clock_gap_ns
+        seconds = _seconds(rows, self.schedule, self._duration_s, self.mode)
         return Sent(
             schedule=self.schedule,
             mode=self.mode,
+            started_ns=self.started_ns,
             workers=len(self._workers),
             warmup_s=self._warmup_s,
-            duration_s=self._duration_s,
+            duration_s=self._duration_s if self.mode != "drain" else float(len(seconds)),
             offered_by_worker=tuple(int(_last(r, rs, "offered")) for r, rs in zip(results, rows, strict=True)),
             acknowledged_events=int(sum(_last(r, rs, "acked") for r, rs in zip(results, rows, strict=True))),
             failed=_merged(r.get("failed", {}) for r in results),
             errors=_merged(r.get("errors", {}) for r in results),
             without_report=sum(r.get("without_report", 0) for r in results),
-            seconds=_seconds(rows, self.schedule, self._duration_s, self.mode),
+            seconds=seconds,
             lateness_ms=lateness,
             lateness_blocked_ms=blocked,
             produce_latency_ms=latency,
@@ -182,13 +185,13 @@ def start(
 ) -> Drive:  # fmt: skip
     """Start a trial's load and return once its clock is set.
 
-    `settings`: mapping (or objects) with `workload`, `load`, `producer` as in a scenario. `duration_s` counts from t0 and
-    includes `warmup_s`. `t0_ns`: None for "now", or a time in the future; for a drain any time, and the same seed and
-    t0 give the same bytes. A generator that cannot start is a HostError or what its client said.
+    `settings`: mapping (or objects) with `workload`, `load`, `producer` as in a scenario. `duration_s` counts from t0
+    and includes `warmup_s`. `t0_ns`: None for "now", or a time in the future (for a drain any time); the same seed
+    and t0 give the same bytes. A generator that cannot start is a HostError or what its client said.
     """
     load, workload, producer = (_plain(_section(settings, name)) for name in ("load", "workload", "producer"))
     mode, schedule = plan(load, t0_ns or 0, duration_s, warmup_s)
-    duration_s, folder = schedule.seconds, run_dir / "loadgen"
+    folder = run_dir / "loadgen"
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("*"):
         old.unlink()
@@ -196,7 +199,7 @@ def start(
     common = {
         "count": count, "workload": workload, "producer": producer, "bootstrap": bootstrap, "topic": topic,
         "partitions": partitions, "seed": seed, "mode": mode, "schedule": schedule.to_json(),
-        "window_s": [warmup_s, duration_s],
+        "window_s": [warmup_s, schedule.seconds] if mode != "drain" else [0, 0],  # a drain has no due times to keep
     }  # fmt: skip
     workers = []
     for k in range(count):
@@ -205,10 +208,15 @@ def start(
         argv = [sys.executable, "-m", "bench.loadgen.worker", str(stem.with_suffix(".json"))]
         workers.append(_Worker(spawn(argv, stem.with_suffix(".log")), stem))
     _await_ready(workers)
-    t0_ns = t0_ns if t0_ns is not None else time.time_ns() + int(START_DELAY_S * 1e9)
-    drive = Drive(workers, Schedule(t0_ns, schedule.segments), mode, warmup_s, duration_s, folder)
+    soon_ns = time.time_ns() + int(START_DELAY_S * 1e9)
+    t0_ns = t0_ns if t0_ns is not None else soon_ns
+    started_ns = soon_ns if mode == "drain" else t0_ns
+    drive = Drive(
+        workers, Schedule(t0_ns, schedule.segments), mode=mode, started_ns=started_ns, warmup_s=warmup_s,
+        duration_s=schedule.seconds, folder=folder,
+    )  # fmt: skip
     part = folder / "go.part"
-    part.write_text(json.dumps({"t0_ns": t0_ns}))
+    part.write_text(json.dumps({"t0_ns": t0_ns, "started_ns": started_ns}))
     part.rename(folder / "go.json")
     return drive
 
@@ -313,6 +321,11 @@ def _at(rows: list[dict[str, float]], clock: str, name: str, grid: np.ndarray[An
 def _last(result: Mapping[str, Any], rows: list[dict[str, float]], name: str) -> float:
     """The total at the end, or as last written by a worker that died."""
     return float(result[name] if name in result else rows[-1][name] if rows else 0)
+
+
+def _histogram(plain: Sequence[Any]) -> LogLinearHistogram:
+    buckets, counts, exact = plain
+    return LogLinearHistogram.from_arrays(buckets, counts, exact, "ms")
 
 
 def _merged(counts: Any) -> dict[str, int]:

@@ -117,7 +117,7 @@ class Router:
 class NativeEngine:
     """The default: see bench.loadgen.native."""
 
-    def __init__(self, settings: Mapping[str, str], topic: str, router: Router, keyless: bool = False) -> None:
+    def __init__(self, settings: Mapping[str, str], topic: str, router: Router, *, keyless: bool = False) -> None:
         self._handle, self._router, self._keyless = native.Handle(settings, topic), router, keyless
         self.failed, self.errors = self._handle.failed, self._handle.errors
 
@@ -135,7 +135,7 @@ class NativeEngine:
         messages = np.zeros(n, dtype=native.MESSAGE)
         index = np.arange(n) if order is None else order
         messages["partition"] = partition
-        messages["payload"] = batch.values.ctypes.data + index * batch.values.shape[1]
+        messages["payload"] = batch.rows.ctypes.data + index * batch.rows.shape[1]
         messages["len"] = batch.lengths if order is None else batch.lengths.take(order)
         if not self._keyless:
             messages["key"] = batch.keys.ctypes.data + index * 8
@@ -163,7 +163,9 @@ class NativeEngine:
 class ConfluentEngine:
     """confluent-kafka's own calls, for comparison: `produce_batch` (cannot choose partitions) or `produce`."""
 
-    def __init__(self, settings: Mapping[str, str], topic: str, router: Router, batched: bool, keyless: bool) -> None:
+    def __init__(
+        self, settings: Mapping[str, str], topic: str, router: Router, *, batched: bool, keyless: bool
+    ) -> None:
         self._acked = 0
         self.failed: dict[str, int] = {}
         self.errors: dict[str, int] = {}
@@ -181,13 +183,14 @@ class ConfluentEngine:
         return len(self._producer)
 
     def prepare(self, batch: Batch, due_ns: I64, slices: I64) -> list[dict[str, Any]]:
+        del due_ns  # travels in the payload; these engines have no room for it beside the message
         partition, order = self._router.route(batch, slices)
         index = range(len(batch)) if order is None else order.tolist()
-        whole, stride = batch.values.tobytes(), batch.values.shape[1]
+        whole, stride = batch.rows.tobytes(), batch.rows.shape[1]
         lengths, keys = batch.lengths.tolist(), batch.keys.tobytes()
         made = []
         for i, part in zip(index, partition.tolist(), strict=True):
-            message = {"value": whole[i * stride : i * stride + lengths[i]]}
+            message: dict[str, Any] = {"value": whole[i * stride : i * stride + lengths[i]]}
             if not self._keyless:
                 message["key"] = keys[8 * i : 8 * i + 8]
             if self._batched:
@@ -240,7 +243,7 @@ class ConfluentEngine:
 
 
 def open_engine(
-    producer: Mapping[str, Any], bootstrap: str, topic: str, partitions: int, worker: int, workers: int
+    producer: Mapping[str, Any], *, bootstrap: str, topic: str, partitions: int, worker: int, workers: int
 ) -> Engine:
     """The engine that `producer.engine` names, for one worker of several."""
     settings = client_settings(bootstrap, producer)
@@ -250,7 +253,7 @@ def open_engine(
     router = Router(routing, partitions, int(settings["batch.size"]), first)
     kind = str(producer.get("engine", "native"))
     if kind == "native":
-        return NativeEngine(settings, topic, router, keyless)
+        return NativeEngine(settings, topic, router, keyless=keyless)
     if kind in ("produce_batch", "produce"):
-        return ConfluentEngine(settings, topic, router, kind == "produce_batch", keyless)
+        return ConfluentEngine(settings, topic, router, batched=kind == "produce_batch", keyless=keyless)
     raise ScenarioError(f"producer.engine: {kind!r}, expected native, produce_batch or produce")

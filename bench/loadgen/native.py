@@ -6,8 +6,7 @@ which make Python objects, cost two to three times that.
 
 from __future__ import annotations
 
-import ctypes as C
-import glob
+import ctypes as ct
 import json
 import time
 from collections.abc import Mapping
@@ -41,25 +40,25 @@ _UNKNOWN_PARTITION_ANY = -1
 def library() -> Any:
     """The librdkafka inside confluent-kafka's wheel, with the signatures we use. Missing: HostError."""
     folder = Path(confluent_kafka.__file__).parent.parent / "confluent_kafka.libs"
-    found = sorted(glob.glob(str(folder / "librdkafka-*.so*")))
+    found = sorted(folder.glob("librdkafka-*.so*"))
     if not found:
         raise HostError(f"no librdkafka beside confluent-kafka (looked for {folder.name}/librdkafka-*.so*)")
-    lib = C.CDLL(found[0])
-    p, i, s = C.c_void_p, C.c_int, C.c_size_t
+    lib = ct.CDLL(str(found[0]))
+    p, i, s = ct.c_void_p, ct.c_int, ct.c_size_t
     signatures: dict[str, tuple[Any, list[Any]]] = {
-        "rd_kafka_version_str": (C.c_char_p, []),
-        "rd_kafka_err2name": (C.c_char_p, [i]),
-        "rd_kafka_err2str": (C.c_char_p, [i]),
+        "rd_kafka_version_str": (ct.c_char_p, []),
+        "rd_kafka_err2name": (ct.c_char_p, [i]),
+        "rd_kafka_err2str": (ct.c_char_p, [i]),
         "rd_kafka_conf_new": (p, []),
-        "rd_kafka_conf_set": (i, [p, C.c_char_p, C.c_char_p, C.c_char_p, s]),
+        "rd_kafka_conf_set": (i, [p, ct.c_char_p, ct.c_char_p, ct.c_char_p, s]),
         "rd_kafka_conf_set_events": (None, [p, i]),
-        "rd_kafka_new": (p, [i, p, C.c_char_p, s]),
+        "rd_kafka_new": (p, [i, p, ct.c_char_p, s]),
         "rd_kafka_destroy": (None, [p]),
-        "rd_kafka_topic_new": (p, [p, C.c_char_p, p]),
+        "rd_kafka_topic_new": (p, [p, ct.c_char_p, p]),
         "rd_kafka_topic_destroy": (None, [p]),
-        "rd_kafka_metadata": (i, [p, i, p, C.POINTER(p), i]),
+        "rd_kafka_metadata": (i, [p, i, p, ct.POINTER(p), i]),
         "rd_kafka_metadata_destroy": (None, [p]),
-        "rd_kafka_produce_batch": (i, [p, C.c_int32, i, p, i]),
+        "rd_kafka_produce_batch": (i, [p, ct.c_int32, i, p, i]),
         "rd_kafka_outq_len": (i, [p]),
         "rd_kafka_purge": (i, [p, i]),
         "rd_kafka_queue_get_main": (p, [p]),
@@ -69,8 +68,12 @@ def library() -> Any:
         "rd_kafka_event_destroy": (None, [p]),
         "rd_kafka_event_message_count": (s, [p]),
         "rd_kafka_event_message_array": (s, [p, p, s]),
-        "rd_kafka_event_stats": (C.c_char_p, [p]),
+        "rd_kafka_event_stats": (ct.c_char_p, [p]),
         "rd_kafka_event_error": (i, [p]),
+        "rd_kafka_mock_cluster_new": (p, [p, i]),
+        "rd_kafka_mock_cluster_destroy": (None, [p]),
+        "rd_kafka_mock_cluster_bootstraps": (ct.c_char_p, [p]),
+        "rd_kafka_mock_topic_create": (i, [p, ct.c_char_p, i, i]),
     }
     for name, (result, arguments) in signatures.items():
         function = getattr(lib, name)
@@ -79,6 +82,7 @@ def library() -> Any:
 
 
 def version() -> str:
+    """Version of librdkafka, e.g. 2.16.0."""
     return str(library().rd_kafka_version_str().decode())
 
 
@@ -95,7 +99,7 @@ class Handle:
 
     def __init__(self, settings: Mapping[str, str], topic: str, metadata_timeout_s: float = 15.0) -> None:
         lib = self._lib = library()
-        error = C.create_string_buffer(512)
+        error = ct.create_string_buffer(512)
         conf = lib.rd_kafka_conf_new()
         for name, value in settings.items():
             if lib.rd_kafka_conf_set(conf, name.encode(), value.encode(), error, 512) != _CONF_OK:
@@ -117,8 +121,8 @@ class Handle:
 
     def _fetch_metadata(self, topic: str, timeout_s: float) -> None:
         """Produce before metadata is known and messages pile up unassigned: wait for it first."""
-        found = C.c_void_p()
-        code = self._lib.rd_kafka_metadata(self._rk, 0, self._topic, C.byref(found), int(timeout_s * 1000))
+        found = ct.c_void_p()
+        code = self._lib.rd_kafka_metadata(self._rk, 0, self._topic, ct.byref(found), int(timeout_s * 1000))
         if code:
             self.close()
             raise BrokerError(f"topic {topic}: no metadata within {timeout_s:g} s ({error_name(code)})")
@@ -172,17 +176,17 @@ class Handle:
             if not got:
                 return
             left -= got
-            if C.c_int32.from_address(int(pointers[0])).value or C.c_int32.from_address(int(pointers[got - 1])).value:
+            if ct.c_int32.from_address(int(pointers[0])).value or ct.c_int32.from_address(int(pointers[got - 1])).value:
                 self._count_one_by_one(got)
                 continue
             self.acked += got
             sample = pointers[self._sample_at : got : sample_every].tolist()
             self._sample_at += len(sample) * sample_every - got
-            self._acked_sample += [(C.c_uint64.from_address(at + 64).value, now) for at in sample]
+            self._acked_sample += [(ct.c_uint64.from_address(at + 64).value, now) for at in sample]
 
     def _count_one_by_one(self, got: int) -> None:
         for at in self._pointers[:got].tolist():
-            code = C.c_int32.from_address(at).value
+            code = ct.c_int32.from_address(at).value
             if code:
                 self._fail(code, 1)
             else:

@@ -30,17 +30,17 @@ class Recorder:
     """
 
     def __init__(
-        self, engine: Engine, t0_ns: int, window_ns: tuple[int, int], every: int, out: TextIO,
+        self, engine: Engine, *, started_ns: int, window_ns: tuple[int, int], every: int, out: TextIO,
         on_second: Callable[[Row], None] | None = None,
     ) -> None:  # fmt: skip
-        self._engine, self._t0_ns, self._window, self._every = engine, t0_ns, window_ns, every
+        self._engine, self._started_ns, self._window, self._every = engine, started_ns, window_ns, every
         self._out, self._on_second = out, on_second
         self.offered = 0
         self.offered_bytes = 0
         self.lateness = LogLinearHistogram("ms")  # in the window, where only the generator can be to blame
         self.lateness_blocked = LogLinearHistogram("ms")  # in the window, behind a full queue
         self.produce_latency = LogLinearHistogram("ms")  # in the window, due -> acknowledged
-        self._next_ns = t0_ns + SECOND_NS
+        self._next_ns = started_ns + SECOND_NS
         self._late: list[tuple[I64, I64, npt.NDArray[np.bool_]]] = []
         self._queue_full_ns = self._blocked_ns = 0
         self._blocked_since_ns: int | None = None
@@ -82,7 +82,7 @@ class Recorder:
         for document in self._engine.take_stats():
             self._digest(document, now_ns)
         if now_ns >= self._next_ns:
-            self._next_ns = self._t0_ns + ((now_ns - self._t0_ns) // SECOND_NS + 1) * SECOND_NS
+            self._next_ns = self._started_ns + ((now_ns - self._started_ns) // SECOND_NS + 1) * SECOND_NS
             self.close_second(now_ns)
 
     def close_second(self, now_ns: int) -> None:
@@ -92,7 +92,7 @@ class Recorder:
         use = resource.getrusage(resource.RUSAGE_SELF)
         blocked = self._blocked_ns + (now_ns - self._blocked_since_ns if self._blocked_since_ns is not None else 0)
         row: Row = {
-            "t_s": (now_ns - self._t0_ns) / 1e9,
+            "t_s": (now_ns - self._started_ns) / 1e9,
             "offered": self.offered,
             "offered_bytes": self.offered_bytes,
             "acked": self._engine.acked,
@@ -138,7 +138,7 @@ class Recorder:
         count = sum(c for c, _, _ in rtt)
         self.stats_ns = now_ns
         self._stats = {
-            "stats_t_s": (now_ns - self._t0_ns) / 1e9,
+            "stats_t_s": (now_ns - self._started_ns) / 1e9,
             "tx_bytes": document["tx_bytes"],
             "rx_bytes": document["rx_bytes"],
             "tx_requests": document["tx"],

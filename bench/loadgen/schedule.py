@@ -53,7 +53,8 @@ class Schedule:
 
     def due_ns(self, seq: I64) -> I64:
         """int64[n] of ns since the epoch for int64[n] of sequence numbers (any order)."""
-        return self.t0_ns + np.rint(self._since_s(seq.astype(np.float64)) * 1e9).astype(np.int64)
+        since_ns: I64 = np.rint(self._since_s(seq.astype(np.float64)) * 1e9).astype(np.int64)
+        return since_ns + self.t0_ns
 
     def rate_eps(self, t_s: F64) -> F64:
         """Target rate at these seconds since t0."""

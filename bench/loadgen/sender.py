@@ -57,7 +57,7 @@ class Sender:
     """Sends one worker's share. `paced`: by the schedule. `drain`: its due times, but flat out. `maximum`: flat out."""
 
     def __init__(
-        self, engine: Engine, workload: Workload, schedule: Schedule, share: Share, mode: Mode, recorder: Recorder,
+        self, engine: Engine, workload: Workload, schedule: Schedule, *, share: Share, mode: Mode, recorder: Recorder,
         ports: Ports,
     ) -> None:  # fmt: skip
         self._engine, self._workload, self._schedule, self._share = engine, workload, schedule, share

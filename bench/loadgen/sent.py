@@ -39,7 +39,7 @@ class Progress:
 class Sent:
     """What went out. The window is [warmup_s, duration_s) since t0; an event belongs to it by its due time.
 
-    `seconds`: one row a second since t0 (index `t_s` = its end, flush included). Differences over the second, summed
+    `seconds`: one row a second (index `t_s` = its end, flush included). Differences over the second, summed
     over workers: offered, acked, failed, queue_full_s, blocked_s (full queue, or catching up after one), cpu_s,
     tx_bytes, rx_bytes, tx_requests, tx_messages, produce_requests, batches, batch_records, batch_bytes. States at its
     end: queued, rss_bytes (summed); lateness_p99_ms, lateness_max_ms, rtt_avg_ms, rtt_p99_worst_broker_ms (of the worst
@@ -48,6 +48,7 @@ class Sent:
 
     schedule: Schedule
     mode: Mode
+    started_ns: int  # where `seconds` counts from: t0, but for a drain, whose due times are nominal
     workers: int
     warmup_s: float
     duration_s: float
@@ -148,7 +149,8 @@ def _schedule_kept(sent: Sent, latency_slo_ms: float | None) -> list[str]:
     free = rows[rows["blocked_s"].fillna(0) <= 0]
     target, offered = float(free["target"].sum()), float(free["offered"].sum())
     if target and offered < MIN_OFFERED_WINDOW * target:
-        reasons.append(f"offered {offered / target:.2%} of the target over the window, expected {MIN_OFFERED_WINDOW:.1%}")
+        share = f"{offered / target:.2%}"
+        reasons.append(f"offered {share} of the target over the window, expected {MIN_OFFERED_WINDOW:.1%}")
     bins = free.groupby(((free.index.to_numpy() - 1 - sent.warmup_s) // BIN_S).astype(int))[["target", "offered"]].sum()
     poor = bins[bins["offered"] < MIN_OFFERED_BIN * bins["target"]]
     if len(poor):

@@ -77,19 +77,21 @@ class Job:
     def _run(self, environment: Environment) -> None:
         s = self.settings
         engine = self._engine = open_engine(
-            s["producer"], s["bootstrap"], s["topic"], s["partitions"], self.share.index, self.share.count
+            s["producer"], bootstrap=s["bootstrap"], topic=s["topic"], partitions=s["partitions"],
+            worker=self.share.index, workers=self.share.count,
         )
         rough = Schedule.from_json({**s["schedule"], "t0_ns": time.time_ns()})
         workload = open_workload(_namespace(s["workload"]), s["seed"], rough.t0_ns, rough)
-        self._assemble(engine, workload, rough, environment)[0].warm()
+        self._assemble(engine, workload, rough, environment, rough.t0_ns)[0].warm()
         self.rows.write(json.dumps({"ready": os.getpid(), "librdkafka": native.version()}) + "\n")
         self.rows.flush()
-        t0_ns = self._await_go()
-        if t0_ns is None:
+        go = self._await_go()
+        if go is None:
             self._write({"error": "stopped before the start"})
             return
-        schedule = Schedule.from_json({**s["schedule"], "t0_ns": t0_ns})
-        sender, recorder = self._assemble(engine, workload.starting(t0_ns, schedule), schedule, environment)
+        schedule = Schedule.from_json({**s["schedule"], "t0_ns": go["t0_ns"]})
+        timed = workload.starting(schedule.t0_ns, schedule)
+        sender, recorder = self._assemble(engine, timed, schedule, environment, go["started_ns"])
         sender.warm()
         gc.collect()
         gc.freeze()
@@ -100,24 +102,29 @@ class Job:
         engine.close()
 
     def _assemble(
-        self, engine: Engine, workload: Workload, schedule: Schedule, environment: Environment
+        self, engine: Engine, workload: Workload, schedule: Schedule, environment: Environment, started_ns: int
     ) -> tuple[Sender, Recorder]:
         s = self.settings
-        window = tuple(schedule.t0_ns + int(t * 1e9) for t in s["window_s"])
+        window = tuple(started_ns + int(t * 1e9) for t in s["window_s"])
         peak = max(max(g.from_eps, g.to_eps) for g in schedule.segments) / self.share.count
         every = 1 if peak < EVERY_EVENT_BELOW_EPS else 8
         tell = _LocustStats(environment, s["topic"])
-        recorder = Recorder(engine, schedule.t0_ns, (window[0], window[1]), every, self.rows, tell)
+        recorder = Recorder(
+            engine, started_ns=started_ns, window_ns=(window[0], window[1]), every=every, out=self.rows, on_second=tell
+        )
         ports = Ports(time.time_ns, wait_until_ns, self._stopped)
-        return Sender(engine, workload, schedule, self.share, s["mode"], recorder, ports), recorder
+        sender = Sender(
+            engine, workload, schedule, share=self.share, mode=s["mode"], recorder=recorder, ports=ports
+        )
+        return sender, recorder
 
-    def _await_go(self) -> int | None:
+    def _await_go(self) -> dict[str, int] | None:
         go = self.folder / "go.json"
         while not go.exists():
             if self._stopped():
                 return None
             gevent.sleep(0.01)
-        return int(json.loads(go.read_text())["t0_ns"])
+        return dict(json.loads(go.read_text()))
 
     def _stopped(self) -> bool:
         """Asked to stop, or orphaned. Looked up at most ten times a second."""

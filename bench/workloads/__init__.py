@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
-from typing import Any, ClassVar, Literal, Protocol, Self
+from typing import Any, ClassVar, Literal, Protocol, Self, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -23,14 +23,18 @@ import pandas as pd
 
 from bench.errors import ScenarioError
 from bench.workloads.draws import KEY_SLOTS, bits, counter_hash, key_slots, murmur2
-from bench.workloads.encoding import Format, Layout, Page, Slot, head, render_tail
+from bench.workloads.encoding import Format, Layout, Page, Slot, head, render_last, render_pooled
 
 I64 = npt.NDArray[np.int64]
 
 POOL_ROWS = 1 << 15
 FILLER_TEXT_BYTES = 1 << 21
 MAX_KEYS = 10_000_000  # a key is a letter and seven digits
-_WORDS = ["red", "blue", "linen", "cotton", "kettle", "lamp", "desk", "garden", "winter", "summer", "classic", "urban", "trail", "nordic", "oak", "steel", "paper", "ceramic", "portable", "compact", "premium", "daily", "travel", "kids", "home", "office", "music", "sound", "light", "water", "stone", "river", "forest", "cloud", "signal"]
+_WORDS = (  # of the filler text
+    *("red", "blue", "linen", "cotton", "kettle", "lamp", "desk", "garden", "winter", "summer", "classic", "urban"),
+    *("trail", "nordic", "oak", "steel", "paper", "ceramic", "portable", "compact", "premium", "daily", "travel"),
+    *("kids", "home", "office", "music", "sound", "light", "water", "stone", "river", "forest", "cloud", "signal"),
+)
 _BASE62 = np.frombuffer(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", dtype=np.uint8)
 
 
@@ -84,9 +88,9 @@ class Knobs:
 
 @dataclass(frozen=True)
 class Batch:
-    """n encoded events. Event i's value is `values[i, :lengths[i]]`; all keys are eight bytes."""
+    """n encoded events. Event i's value is `rows[i, :lengths[i]]`; all keys are eight bytes."""
 
-    values: npt.NDArray[np.uint8]  # [n, stride], C-contiguous
+    rows: npt.NDArray[np.uint8]  # [n, stride], C-contiguous
     lengths: npt.NDArray[np.int64]
     keys: npt.NDArray[np.uint64]  # eight bytes each, in memory order
     key_hash: npt.NDArray[np.uint32]  # murmur2 of the key
@@ -95,7 +99,7 @@ class Batch:
         return len(self.lengths)
 
     def value(self, i: int) -> bytes:
-        return self.values[i, : self.lengths[i]].tobytes()
+        return self.rows[i, : self.lengths[i]].tobytes()
 
     def key(self, i: int) -> bytes:
         return self.keys[i : i + 1].tobytes()
@@ -151,10 +155,12 @@ class Workload(ABC):
 
     def live(self, draw: Draw) -> Mapping[str, I64]:
         """Non-negative integers for each of `live_fields`."""
+        del draw
         return {}
 
     def truth(self, draw: Draw) -> Mapping[str, npt.NDArray[Any]]:
         """Further per-event truth that is not in the payload (labels)."""
+        del draw
         return {}
 
     # what everyone calls
@@ -170,6 +176,15 @@ class Workload(ABC):
         not_null = " NOT NULL" if self.knobs.format == "avro" else ""  # else Flink's Avro expects a union
         return [(f.name, f.sql + not_null) for f in self.fields]
 
+    @property
+    def avro_schema(self) -> dict[str, Any]:
+        """The fixed schema of the Avro format (bare records, no registry header)."""
+        return {
+            "type": "record",
+            "name": self.name,
+            "fields": [{"name": f.name, "type": f.type, "doc": f.meaning} for f in self.fields],
+        }
+
     def page(self, events: int) -> Page:
         """Room for `events` values, for `encode` to use again and again: fresh memory costs a page fault per 4 KiB."""
         return Page(self._layout.slots, self._layout.rows.shape[1], events)
@@ -181,9 +196,9 @@ class Workload(ABC):
         """
         draw, layout = self._draw(_seqs(seq, due_ns), due_ns), self._layout
         page = page or self.page(len(due_ns))
-        values = page.values[: len(due_ns)]
+        values = page.rows[: len(due_ns)]
         np.take(layout.rows, draw.row, axis=0, out=values, mode="clip")
-        lengths: I64 = layout.lengths.take(draw.row)
+        lengths = layout.lengths.take(draw.row)
         words = self._key_words.take(draw.key)
         stamps = {"seq": draw.seq, "due_ns": draw.due_ns, "ts": draw.ts_ms, **self.live(draw)}
         for slot in layout.slots:
@@ -198,7 +213,7 @@ class Workload(ABC):
         Strings are categoricals. A malformed event's fields are what it would have said.
         """
         draw = self._draw(_seqs(seq, due_ns), due_ns)
-        keys = pd.Categorical.from_codes(draw.key.astype(np.int32), dtype=self._key_categories)
+        keys = pd.Categorical.from_codes(cast("Any", draw.key), dtype=self._key_categories)
         data: dict[str, Any] = {"seq": draw.seq, "due_ns": draw.due_ns, "ts": draw.ts_ms, self.key_field.name: keys}
         data |= self.live(draw)
         for name, values in self._pool_columns.items():
@@ -267,13 +282,12 @@ class Workload(ABC):
         fmt = self.knobs.format
         stamped = [(f.name, "int", f.digits) for f in STAMPS] + [(self.key_field.name, "text", 8)]
         start, slots = head(fmt, stamped + [(f.name, "int", f.digits) for f in self.live_fields])
-        names = [f.name for f in self.pool_fields] + [self.filler.name]
-        given = [_plain(self._pool[f.name]) for f in self.pool_fields]
-        blank = [render_tail(fmt, names, (*row, "")) for row in zip(*given, strict=True)]
-        fillers = self._fillers(len(start) + np.array([len(b) for b in blank]))
-        tails = [
-            render_tail(fmt, names, (*row, filler)) for row, filler in zip(zip(*given, strict=True), fillers, strict=True)
-        ]
+        names = [f.name for f in self.pool_fields]
+        given = [_plain(self._pool[name]) for name in names]
+        pooled = [render_pooled(fmt, names, row) for row in zip(*given, strict=True)]
+        without = np.array([len(p) for p in pooled]) + len(start) + len(render_last(fmt, self.filler.name, ""))
+        fillers = self._fillers(without)
+        tails = [p + render_last(fmt, self.filler.name, f) for p, f in zip(pooled, fillers, strict=True)]
         lengths = np.array([len(start) + len(t) for t in tails], dtype=np.int64)
         stride = (int(lengths.max()) + 7) // 8 * 8
         joined = b"".join((start + t).ljust(stride, b" ") for t in tails)
@@ -311,9 +325,9 @@ class Workload(ABC):
     def _key_text(self) -> npt.NDArray[np.uint8]:
         slot = Slot(self.key_field.name, 1, 7, "digits")
         page = Page((slot,), 8, self.knobs.distinct)
-        page.values[:, 0] = ord(self.key_letter)
+        page.rows[:, 0] = ord(self.key_letter)
         page.put(slot, np.arange(self.knobs.distinct))
-        return page.values
+        return page.rows
 
     @cached_property
     def _key_words(self) -> npt.NDArray[np.uint64]:
@@ -345,7 +359,8 @@ def open_workload(spec: Any, seed: int, t0_ns: int, schedule: Schedule | None = 
     if knobs.name not in known:
         near = get_close_matches(knobs.name, known, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
-        raise ScenarioError(f"workload.name: no workload {knobs.name!r}, expected one of {', '.join(sorted(known))}{hint}")
+        names = ", ".join(sorted(known))
+        raise ScenarioError(f"workload.name: no workload {knobs.name!r}, expected one of {names}{hint}")
     return known[knobs.name](knobs, seed, t0_ns, schedule)
 
 
@@ -370,7 +385,7 @@ def _plain(values: Sequence[Any] | npt.NDArray[Any]) -> list[Any]:
 
 
 def _filler_text(rng: np.random.Generator, entropy: float, size: int) -> str:
-    """About `size` characters of words joined by '-': dictionary words, and with probability `entropy` random tokens."""
+    """About `size` characters: dictionary words and, with probability `entropy`, random tokens, joined by '-'."""
     count = size // 6
     tokens = rng.choice(_BASE62, (count, 8)).view("S8").reshape(-1).astype("U8")
     words = np.where(rng.random(count) < entropy, tokens, rng.choice(np.array(_WORDS), count))

@@ -5,6 +5,8 @@ Also Kafka's partitioner hash and the skewed key space, both vectorised.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import numpy.typing as npt
 
@@ -19,7 +21,7 @@ _MIX1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX2 = np.uint64(0x94D049BB133111EB)
 
 
-def counter_hash(counter: npt.NDArray[np.integer], seed: int) -> U64:
+def counter_hash(counter: npt.NDArray[np.int64], seed: int) -> U64:
     """splitmix64 of (seed, counter): 64 independent-looking bits for each position (Steele et al., OOPSLA 2014)."""
     z: U64 = counter.astype(np.uint64)
     z *= _GOLDEN
@@ -37,6 +39,7 @@ def bits(h: U64, shift: int, width: int) -> I64:
     return ((h >> np.uint64(shift)) & np.uint64((1 << width) - 1)).astype(np.int64)
 
 
+@lru_cache(maxsize=8)
 def key_slots(distinct: int, zipf: float, slots: int = KEY_SLOTS) -> U32:
     """uint32[slots] of key ids in [0, distinct): a uniform slot gives a key with P(id = k) ~ 1 / (k + 1) ** zipf.
 
@@ -46,10 +49,12 @@ def key_slots(distinct: int, zipf: float, slots: int = KEY_SLOTS) -> U32:
     edges = np.cumsum(weights)
     edges /= edges[-1]
     quantiles = (np.arange(slots, dtype=np.float64) + 0.5) / slots
-    return np.minimum(np.searchsorted(edges, quantiles), distinct - 1).astype(np.uint32)
+    made = np.minimum(np.searchsorted(edges, quantiles), distinct - 1).astype(np.uint32)
+    made.flags.writeable = False  # shared by all that ask for the same skew
+    return made
 
 
-def murmur2(rows: npt.NDArray[np.uint8], lengths: npt.NDArray[np.integer] | None = None) -> U32:
+def murmur2(rows: npt.NDArray[np.uint8], lengths: npt.NDArray[np.int64] | None = None) -> U32:
     """uint32[n]: Kafka's murmur2 (Utils.murmur2, seed 0x9747b28c) of each row of uint8[n, width], vectorised over rows.
 
     `lengths` (default: the full width) says how many bytes of each row are the key.

@@ -22,7 +22,7 @@ AVRO_LONG_BYTES = 9  # any stamp below 2**62; shorter ones are padded with conti
 _WORD = {4: np.uint32, 2: np.uint16, 1: np.uint8}
 
 
-def _table(digits: int, text: str) -> npt.NDArray[np.unsignedinteger]:
+def _table(digits: int, text: str) -> npt.NDArray[Any]:
     rows = np.array([list(format(i, text).encode()) for i in range(10**digits)], dtype=np.uint8)
     return rows.view(_WORD[digits]).reshape(-1)
 
@@ -54,8 +54,8 @@ class Page:
     """Room for a batch: uint8[events, stride], and ready-made views of every slot (making one costs microseconds)."""
 
     def __init__(self, slots: Sequence[Slot], stride: int, events: int) -> None:
-        self.values: Bytes2D = np.zeros((events, stride), dtype=np.uint8)
-        self._groups = {slot.name: _groups(self.values, slot) for slot in slots}
+        self.rows: Bytes2D = np.zeros((events, stride), dtype=np.uint8)
+        self._groups = {slot.name: _groups(self.rows, slot) for slot in slots}
 
     def put(self, slot: Slot, values: npt.NDArray[Any]) -> None:
         """Stamp the first len(values) rows: int64 for digits and varints, uint64 words for text."""
@@ -128,7 +128,7 @@ class Layout:
     """A pool of complete rows (head with blank slots, tail filled in) and where the slots are."""
 
     rows: Bytes2D  # uint8[pool, stride], C-contiguous
-    lengths: npt.NDArray[np.int32]  # bytes used of each pooled row
+    lengths: npt.NDArray[np.int64]  # bytes used of each pooled row
     slots: tuple[Slot, ...]
     head_bytes: int  # where the tail begins
 
@@ -142,22 +142,26 @@ def avro_long(value: int) -> bytes:
     return bytes(out) + bytes([z])
 
 
-def render_tail(fmt: Format, names: Sequence[str], values: Sequence[object]) -> bytes:
-    """The pooled fields of one event, closing the record. Strings must need no escaping (letters, digits, -/._ =?)."""
+def render_pooled(fmt: Format, names: Sequence[str], values: Sequence[object]) -> bytes:
+    """The pooled fields of one event. Strings must need no escaping (letters, digits, spaces, -/._:=?)."""
     if fmt == "json":
-        parts = [f'"{n}":"{v}"' if isinstance(v, str) else f'"{n}":{v}' for n, v in zip(names, values, strict=True)]
-        return ("," + ",".join(parts) + "}").encode() if parts else b"}"
+        parts = [f',"{n}":"{v}"' if isinstance(v, str) else f',"{n}":{v}' for n, v in zip(names, values, strict=True)]
+        return "".join(parts).encode()
     if fmt == "csv":
-        return "".join(f",{v}" for v in values).encode()
-    out = bytearray()
-    for v in values:
-        if isinstance(v, str):
-            out += avro_long(len(v.encode())) + v.encode()
-        elif isinstance(v, int):
-            out += avro_long(v)
-        else:
-            raise TypeError(f"avro: {type(v).__name__} is neither string nor integer")
-    return bytes(out)
+        return "".join([f",{v}" for v in values]).encode()
+    return b"".join([_avro_text(v) if isinstance(v, str) else avro_long(int(str(v))) for v in values])
+
+
+def render_last(fmt: Format, name: str, text: str) -> bytes:
+    """The last field, a string, and the end of the record."""
+    if fmt == "json":
+        return f',"{name}":"{text}"}}'.encode()
+    return f",{text}".encode() if fmt == "csv" else _avro_text(text)
+
+
+def _avro_text(text: str) -> bytes:
+    raw = text.encode()
+    return avro_long(len(raw)) + raw
 
 
 def head(fmt: Format, fields: Sequence[tuple[str, str, int]]) -> tuple[bytes, tuple[Slot, ...]]:
