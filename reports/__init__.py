@@ -1,1 +1,1 @@
-"""Tells the story of runs, verdicts and bills: `story.tell` -> `Report` -> `render` to HTML, Markdown, terminal, files."""
+"""Tells the story of runs, verdicts and bills: `story.tell` -> `Report` -> `render` to HTML, Markdown, terminal…"""

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 from bench.metrics import METRICS
 from bench.record import Outcome, Run
 from reports import plots, wording
-from reports.evidence import Arm, Evidence, run_id, run_number
-from reports.report import Column, Listing, Number, Paragraph, Section, Source, Table, Tone, Words
+from reports.evidence import Arm, Evidence, run_id, run_name, run_number
+from reports.report import Column, Number, Paragraph, Section, Source, Table, Tone, Words, said
 
 HEADLINE = (
     ("acknowledged_eps", "value"),
@@ -37,8 +35,6 @@ HEADLINE = (
     ("late_events", "value"),
 )
 _STATS = ("value", "p50", "p90", "p95", "p99", "p99.9", "p99.99", "max", "lower", "upper")
-_LOG_LINES, _LOG_WIDTH, _LOG_BYTES = 15, 220, 65_536
-_ALARM = re.compile(rb"\b(ERROR|FATAL|Exception|Caused by|Traceback|OutOfMemory|Killed)")
 
 
 def numbers(evidence: Evidence) -> Section:
@@ -49,7 +45,7 @@ def numbers(evidence: Evidence) -> Section:
         first = [(metric, stat) for metric, stat in HEADLINE if any(arm.estimate(metric, stat) for arm in arms)]
         others = [pair for pair in _known(arms) if pair not in first and (pair[0], "value") not in _MEDIANS]
         if not first and not others:
-            blocks.append(Paragraph((f"Load {load}: no run finished, so there is no number to show.",), Tone.UNSURE))
+            blocks.append(said(f"Load {load}: no run finished, so there is no number to show.", Tone.UNSURE))
             continue
         blocks.append(
             _cells(
@@ -59,7 +55,7 @@ def numbers(evidence: Evidence) -> Section:
         if others:
             table = _cells(f"more-{load}", f"Load {load}: everything else that was measured", arms, others)
             blocks.append(Section(f"more-{load}", f"More metrics, load {load}", (table,), folded=True))
-    return Section("numbers", "The numbers", tuple(blocks) or (Paragraph(("There is no run yet.",), Tone.UNSURE),))
+    return Section("numbers", "The numbers", tuple(blocks) or (said("There is no run yet.", Tone.UNSURE),))
 
 
 _MEDIANS = {
@@ -119,22 +115,17 @@ _SCALES = {"bytes": (2.0**-20, "MiB"), "share": (100.0, "%")}
 
 def capacity(evidence: Evidence) -> Section | None:
     """What the job can carry at most, from drains and searches; None where neither was asked for."""
-    drains = [
-        load for load in evidence.loads if any(_is_drain(run) for arm in evidence.load_arms(load) for run in arm.runs)
-    ]
-    said = [sentence for arm in evidence.arms for sentence in _capacity(arm, arm.load in drains)]
-    if not said and not drains:
+    found = [sentence for arm in evidence.arms for sentence in _capacity(arm)]
+    if not found:
         return None
-    note = Paragraph(
-        (
-            "A maximum here is this host's limit with generator, broker and Flink all on it; CPU-seconds per event is "
-            "what transfers.",
-        )
+    note = said(
+        "A maximum here is this host's limit with generator, broker and Flink all on it; CPU-seconds per event is what "
+        "transfers."
     )
-    return Section("capacity", "How much it can carry", (*(Paragraph(words, tone) for words, tone in said), note))
+    return Section("capacity", "How much it can carry", (*(Paragraph(words, tone) for words, tone in found), note))
 
 
-def _capacity(arm: Arm, drain: bool) -> Iterator[tuple[Words, Tone]]:
+def _capacity(arm: Arm) -> Iterator[tuple[Words, Tone]]:
     name = f"{arm.label[:1].upper()}{arm.label[1:]}"
     rate = arm.number("drain_eps")
     if rate is not None:
@@ -143,28 +134,21 @@ def _capacity(arm: Arm, drain: bool) -> Iterator[tuple[Words, Tone]]:
         if cpu is not None:
             words = (*words, " and uses ", cpu, *plots.interval(arm, "flink_cpu_s_per_million_events"))
         yield (*words, "."), Tone.PLAIN
-    elif drain:
+    elif arm.is_drain:
         yield (f"{name}: no drain finished, so its capacity is not known.",), Tone.UNSURE
     found = arm.number("sustainable_rate_eps")
     if found is not None:
         yield (f"{name}: sustainable is ", found, *plots.interval(arm, "sustainable_rate_eps"), "."), Tone.PLAIN
 
 
-def _is_drain(run: Run) -> bool:
-    load = run.settings.get("load")
-    return isinstance(load, Mapping) and load.get("drain") is not None
-
-
 def method(evidence: Evidence) -> Section:
     """How it was measured, in sentences, and every setting below."""
     blocks: list[Any] = [
-        Paragraph(
-            (
-                "The run is the unit of analysis: one number a run, means with t-intervals over runs. Arms alternate in time and "
-                "each run has a topic of its own. Latency counts from the time an event was due, so a stall shows in full; "
-                "percentiles are given only as far as ten samples lie beyond them. Only finished runs are evidence: a run whose "
-                "generator fell behind, or whose output disagreed with the oracle, is invalid.",
-            )
+        said(
+            "The run is the unit: one number a run, means with t-intervals over runs. Arms alternate in "
+            "time and each run has a topic of its own. Latency counts from the time an event was due, so a stall shows "
+            "in full; percentiles are given only as far as ten samples lie beyond them. Only finished runs are evidence: "
+            "one whose generator fell behind, or whose output disagreed with the oracle, is invalid."
         )
     ]
     for load in evidence.loads:
@@ -232,7 +216,7 @@ def environment(evidence: Evidence) -> Section:
         shown = " | ".join(values[:3]) + (f" and {len(values) - 3} more" if len(values) > 3 else "")
         rows.append(((path.replace("_", " "),), (shown or "none",)))
     if not rows:
-        return Section("machine", "On what", (Paragraph(("No run recorded its machine.",), Tone.UNSURE),))
+        return Section("machine", "On what machine", (said("No run recorded its machine.", Tone.UNSURE),))
     columns = (Column("what"), Column("value"))
     table = Table(
         "environment",
@@ -240,7 +224,7 @@ def environment(evidence: Evidence) -> Section:
         columns,
         tuple(rows),
     )
-    return Section("machine", "On what", (table,))
+    return Section("machine", "On what machine", (table,))
 
 
 def transfers(evidence: Evidence) -> Section:
@@ -256,137 +240,10 @@ def transfers(evidence: Evidence) -> Section:
             )
         )
     if no:
-        blocks.append(Paragraph((f"Describes this host only: {wording.listed(no)}.",), Tone.WARNING))
+        blocks.append(said(f"Describes this host only: {wording.listed(no)}.", Tone.WARNING))
     if not blocks:
-        blocks.append(Paragraph(("Nothing was measured, so nothing transfers.",), Tone.UNSURE))
+        blocks.append(said("Nothing was measured, so nothing transfers.", Tone.UNSURE))
     return Section("transfers", "What transfers from this host, and what does not", tuple(blocks))
-
-
-def checks(evidence: Evidence) -> Section:
-    """The oracle's answers: a count for each check, and each that disagreed."""
-    found = [(run, check) for run in evidence.runs for check in run.checks]
-    if not found:
-        text = "No output was compared with an oracle: how right the answers are is not known."
-        return Section("checks", "Are the answers right?", (Paragraph((text,), Tone.UNSURE),))
-    wrong = [(run, check) for run, check in found if not check.ok]
-    rows = []
-    for name in dict.fromkeys(check.name for _, check in found):
-        these = [check for _, check in found if check.name == name]
-        ok = sum(check.ok for check in these)
-        rows.append(
-            (
-                (name,),
-                (wording.number(len(these), "", Source("counted", "checks", f"{name} all")),),
-                (wording.number(ok, "", Source("counted", "checks", f"{name} ok")),),
-                (_compared(these),),
-            )
-        )
-    columns = (
-        Column("check"),
-        Column("compared", "runs", numeric=True),
-        Column("agree", "runs", numeric=True),
-        Column("values compared"),
-    )
-    blocks: list[Any] = [
-        Paragraph(_checks_sentence(len(found), len(wrong)), Tone.BAD if wrong else Tone.GOOD),
-        Table("checks", "Outputs against the workload's oracle", columns, tuple(rows)),
-    ]
-    if wrong:
-        blocks.append(_disagreements(wrong))
-    return Section("checks", "Are the answers right?", tuple(blocks))
-
-
-def _checks_sentence(compared: int, wrong: int) -> Words:
-    every = wording.number(compared, "", Source("counted", "checks", "all"))
-    if not wrong:
-        return ("All ", every, " comparisons of outputs with the oracle agree.")
-    return (
-        wording.number(wrong, "", Source("counted", "checks", "wrong")),
-        " of ",
-        every,
-        " comparisons disagree: those runs are no evidence.",
-    )
-
-
-def _compared(these: Sequence[Any]) -> str:
-    return "counts" if all(float(check.expected).is_integer() for check in these) else "amounts"
-
-
-def _disagreements(wrong: Sequence[tuple[Run, Any]]) -> Table:
-    rows = []
-    for run, check in wrong:
-        expected, actual = (
-            wording.number(value, "", Source("check", run_id(run), f"{check.name} {part}"))
-            for part, value in (("expected", check.expected), ("actual", check.actual))
-        )
-        rows.append(((run_name(run),), (check.name,), (expected,), (actual,), (check.detail,)))
-    columns = (
-        Column("run"),
-        Column("check"),
-        Column("expected", numeric=True),
-        Column("actual", numeric=True),
-        Column("detail"),
-    )
-    return Table("disagreements", "Where an output disagrees with the oracle", columns, tuple(rows))
-
-
-def failures(evidence: Evidence) -> Section | None:
-    """Runs that are no evidence and why, with the end of their logs; None where all finished and all could be read."""
-    blocks: list[Any] = []
-    bad = [run for run in evidence.runs if run.outcome is not Outcome.FINISHED]
-    if bad:
-        counts = [
-            wording.count(sum(run.outcome is o for run in bad), f"{o} run", Source("counted", "runs", str(o)))
-            for o in Outcome
-            if any(run.outcome is o for run in bad)
-        ]
-        words = [part for each in counts for part in (each, ", ")][:-1]
-        blocks.append(Paragraph((*words, f": nothing above rests on {'it' if len(bad) == 1 else 'them'}."), Tone.BAD))
-    for run in bad:
-        inner: list[Any] = [
-            Paragraph((f"{str(run.outcome).capitalize()}: {run.reason or 'no reason was recorded'}",), Tone.BAD)
-        ]
-        inner += [Listing((f"{name}:", *lines)) for name, lines in log_tail(run)]
-        blocks.append(
-            Section(f"failure-{run_id(run).replace('/', '-')}", run_name(run), tuple(inner), folded=len(bad) > 4)
-        )
-    if evidence.unreadable:
-        blocks.append(Paragraph(("Could not be read, and is missing above:",), Tone.WARNING))
-        blocks.append(Listing(tuple(dict.fromkeys(evidence.unreadable))))
-    return Section("failures", "What went wrong", tuple(blocks)) if blocks else None
-
-
-def log_tail(run: Run) -> list[tuple[str, list[str]]]:
-    """The last lines of the logs that show an error, at most two; the last one written where none does. Never raises."""
-    folder = run.bundle / "logs" if run.bundle else None
-    if folder is None or not folder.is_dir():
-        return []
-    ends = {path: _end(path) for path in sorted(folder.rglob("*")) if path.is_file()}
-    ends = {path: text for path, text in ends.items() if text.strip()}
-    alarmed = [path for path, text in ends.items() if _ALARM.search(text)]
-    chosen = alarmed[:2] or sorted(ends, key=lambda path: path.stat().st_mtime)[-1:]
-    return [(path.relative_to(run.bundle or folder).as_posix(), _last_lines(ends[path])) for path in chosen]
-
-
-def _end(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - _LOG_BYTES))
-            return file.read()
-    except OSError:
-        return b""
-
-
-def _last_lines(text: bytes) -> list[str]:
-    lines = text.decode(errors="replace").splitlines()
-    at = next((index for index, line in enumerate(lines) if _ALARM.search(line.encode())), 0)
-    start = max(0, len(lines) - _LOG_LINES, min(at, len(lines) - _LOG_LINES))
-    return [line if len(line) <= _LOG_WIDTH else f"{line[: _LOG_WIDTH - 1]}…" for line in lines[start:]]
-
-
-def run_name(run: Run) -> str:
-    """A run as a reader calls it: "steady, partitions 6, run 2"."""
-    return f"{run.load}, {wording.arm_label(run.knobs)}, run {run.repetition + 1}"
 
 
 def each_run(evidence: Evidence) -> Section | None:
@@ -396,10 +253,11 @@ def each_run(evidence: Evidence) -> Section | None:
 
 
 def _one_run(evidence: Evidence, run: Run) -> Section:
-    began = f"{str(run.outcome).capitalize()}, began {run.started_utc}, position {run.order + 1} in the order of all runs, seed {run.seed}"
+    place = f"position {run.order + 1} in the order of all runs, seed {run.seed}"
+    began = f"{str(run.outcome).capitalize()}, began {run.started_utc}, {place}"
     took = wording.number(run.duration_s, "s", Source("run", run_id(run), "duration_s"))
     blocks: list[Any] = [Paragraph((f"{began}, took ", took, "."))]
-    blocks += [Paragraph((text,), Tone.WARNING) for text in run.warnings]
+    blocks += [said(text, Tone.WARNING) for text in run.warnings]
     if (small := plots.sparks(evidence, run)) is not None:
         blocks.append(small)
     if run.metrics:

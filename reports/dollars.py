@@ -10,38 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from reports import wording
-from reports.report import (
-    Bar,
-    Column,
-    Number,
-    Paragraph,
-    Section,
-    Segment,
-    Source,
-    Stacks,
-    Table,
-    Tone,
-    Words,
-)
+from reports.report import Column, Number, Paragraph, Section, Source, Table, Tone, Words, said
 
 Document = Mapping[str, Any]
 Bills = Mapping[str, "Document | Sequence[Document]"]
 """Arm (as `wording.arm_label` calls it) -> the document of `cost --json`, or only its options."""
-
-_KINDS = (
-    "compute",
-    "storage",
-    "cross-zone",
-    "requests",
-    "ingress",
-    "egress",
-    "partitions",
-    "fixed",
-    "processing",
-    "sinks",
-    "idle",
-    "operations",
-)
 
 
 @dataclass(frozen=True)
@@ -81,28 +54,52 @@ def _options(document: Document | Sequence[Document]) -> Sequence[Document]:
     return document.get("options", ()) if isinstance(document, Mapping) else document
 
 
-def section(bills: Bills) -> Section:
-    """The dollars, shortest answer first."""
+def section(bills: Bills, kept: Mapping[str, bool | None]) -> Section:
+    """The dollars, shortest answer first. `kept`: arm -> whether it keeps every threshold, None: not known."""
     found = priced(bills)
     if not found:
         return Section(
             "dollars",
             "What it costs",
             (
-                Paragraph(
-                    (
-                        "Nothing was priced: no run was finished, or no platform was asked "
-                        "for. No price is assumed in its place.",
-                    ),
+                said(
+                    "Nothing was priced: no finished run carries what a bill needs. Nothing is assumed instead.",
                     Tone.UNSURE,
                 ),
             ),
         )
-    blocks: list[Any] = [Paragraph(words) for words in _answers(found)]
-    blocks.append(Paragraph(_rests_on(bills)))
-    blocks += [Paragraph((text,), Tone.WARNING) for text in _warnings(bills, found)]
+    blocks: list[Any] = [*_choice(found, kept), *(Paragraph(words) for words in _answers(found))]
+    blocks.append(Paragraph(rests_on(bills)))
+    blocks += [said(text, Tone.WARNING) for text in _warnings(bills, found)]
     blocks.append(_table(found))
     return Section("dollars", "What it costs", tuple(blocks))
+
+
+def _choice(found: Sequence[Priced], kept: Mapping[str, bool | None]) -> Iterator[Paragraph]:
+    """What to do, if there is a choice: the cheapest arm that keeps every threshold."""
+    if len({one.arm for one in found}) < 2:
+        return
+    best: dict[str, list[str]] = {}
+    for platform in dict.fromkeys(one.platform for one in found):
+        totals = {
+            one.arm: usd.value for one in found if one.platform == platform and (usd := one.usd()) and kept.get(one.arm)
+        }
+        if totals:
+            cheapest = min(totals, key=lambda arm: totals[arm])
+            best.setdefault(cheapest, []).append(wording.platform_name(platform))
+    rule = "the cheapest setting whose finished runs kept every threshold"
+    if not best:
+        yield Paragraph(
+            ("What to do: nothing yet. No setting with a price has kept every threshold in all its runs.",), Tone.UNSURE
+        )
+    for arm, platforms in best.items():
+        where = "every platform priced here" if len(best) == 1 and len(platforms) > 1 else wording.listed(platforms)
+        yield said(f"What to do: choose {arm} on {where}, {rule}.", Tone.GOOD)
+    unknown = [arm for arm in dict.fromkeys(one.arm for one in found) if kept.get(arm) is None]
+    if unknown and best:
+        yield Paragraph(
+            (f"Not in the choice, for its thresholds cannot be judged: {wording.listed(unknown)}.",), Tone.UNSURE
+        )
 
 
 def _answers(found: Sequence[Priced]) -> Iterator[Words]:
@@ -180,13 +177,15 @@ def _table(found: Sequence[Priced]) -> Table:
         Column("arm"),
         Column("a month", "USD", numeric=True),
         Column("p10 to p90", "USD", numeric=True),
-        Column("against the first arm", "USD", numeric=True),
+        Column("change", "USD", numeric=True),
         Column("per GB in", "USD", numeric=True),
         Column("per million events", "USD", numeric=True),
         Column("size decided by"),
     )
-    note = "p10 to p90: the total over draws of everything uncertain, prices included; both arms rest on the same assumptions, so "
-    note += "their bands overlapping does not mean that they cost the same."
+    note = (
+        "Change: against the platform's first arm, at central values. p10 to p90: the total over draws of everything "
+        "uncertain, prices included. Arms rest on the same assumptions: overlapping bands do not mean equal costs."
+    )
     return Table("bills", "Monthly bill by platform and arm", columns, tuple(rows), note)
 
 
@@ -204,7 +203,8 @@ def usages(bills: Bills) -> dict[str, Mapping[str, Document]]:
     }
 
 
-def _rests_on(bills: Bills) -> Words:
+def rests_on(bills: Bills) -> Words:
+    """What was measured and what is assumed, in one sentence, by the first arm that says."""
     found = usages(bills)
     if not found:
         return ("What the bills rest on was not recorded with them.",)
@@ -214,7 +214,7 @@ def _rests_on(bills: Bills) -> Words:
     told = [(path, number) for path, number in assumed if path in _TOLD]
     words: list[str | Number] = [f"Measured here: {wording.listed(measured) or 'nothing'}. Assumed: "]
     for index, (path, number) in enumerate(told):
-        words += [", " if index else "", f"{_TOLD[path][0]} ", _usage_number(arm, path, number, _TOLD[path][1])]
+        words += [", " if index else "", f"{_TOLD[path][0]} ", usage_number(arm, path, number, _TOLD[path][1])]
     rest = len(assumed) - len(told)
     if rest > 0:
         left = wording.number(rest, "", Source("counted", "usage", f"{arm} assumed, not told"))
@@ -245,7 +245,8 @@ def _quantity(path: str) -> str:
     return _QUANTITIES.get(path, path.replace("_", " ").replace(".", " "))
 
 
-def _usage_number(arm: str, path: str, number: Document, unit: str = "") -> Number:
+def usage_number(arm: str, path: str, number: Document, unit: str = "") -> Number:
+    """A quantity that bills were made of, with its source."""
     return wording.number(float(number["value"]), unit, Source("usage", arm, f"{path} value"))
 
 
@@ -255,157 +256,3 @@ def _warnings(bills: Bills, found: Sequence[Priced]) -> list[str]:
     ]
     said += [f"{wording.platform_name(one.platform)}: {note}" for one in found for note in one.option.get("notes", ())]
     return list(dict.fromkeys(said))
-
-
-def details(bills: Bills) -> Iterator[Section]:
-    """What stands behind the totals, folded: what was assumed, and each line with its price's source."""
-    found = priced(bills)
-    if usages(bills):
-        yield Section("usage", "What the bills rest on, number by number", (_usage_table(usages(bills)),), folded=True)
-    if found:
-        blocks = (*_assumptions(found), _lines(found))
-        yield Section("lines", "Line items and their prices", blocks, folded=True)
-
-
-def _usage_table(found: Mapping[str, Mapping[str, Document]]) -> Table:
-    rows = []
-    for path in dict.fromkeys(path for usage in found.values() for path in usage):
-        for arm, usage in found.items():
-            number = usage.get(path)
-            if number is None or number.get("value") is None:
-                continue
-            low, high = (
-                wording.number(float(number[part]), "", Source("usage", arm, f"{path} {part}"))
-                if number.get(part) is not None
-                else None
-                for part in ("low", "high")
-            )
-            n = number.get("n")
-            rows.append(
-                (
-                    (path,),
-                    (arm,),
-                    (_usage_number(arm, path, number),),
-                    (low, " to ", high) if low is not None and high is not None else (),
-                    (str(number.get("basis", "not said")),),
-                    (wording.number(n, "", Source("usage", arm, f"{path} n")),) if n is not None else (),
-                    (str(number.get("note") or ""),),
-                )
-            )
-    columns = (
-        Column("quantity"),
-        Column("arm"),
-        Column("value", numeric=True),
-        Column("low to high", numeric=True),
-        Column("basis"),
-        Column("n", "runs", numeric=True),
-        Column("note"),
-    )
-    note = "Measured intervals are 95 % t-intervals over runs; assumed bands are what somebody stands for."
-    return Table("usage", "Quantities that the bills were made of", columns, tuple(rows), note)
-
-
-def _assumptions(found: Sequence[Priced]) -> Iterator[Paragraph]:
-    for platform in dict.fromkeys(one.platform for one in found):
-        said = [text for one in found if one.platform == platform for text in one.option.get("assumptions", ())]
-        if said:
-            yield Paragraph((f"{wording.platform_name(platform)}: {'; '.join(dict.fromkeys(said))}.",))
-
-
-def _lines(found: Sequence[Priced]) -> Table:
-    rows = []
-    for one in found:
-        for index, line in enumerate(one.option.get("lines", ())):
-            price = line.get("price") or {}
-            at = f"lines.{index}"
-            rows.append(
-                (
-                    (wording.platform_name(one.platform),),
-                    (one.arm,),
-                    (str(line.get("item", "")),),
-                    (str(line.get("kind", "")),),
-                    _line_number(one, line, "quantity", at),
-                    (str(line.get("unit", "")),),
-                    _line_number(one, line, "unit_price", at, price_id=str(price.get("id", ""))),
-                    _line_number(one, line, "usd_month", at) or ("no price",),
-                    (str(price.get("id", "")),),
-                    (str(price.get("source", "")),),
-                    (str(price.get("as_of") or ""),),
-                    (str(price.get("confidence", "")),),
-                )
-            )
-    columns = (
-        Column("platform"),
-        Column("arm"),
-        Column("item"),
-        Column("kind"),
-        Column("quantity", numeric=True),
-        Column("unit"),
-        Column("price", "USD a unit", numeric=True),
-        Column("a month", "USD", numeric=True),
-        Column("price id"),
-        Column("source"),
-        Column("as of"),
-        Column("confidence"),
-    )
-    return Table("lines", "Quantity x price, and who says so", columns, tuple(rows))
-
-
-def _line_number(one: Priced, line: Document, name: str, at: str, price_id: str = "") -> Words:
-    value = line.get(name)
-    if value is None:
-        return ()
-    path = f"{at}.{name}"
-    of = (Source("price", price_id),) if price_id else ()
-    text = (
-        wording.usd(float(value))
-        if name == "usd_month"
-        else f"${value:,.6g}"
-        if name == "unit_price"
-        else wording.digits(value)
-    )
-    unit = "" if name == "quantity" else "USD"
-    return (Number(float(value), text, unit, Source("bill", one.ref, path, of)),)
-
-
-def figure(bills: Bills) -> Stacks | None:
-    """The bills as stacked bars, by line kind."""
-    bars, alt = [], []
-    for one in priced(bills):
-        total = one.usd()
-        if total is None:
-            continue
-        segments = []
-        for kind in _KINDS:
-            lines = [
-                line
-                for line in one.option.get("lines", ())
-                if line.get("kind") == kind and line.get("usd_month") is not None
-            ]
-            if lines:
-                usd = sum(float(line["usd_month"]) for line in lines)
-                segments.append(Segment(kind, usd, Source("bill", one.ref, f"kind {kind}")))
-        low, high = one.usd("p10"), one.usd("p90")
-        bars.append(
-            Bar(
-                wording.platform_name(one.platform),
-                one.arm,
-                tuple(segments),
-                low.value if low else None,
-                high.value if high else None,
-                one.at_least,
-            )
-        )
-        alt.append(
-            (f"{wording.platform_name(one.platform)}, {one.arm}: {'at least ' if one.at_least else ''}", total, ". ")
-        )
-    if not bars:
-        return None
-    return Stacks(
-        key="bills",
-        title="Monthly bill by platform and arm",
-        alt=tuple(part for words in alt for part in words),
-        note=("List prices; the whisker is p10 to p90 over draws of everything uncertain. ", *_rests_on(bills)),
-        unit="USD a month",
-        bars=tuple(bars),
-    )

@@ -36,6 +36,11 @@ class Arm:
         return tuple(run for run in self.runs if run.outcome is Outcome.FINISHED)
 
     @property
+    def is_drain(self) -> bool:
+        """Whether its load is a drain: filled beforehand, then read flat out."""
+        return any(is_drain(run) for run in self.runs)
+
+    @property
     def key(self) -> str:
         """What sources call this arm's cell."""
         return f"{self.load}/{self.label}"
@@ -124,6 +129,17 @@ def run_id(run: Run) -> str:
     return f"{run.trial_id}/{run.bundle.name if run.bundle else run.started_utc}"
 
 
+def is_drain(run: Run) -> bool:
+    """Whether the run read what was filled beforehand."""
+    load = run.settings.get("load")
+    return isinstance(load, Mapping) and load.get("drain") is not None
+
+
+def run_name(run: Run) -> str:
+    """A run as a reader calls it: "steady, partitions 6, run 2"."""
+    return f"{run.load}, {wording.arm_label(run.knobs)}, run {run.repetition + 1}"
+
+
 def run_number(run: Run, metric: str, stat: str = "value") -> Number | None:
     """A metric of one run, with its source; None where the run lacks it."""
     measured = run.metrics.get(metric)
@@ -147,7 +163,7 @@ def _machine(run: Run) -> str:
     environment = run.environment
     host = [
         f"{environment['cores']} cores" if environment.get("cores") else "",
-        f"{environment['memory_gib']:.0f} GiB" if isinstance(environment.get("memory_gib"), int | float) else "",
+        f"{environment['memory_gib']} GiB" if environment.get("memory_gib") else "",
         str(environment.get("cpu_model") or ""),
     ]
     versions = [

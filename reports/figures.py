@@ -7,7 +7,6 @@ its own, so that the figure survives a grey printer. Text stays text: it can be 
 from __future__ import annotations
 
 import io
-import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,9 +19,10 @@ mpl.use("Agg")
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure as Canvas
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, Locator, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from reports import wording
 from reports.report import (
@@ -37,13 +37,14 @@ from reports.report import (
     TimePanel,
     plain,
 )
+from reports.svg import tidied
 
 WIDE_IN, NARROW_IN = 10.0, 3.9  # shown at 96 px an inch: a page's column, a telephone
 INK, QUIET, GRID = "#1b1f24", "#57606a", "#d8dee4"
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#5c5c5c", "#8B6D00")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)), (0, (3, 5)))
-HATCHES = ("", "////", "....", "\\\\\\\\", "xxxx", "||||", "----", "++++")
+HATCHES = ("", "//", "\\\\", "xx", "||", "--", "++", "/")  # no dots: each dot is a path of its own
 LADDER = 5  # from so many numeric arms on, they are places on an axis and no longer rows
 
 _STYLE: Any = {
@@ -72,25 +73,25 @@ _STYLE: Any = {
     "xtick.labelcolor": INK,
     "ytick.labelcolor": INK,
 }
-_FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
+_NO_DATE: Any = {"Date": None, "Creator": None, "Format": None, "Type": None}  # the same figure is the same file
 
 
-def svg(figure: AnyFigure, *, narrow: bool = False, alone: bool = False) -> str:
-    """The figure as an <svg> element. `alone`: with its title and note inside, for a file that is passed on by itself."""
-    buffer = io.StringIO()
-    with _drawn(figure, narrow=narrow, alone=alone) as canvas:
-        canvas.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-    text = buffer.getvalue()
-    text = text[text.index("<svg") :]
-    return _tidy(text, f"{figure.key}-{'narrow' if narrow else 'wide'}", plain(figure.alt))
+def svg(figure: AnyFigure, *, narrow: bool = False) -> str:
+    """The figure as an <svg> element for a page, which says title and note itself."""
+    text = io.StringIO()
+    with _drawn(figure, narrow=narrow, alone=False) as canvas:
+        canvas.savefig(text, format="svg", metadata=_NO_DATE)
+    return tidied(text.getvalue(), f"{figure.key}-{'narrow' if narrow else 'wide'}", plain(figure.alt))
 
 
-def png(figure: AnyFigure) -> bytes:
-    """The figure as a PNG with title and note, twice as dense as a screen."""
-    buffer = io.BytesIO()
+def files(figure: AnyFigure) -> tuple[str, bytes]:
+    """(SVG, PNG) with title and note inside, to be passed on without the report; the PNG is for dense screens."""
+    text, picture = io.StringIO(), io.BytesIO()
     with _drawn(figure, narrow=False, alone=True) as canvas:
-        canvas.savefig(buffer, format="png", dpi=144, metadata={"Software": None})
-    return buffer.getvalue()
+        canvas.savefig(text, format="svg", metadata=_NO_DATE)
+        canvas.set_layout_engine("none")  # it is laid out, and that took most of the time
+        canvas.savefig(picture, format="png", dpi=144, metadata={"Software": None})
+    return tidied(text.getvalue(), figure.key, plain(figure.alt)), picture.getvalue()
 
 
 @contextmanager
@@ -170,8 +171,7 @@ def _rows(axes: Axes, panel: IntervalPanel) -> None:
     axes.set_ylim(len(panel.arms) - 0.55, -0.65)
     axes.grid(visible=False, axis="y")
     axes.margins(x=0.12)
-    axes.xaxis.set_major_locator(MaxNLocator(5))
-    axes.xaxis.set_major_formatter(FuncFormatter(_digits))
+    _ticks(axes.xaxis, MaxNLocator(5))
     axes.set_xlabel(panel.unit)
     axes.set_title(panel.name)
 
@@ -189,9 +189,8 @@ def _ladder(axes: Axes, panel: IntervalPanel, axis: str) -> None:
     if min(at) > 0 and max(at) / min(at) >= 10:
         axes.set_xscale("log")
         axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_locator(FixedLocator(at))
-    axes.xaxis.set_major_formatter(FuncFormatter(_digits))
-    axes.yaxis.set_major_formatter(FuncFormatter(_digits))
+    _ticks(axes.xaxis, FixedLocator(at))
+    _ticks(axes.yaxis, MaxNLocator(6))
     axes.margins(y=0.15)
     runs = sorted({len(arm.runs) for arm in panel.arms})
     axes.set_xlabel(f"{axis} (n = {' to '.join(str(n) for n in (runs[0], runs[-1])[: len(runs)])} runs each)")
@@ -223,7 +222,7 @@ def _percentiles(canvas: Canvas, figure: Percentiles, *, narrow: bool) -> None:
             label=f"{curve.arm} (n = {curve.n:,} events)",
         )
     reached = max((p for curve in figure.curves for p, _ in curve.points), default=50.0)
-    ticks = [p for p in (1, 50, 90, 99, 99.9, 99.99) if p <= reached]
+    ticks = [p for p in (50, 90, 99, 99.9, 99.99) if p <= reached]
     axes.xaxis.set_major_locator(FixedLocator([_tail(p) for p in ticks]))
     axes.set_xticklabels([f"p{p:g}" for p in ticks])
     axes.xaxis.set_minor_locator(NullLocator())
@@ -238,7 +237,7 @@ def _tail(p: float) -> float:
 
 
 def _marked(shares: Sequence[float]) -> list[int]:
-    return [index for index, p in enumerate(shares) if p in (1, 50, 90, 99, 99.9, 99.99)]
+    return [index for index, p in enumerate(shares) if p in (50, 90, 99, 99.9, 99.99)]
 
 
 def _log_values(axes: Axes, values: Sequence[float]) -> None:
@@ -265,7 +264,7 @@ def _over_time(canvas: Canvas, figure: OverTime, *, narrow: bool) -> None:
             axes.set_ylabel(panel.unit)
         axes.set_title(f"{panel.quantity}, {panel.name}")
         if index >= len(panels) - (1 if narrow else columns):
-            axes.set_xlabel("seconds since the load began")
+            axes.set_xlabel("seconds")
     if narrow:
         _same_scale(grid, figure)
     names = {line.name: None for panel in panels for line in panel.lines}
@@ -300,8 +299,7 @@ def _panel(axes: Axes, panel: TimePanel) -> None:
         )
     axes.set_ylim(bottom=0)
     axes.margins(x=0)
-    axes.yaxis.set_major_locator(MaxNLocator(4))
-    axes.yaxis.set_major_formatter(FuncFormatter(_digits))
+    _ticks(axes.yaxis, MaxNLocator(4))
     if not panel.lines:
         axes.text(0.5, 0.5, "not recorded", transform=axes.transAxes, ha="center", va="center", color=QUIET)
 
@@ -313,23 +311,15 @@ def _stacks(canvas: Canvas, figure: Stacks, *, narrow: bool) -> None:
     axes = canvas.subplots()
     kinds = list(dict.fromkeys(segment.kind for bar in figure.bars for segment in bar.segments))
     places = _places(figure.bars)
-    for index, kind in enumerate(kinds):
+    for kind in kinds:
         drawn = _stack_kind(axes, figure.bars, places, kind, kinds)
         if drawn is not None:
             drawn.set_label(kind)
-        del index
     reach = max((max(_total(bar), bar.high or 0.0) for bar in figure.bars), default=1.0)
     for bar, y in zip(figure.bars, places, strict=True):
         if bar.low is not None and bar.high is not None:
-            axes.errorbar(
-                [_total(bar)],
-                [y],
-                xerr=[[max(0.0, _total(bar) - bar.low)], [max(0.0, bar.high - _total(bar))]],
-                fmt="none",
-                ecolor=INK,
-                capsize=3,
-                elinewidth=1.2,
-            )
+            band = [[max(0.0, _total(bar) - bar.low)], [max(0.0, bar.high - _total(bar))]]
+            axes.errorbar([_total(bar)], [y], xerr=band, fmt="none", ecolor=INK, capsize=3, elinewidth=1.2)
         text = f"{'at least ' if bar.at_least else ''}{_amount(_total(bar), figure.unit)}"
         axes.annotate(
             text, (max(_total(bar), bar.high or 0.0), y), (6, 0), textcoords="offset points", va="center", fontsize=8.5
@@ -338,8 +328,7 @@ def _stacks(canvas: Canvas, figure: Stacks, *, narrow: bool) -> None:
     _group_names(axes, figure.bars, places)
     axes.invert_yaxis()
     axes.set_xlim(0, reach * (1.5 if narrow else 1.18) or 1.0)
-    axes.xaxis.set_major_locator(MaxNLocator(3 if narrow else 6))
-    axes.xaxis.set_major_formatter(FuncFormatter(_digits))
+    _ticks(axes.xaxis, MaxNLocator(3 if narrow else 6))
     axes.grid(visible=False, axis="y")
     axes.set_xlabel(figure.unit)
     canvas.legend(loc="outside upper left", ncols=2 if narrow else 5)
@@ -358,15 +347,7 @@ def _places(bars: Sequence[Bar]) -> list[float]:
 def _group_names(axes: Axes, bars: Sequence[Bar], places: Sequence[float]) -> None:
     starts = [0, *(i + 1 for i, (before, after) in enumerate(pairwise(bars)) if before.group != after.group)]
     for index in starts if bars and bars[0].group else []:
-        axes.annotate(
-            bars[index].group,
-            (0, places[index] - 0.78),
-            (3, 0),
-            textcoords="offset points",
-            va="center",
-            fontweight="bold",
-            fontsize=9,
-        )
+        axes.text(0, places[index] - 0.78, f" {bars[index].group}", va="center", fontweight="bold")
     if bars and bars[0].group:
         axes.set_ylim(-0.45, places[-1] + 0.55)
 
@@ -399,22 +380,14 @@ def _amount(value: float, unit: str) -> str:
     return wording.usd(value) if unit.startswith("USD") else wording.digits(value)
 
 
+def _ticks(axis: Axis, locator: Locator) -> None:
+    axis.set_major_locator(locator)
+    axis.set_major_formatter(FuncFormatter(_digits))
+
+
 def _digits(value: float, _position: int | None = None) -> str:
-    if abs(value) >= 1e6:
-        return f"{wording.digits(round(value / 1e6, 3))}M"
-    return f"{wording.digits(round(value / 1e3, 3))}k" if abs(value) >= 1e4 else wording.digits(round(value, 6))
-
-
-# ---- the SVG element
-
-
-def _tidy(text: str, prefix: str, alt: str) -> str:
-    """Ids of its own, so that many figures stand in one page; a role and a name for those who listen; less white space."""
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = re.sub(r'\bid="', f'id="{prefix}-', text)
-    text = re.sub(r"url\(#", f"url(#{prefix}-", text)
-    text = re.sub(r'href="#', f'href="#{prefix}-', text)
-    text = text.replace("'DejaVu Sans'", _FONTS.replace('"', "'"))
-    text = re.sub(r"\n\s*", "\n", text)
-    label = alt.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
-    return text.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
+    """A tick's number: 1.5k, 2M."""
+    for size, letter in ((1e6, "M"), (1e3, "k")):
+        if abs(value) >= size:
+            return f"{wording.digits(round(value / size, 3))}{letter}"
+    return wording.digits(round(value, 6))

@@ -13,7 +13,7 @@ import pandas as pd
 from bench.analysis.histogram import LogLinearHistogram
 from bench.record import Run
 from reports import wording
-from reports.evidence import Arm, Evidence, machine, run_id, run_number
+from reports.evidence import Arm, Evidence, is_drain, machine, run_id, run_number
 from reports.report import (
     AnyFigure,
     Bar,
@@ -37,33 +37,7 @@ LATENCIES = ("e2e_latency_ms", "produce_latency_ms")
 COMPONENTS = ("broker", "flink", "consumer", "generator")
 MOST_COLUMNS = 4  # of small multiples: more would be too small to read; every run has its own series below anyway
 
-_GRID = (
-    0.5,
-    1,
-    2,
-    5,
-    10,
-    20,
-    30,
-    40,
-    50,
-    60,
-    70,
-    75,
-    80,
-    85,
-    90,
-    92.5,
-    95,
-    96.5,
-    98,
-    99,
-    99.5,
-    99.8,
-    99.9,
-    99.95,
-    99.99,
-)
+_GRID = (*range(5, 95, 5), 92.5, 95, 96.5, 98, 99, 99.5, 99.8, 99.9, 99.95, 99.99)
 
 F64 = npt.NDArray[np.float64]
 
@@ -80,8 +54,8 @@ _Reader = Callable[[Run, Mapping[str, pd.DataFrame]], list[Line]]
 
 def measured_window(run: Run) -> tuple[float, float] | None:
     """(from, to) of the measured window in seconds since the load began; None for a drain, whose window is its own."""
-    load, phases = run.settings.get("load"), run.settings.get("phases")
-    if not isinstance(load, Mapping) or not isinstance(phases, Mapping) or load.get("drain") is not None:
+    phases = run.settings.get("phases")
+    if not isinstance(phases, Mapping) or is_drain(run):
         return None
     warmup_s, measure_s = phases.get("warmup_s"), phases.get("measure_s")
     if not isinstance(warmup_s, int | float) or not isinstance(measure_s, int | float):
@@ -90,29 +64,18 @@ def measured_window(run: Run) -> tuple[float, float] | None:
 
 
 def key_figures(evidence: Evidence) -> list[AnyFigure]:
-    """What the quickstart is about, each only where some run has its numbers."""
+    """What the scenario is about, each only where some finished run has its numbers."""
     found: list[AnyFigure | None] = []
-    for load in evidence.loads:
-        arms = evidence.load_arms(load)
-        found += [
-            intervals(arms, [name for name in BYTES if any(arm.estimate(name) for arm in arms)], "bytes", load),
-            latency(evidence, arms, load),
-            over_time(evidence, arms, load),
-            cpu(arms, load),
-        ]
-    return _one_bytes_figure([figure for figure in found if figure is not None])
-
-
-def _one_bytes_figure(found: list[AnyFigure]) -> list[AnyFigure]:
-    """Bytes of a prefilled topic say nothing new beside the first load's."""
-    seen: set[str] = set()
-    kept = []
-    for figure in found:
-        kind = figure.key.partition("-")[0]
-        if kind != "bytes" or kind not in seen:
-            kept.append(figure)
-        seen.add(kind)
-    return kept
+    by_load = {load: evidence.load_arms(load) for load in evidence.loads}
+    for load, arms in by_load.items():
+        known = [name for name in BYTES if any(arm.estimate(name) for arm in arms)]
+        if known:  # of the first load: a topic that was filled beforehand says nothing new about bytes
+            found.append(intervals(arms, known, "bytes", load))
+            break
+    found += [latency(evidence, arms, load) for load, arms in by_load.items()]
+    found += [over_time(evidence, arms, load) for load, arms in by_load.items()]
+    found.append(cpu(evidence.arms))
+    return [figure for figure in found if figure is not None]
 
 
 def intervals(arms: Sequence[Arm], metrics: Sequence[str], key: str, load: str) -> Intervals | None:
@@ -126,7 +89,10 @@ def intervals(arms: Sequence[Arm], metrics: Sequence[str], key: str, load: str) 
         key=f"{key}-{load}",
         title=f"{_capital(names)}{f' by {axis}' if axis else ''}",
         alt=_interval_alt(arms, metrics),
-        note=("Large marks: mean of the runs with its ", "95 % interval; small dots: single runs. ", *_about(arms)),
+        note=(
+            "Large marks: mean of the runs with its 95 % interval; small dots: single runs. Axes need not start at 0. ",
+            *_about(arms),
+        ),
         axis=axis,
         panels=panels,
     )
@@ -157,12 +123,21 @@ def _interval_alt(arms: Sequence[Arm], metrics: Sequence[str]) -> Words:
 
 
 def interval(arm: Arm, metric: str, stat: str = "value") -> Words:
-    """ " (95 % interval 1 to 2, n = 3)", as far as it is known."""
+    """The interval and n in brackets, as far as they are known; the unit has been said with the value."""
     low, high, n = (arm.number(metric, part, stat) for part in ("low", "high", "n"))
-    runs: Words = ("n = ", n) if n is not None else ()
+    if n is None:
+        return ()
     if low is None or high is None:
-        return (" (no interval from ", n, " run)") if n is not None else ()
-    return (" (95 % interval ", low, " to ", high, ", ", *runs, ")")
+        return (" (no interval from ", n, " run)")
+    if low.unit not in ("bytes", "share"):
+        low, high = (replace(end, text=wording.digits(end.value)) for end in (low, high))
+    return (" (95 % interval ", low, " to ", high, ", n = ", n, ")")
+
+
+_LATENCY_NOTE = (
+    "From the due time of each event; the histograms of the finished runs merged, each curve as far as ten samples lie "
+    "beyond it."
+)
 
 
 def latency(evidence: Evidence, arms: Sequence[Arm], load: str) -> Percentiles | None:
@@ -180,13 +155,9 @@ def latency(evidence: Evidence, arms: Sequence[Arm], load: str) -> Percentiles |
         if curves:
             return Percentiles(
                 key=f"latency-{load}",
-                title=f"{_capital(wording.metric_name(metric))} by percentile",
+                title=f"{_capital(wording.metric_name(metric))} by percentile, load {load}",
                 alt=tuple(part for words in alt for part in words),
-                note=(
-                    "From the due time of each event; histograms of the finished runs merged, each curve as far as ten "
-                    "samples lie beyond it. ",
-                    *_about(arms),
-                ),
+                note=(f"{_LATENCY_NOTE} ", *_about(arms)),
                 unit="ms",
                 curves=tuple(curves),
             )
@@ -216,59 +187,50 @@ def over_time(evidence: Evidence, arms: Sequence[Arm], load: str) -> OverTime | 
     rows = tuple(tuple(row) for row in (rates, backlogs) if any(panel.lines for panel in row))
     if not rows:
         return None
-    left_out = (
-        f" The first {MOST_COLUMNS} arms are shown; the others' series are below." if len(arms) > MOST_COLUMNS else ""
-    )
+    left_out = f" Only the first {MOST_COLUMNS} arms; the others' series are below." if len(arms) > MOST_COLUMNS else ""
+    since = "the job began to read what lay there" if any(arm.is_drain for arm in shown) else "the load began"
+    window = "the measured window is shaded, " if any(panel.measured_s for row in rows for panel in row) else ""
     return OverTime(
         key=f"time-{load}",
-        title=f"{_capital(wording.listed([row[0].quantity for row in rows]))} over time",
-        alt=(
-            f"Small multiples, one column each for {wording.listed([arm.label for arm in shown])}; one line a run. The numbers "
-            "are in the details of each run.",
-        ),
-        note=(f"One line a run; the measured window is shaded, gaps are missing samples.{left_out} ", *_about(arms)),
+        title=f"{_capital(wording.listed([row[0].quantity for row in rows]))} over time, load {load}",
+        alt=(f"Small multiples, one line a run, one column each for {wording.listed([arm.label for arm in shown])}.",),
+        note=(f"One line a run, seconds since {since}; {window}gaps are missing samples.{left_out} ", *_about(arms)),
         rows=rows,
     )
 
 
 def _time_panel(evidence: Evidence, arm: Arm, quantity: str, unit: str, lines: _Reader) -> TimePanel:
     windows = [window for run in arm.finished if (window := measured_window(run)) is not None]
-    found: list[Line] = []
-    for run in arm.finished:
-        for line in lines(run, evidence.series(run))[
-            -1:
-        ]:  # the last in the chain: what the job read, else acknowledged
-            found.append(Line(f"run {run.repetition + 1}", line.t_s, line.values, line.source))
+    # of several lines the last in the chain: what the job read, else what was acknowledged
+    found = [
+        replace(line, name=f"run {run.repetition + 1}")
+        for run in arm.finished
+        for line in lines(run, evidence.series(run))[-1:]
+    ]
     span = (max(w[0] for w in windows), min(w[1] for w in windows)) if windows else None
     return TimePanel(arm.label, quantity, unit, tuple(found), span)
 
 
-def cpu(arms: Sequence[Arm], load: str) -> Stacks | None:
-    """CPU-seconds per million events, a bar an arm, a segment a component."""
+def cpu(arms: Sequence[Arm]) -> Stacks | None:
+    """CPU-seconds per million events: a bar an arm, a segment a component, grouped by load."""
     bars, alt = [], []
     for arm in arms:
         segments = []
         for component in COMPONENTS:
-            value = arm.number(f"{component}_cpu_s_per_million_events")
+            name = f"{component}_cpu_s_per_million_events"
+            value = arm.number(name)
             if value is not None:
                 segments.append(Segment(component, value.value, value.source))
-                alt.append(
-                    (
-                        f"{_capital(arm.label)}, {component}: ",
-                        value,
-                        *interval(arm, f"{component}_cpu_s_per_million_events"),
-                        ". ",
-                    )
-                )
+                alt.append((f"Load {arm.load}, {arm.label}, {component}: ", value, *interval(arm, name), ". "))
         if segments:
-            bars.append(Bar("", arm.label, tuple(segments)))
+            bars.append(Bar(f"load {arm.load}", arm.label, tuple(segments)))
     if not bars:
         return None
     return Stacks(
-        key=f"cpu-{load}",
+        key="cpu",
         title="CPU-seconds per million events, by component",
         alt=tuple(part for words in alt for part in words),
-        note=("Means of the finished runs; the generator's share is the harness, not the system. ", *_about(arms)),
+        note=("Means of the finished runs; the generator is the harness, not the system. ", *_about(arms)),
         unit="CPU-s per million events",
         bars=tuple(bars),
     )
@@ -321,7 +283,7 @@ def _busy(run: Run, tables: Mapping[str, pd.DataFrame]) -> list[Line]:
         if name.startswith(start)
     ]
     return [
-        replace(line, values=tuple(value / 1000.0 / subtasks for value in line.values))
+        replace(line, values=tuple(ms / 1000.0 / subtasks for ms in line.values))  # noqa: PD011 -- no pandas here
         for line in _lines(run, tables, wanted)
     ]
 
@@ -383,16 +345,13 @@ def _place(arm: Arm) -> float | None:
 
 
 def _about(arms: Sequence[Arm]) -> Words:
-    """n of each arm and the machine: a figure that is passed on alone must still say what it rests on."""
+    """N of each arm and the machine: a figure that is passed on alone must still say what it rests on."""
     words: list[Words] = []
+    loads = {arm.load for arm in arms}
     for arm in arms:
-        words.append(
-            (
-                f"{arm.label}: n = ",
-                wording.number(len(arm.finished), "", Source("counted", arm.key, "finished runs")),
-                "; ",
-            )
-        )
+        name = arm.label if len(loads) == 1 else f"{arm.load}, {arm.label}"
+        n = wording.number(len(arm.finished), "", Source("counted", arm.key, "finished runs"))
+        words.append((f"{name}: n = ", n, " runs; "))
     return (*(part for each in words for part in each), f"{machine([run for arm in arms for run in arm.runs])}.")
 
 

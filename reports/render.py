@@ -14,7 +14,7 @@ from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import jinja2
 from markupsafe import Markup
@@ -24,7 +24,7 @@ from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from reports import sparks
+from reports import svg
 from reports.report import (
     SCHEMA,
     AnyFigure,
@@ -71,15 +71,15 @@ def _templates() -> jinja2.Environment:
     environment.filters["is_number"] = lambda part: isinstance(part, Number)
     environment.filters["sort_value"] = lambda words: next((p.value for p in words if isinstance(p, Number)), "")
     environment.globals["svg"] = _inline_svg
-    environment.globals["sparks"] = lambda block: Markup(sparks.html(block))  # noqa: S704 -- escaped where it is made
+    environment.globals["sparks"] = lambda block: Markup(svg.small(block))  # noqa: S704 -- escaped where it is made
     environment.globals["include_raw"] = lambda name: Markup((TEMPLATES / name).read_text(encoding="utf-8"))  # noqa: S704
     return environment
 
 
 def _inline_svg(figure: AnyFigure, *, narrow: bool) -> Markup:
-    from reports.figures import svg
+    from reports import figures as drawing
 
-    return Markup(svg(figure, narrow=narrow))  # noqa: S704 -- matplotlib escapes the text it draws
+    return Markup(drawing.svg(figure, narrow=narrow))  # noqa: S704 -- matplotlib escapes the text it draws
 
 
 # ---- Markdown
@@ -219,10 +219,10 @@ def _rich_table(table: Table) -> RichTable:
 
 def junit(report: Report) -> str:
     """One suite a group of cases. Skipped is what could not be judged: missing data is never a pass."""
-    root = ElementTree.Element("testsuites", name=f"streamgauge {report.scenario}")
+    root = ET.Element("testsuites", name=f"streamgauge {report.scenario}")
     for group in dict.fromkeys(case.group for case in report.cases):
         cases = [case for case in report.cases if case.group == group]
-        suite = ElementTree.SubElement(
+        suite = ET.SubElement(
             root,
             "testsuite",
             name=f"{report.scenario}.{group}",
@@ -235,23 +235,21 @@ def junit(report: Report) -> str:
         )
         for case in cases:
             _junit_case(suite, case, f"{report.scenario}.{group}")
-    ElementTree.indent(root)
-    return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+    ET.indent(root)
+    return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
 
 def _counted(cases: list[Case], result: Result) -> str:
     return str(sum(case.result is result for case in cases))
 
 
-def _junit_case(suite: ElementTree.Element, case: Case, group: str) -> None:
-    entry = ElementTree.SubElement(
-        suite, "testcase", name=_xml(case.name), classname=group, time=f"{case.duration_s:.3f}"
-    )
+def _junit_case(suite: ET.Element, case: Case, group: str) -> None:
+    entry = ET.SubElement(suite, "testcase", name=_xml(case.name), classname=group, time=f"{case.duration_s:.3f}")
     tag = {Result.FAILED: "failure", Result.ERROR: "error", Result.SKIPPED: "skipped"}.get(case.result)
     if tag is not None:
-        ElementTree.SubElement(entry, tag, message=_xml(case.message.partition("\n")[0])).text = _xml(case.message)
+        ET.SubElement(entry, tag, message=_xml(case.message.partition("\n")[0])).text = _xml(case.message)
     elif case.message:
-        ElementTree.SubElement(entry, "system-out").text = _xml(case.message)
+        ET.SubElement(entry, "system-out").text = _xml(case.message)
 
 
 def _xml(text: str) -> str:
@@ -299,7 +297,7 @@ def json(report: Report) -> str:
 
 def write(report: Report, folder: Path) -> list[Path]:
     """report.html, .md, .csv, .json, junit.xml and figures/ (SVG and PNG) in `folder`; what was written, HTML first."""
-    from reports.figures import png, svg
+    from reports.figures import files
 
     (folder / "figures").mkdir(parents=True, exist_ok=True)
     made: dict[str, str | bytes] = {
@@ -310,8 +308,9 @@ def write(report: Report, folder: Path) -> list[Path]:
         "junit.xml": junit(report),
     }
     for figure in figures(report):
-        made[f"figures/{figure.key}.svg"] = f'<?xml version="1.0" encoding="utf-8"?>\n{svg(figure, alone=True)}'
-        made[f"figures/{figure.key}.png"] = png(figure)
+        drawing, picture = files(figure)
+        made[f"figures/{figure.key}.svg"] = f'<?xml version="1.0" encoding="utf-8"?>\n{drawing}'
+        made[f"figures/{figure.key}.png"] = picture
     written = []
     for name, content in made.items():
         path = folder / name

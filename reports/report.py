@@ -211,7 +211,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class Bar:
-    """One bar of parts; `low`..`high` is the band of its total, None where unknown; `at_least`: something has no price."""
+    """One bar of parts; `low`..`high`: its total's band, None where unknown; `at_least`: something has no price."""
 
     group: str  # platform; "" where there are no groups
     arm: str
@@ -286,6 +286,11 @@ class Report:
     machine: str
     sections: tuple[Section, ...]
     cases: tuple[Case, ...] = ()
+
+
+def said(text: str, tone: Tone = Tone.PLAIN) -> Paragraph:
+    """A paragraph without numbers of its own."""
+    return Paragraph((text,), tone)
 
 
 def walk(node: Any) -> Iterator[Any]:

@@ -12,13 +12,13 @@ from typing import Any
 
 from bench.analysis.cells import Cell
 from bench.analysis.decide import Answer, Reason
+from bench.analysis.thresholds import meets
 from bench.record import Outcome, Run
 from bench.scenario import Scenario
 from bench.verdict import Verdict as Judged
-from bench.verdict.evidence import meets
-from reports import details, dollars, plots, report, wording
-from reports.evidence import Arm, Evidence, gather, machine, run_id
-from reports.report import Case, Listing, Number, Paragraph, Report, Result, Section, Source, Tone, Words
+from reports import billing, details, dollars, plots, report, trust, wording
+from reports.evidence import Arm, Evidence, gather, machine, run_id, run_name
+from reports.report import Case, Listing, Number, Paragraph, Report, Result, Section, Source, Tone, Words, said
 from reports.wording import arm_label
 
 __all__ = ["arm_label", "tell"]
@@ -47,21 +47,23 @@ def tell(
     """
     evidence = gather(runs, cells, list(scenario.plans))
     evidence.unreadable.extend(unreadable)
+    order = {arm.label: index for index, arm in reversed(list(enumerate(evidence.arms)))}
+    bills = dict(sorted(bills.items(), key=lambda bill: order.get(bill[0], len(order))))
     asked = [
         (arm, text, slo) for arm in evidence.arms for text, slo in zip(scenario.thresholds, scenario.slos, strict=True)
     ]
     sections = [
         _verdicts(scenario, evidence, verdicts, asked),
-        dollars.section(bills),
+        dollars.section(bills, _keeps(evidence, asked)),
         _figures(evidence, bills),
         details.numbers(evidence),
         details.capacity(evidence),
         details.method(evidence),
         details.environment(evidence),
         details.transfers(evidence),
-        details.checks(evidence),
-        details.failures(evidence),
-        *dollars.details(bills),
+        trust.checks(evidence),
+        trust.failures(evidence),
+        *billing.details(bills),
         details.each_run(evidence),
         _next(scenario, evidence, verdicts),
         _paths(evidence),
@@ -84,9 +86,9 @@ def _verdicts(scenario: Scenario, evidence: Evidence, verdicts: Sequence[Judged]
     blocks: list[Any] = [_verdict(judged) for judged in verdicts if judged.primary]
     missing = [claim for claim in scenario.all_claims if claim not in {judged.claim for judged in verdicts}]
     if missing:
-        blocks.append(Paragraph((f"Not judged: {wording.listed(missing)}.",), Tone.UNSURE))
+        blocks.append(said(f"Not judged: {wording.listed(missing)}.", Tone.UNSURE))
     if not blocks:
-        blocks.append(Paragraph(("This scenario makes no claim: it measures.",)))
+        blocks.append(said("This scenario makes no claim: it measures."))
     others = [judged for judged in verdicts if not judged.primary]
     if others:
         blocks.append(
@@ -159,12 +161,8 @@ def _limits(asked: Sequence[tuple[Arm, str, Any]]) -> Iterator[tuple[Words, Tone
                 ]
             yield (*words[:-1], " runs."), Tone.BAD
         elif unknown:
-            yield (
-                (
-                    f"Threshold {text}: cannot be judged in every run of {wording.listed(unknown)}; what is missing is no pass.",
-                ),
-                Tone.UNSURE,
-            )
+            where = wording.listed(unknown)
+            yield (f"Threshold {text}: cannot be judged in every run of {where}; missing is no pass.",), Tone.UNSURE
         else:
             yield (f"Threshold {text}: kept in every finished run.",), Tone.GOOD
 
@@ -176,16 +174,28 @@ def _held(arm: Arm, slo: Any) -> tuple[int, int, int]:
     return sum(known), len(known), len(answers)
 
 
+def _keeps(evidence: Evidence, asked: Sequence[tuple[Arm, str, Any]]) -> dict[str, bool | None]:
+    """Arm label -> whether all its finished runs, under every load, keep every threshold; None: not known."""
+    found: dict[str, bool | None] = {}
+    for arm in evidence.arms:
+        answers = [_held(a, slo) for a, _, slo in asked if a is arm and _applies(a, slo)]
+        if any(kept < known for kept, known, _ in answers):
+            found[arm.label] = False
+        elif found.get(arm.label, True) is not False:
+            whole = all(known == runs > 0 for _, known, runs in answers) and bool(arm.finished)
+            found[arm.label] = True if whole and found.get(arm.label, True) else None
+    return found
+
+
 def _applies(arm: Arm, slo: Any) -> bool:
-    """A drain has no latency and no backlog to keep: a threshold that none of its runs has a metric for is not about it."""
-    drain = any((run.settings.get("load") or {}).get("drain") is not None for run in arm.runs)
-    return not drain or any(slo.metric in run.metrics for run in arm.runs)
+    """A drain has no latency and no backlog to keep: a threshold on what none of its runs has is not about it."""
+    return not arm.is_drain or any(slo.metric in run.metrics for run in arm.runs)
 
 
 def _counted(evidence: Evidence) -> Paragraph:
     runs = evidence.runs
     if not runs:
-        return Paragraph(("No run was found: there is nothing to judge yet.",), Tone.UNSURE)
+        return said("No run was found: there is nothing to judge yet.", Tone.UNSURE)
     words: list[str | Number] = ["Evidence: ", wording.count(len(runs), "run", Source("counted", "runs", "all"))]
     for outcome in Outcome:
         many = sum(run.outcome is outcome for run in runs)
@@ -200,16 +210,16 @@ def _counted(evidence: Evidence) -> Paragraph:
 
 def _figures(evidence: Evidence, bills: dollars.Bills) -> Section:
     found: list[Any] = plots.key_figures(evidence)
-    bill = dollars.figure(bills)
+    bill = billing.figure(bills)
     if bill is not None:
         found.append(bill)
     if not found:
-        found = [Paragraph(("No finished run has anything to draw yet.",), Tone.UNSURE)]
+        found = [said("No finished run has anything to draw yet.", Tone.UNSURE)]
     return Section("figures", "What was seen", tuple(found))
 
 
 def _next(scenario: Scenario, evidence: Evidence, verdicts: Sequence[Judged]) -> Section:
-    file = os.path.relpath(scenario.file) if scenario.file.is_absolute() else str(scenario.file)
+    file = os.path.relpath(scenario.file)
     blocks: list[Any] = []
     repeats = max((judged.needs_repeats for judged in verdicts if judged.needs_repeats), default=None)
     if repeats is not None:
@@ -224,26 +234,27 @@ def _next(scenario: Scenario, evidence: Evidence, verdicts: Sequence[Judged]) ->
     undone = [run for run in evidence.runs if run.outcome is not Outcome.FINISHED]
     if undone or not evidence.runs:
         blocks += [
-            Paragraph(("Run what is missing; finished trials are found and kept.",)),
+            said("Run what is missing; finished trials are found and kept."),
             Listing((f"streamgauge run {file}",), "sh"),
         ]
     paths = list(dict.fromkeys(path for run in evidence.runs for path in run.knobs))
     if paths:
-        blocks.append(Paragraph((f"Ask the same of another setting of {paths[0]}, or look at one run:",)))
+        blocks.append(said(f"Ask the same of another setting of {paths[0]}, or look at one run:"))
     else:
-        blocks.append(Paragraph(("Look at it again, and at what else could be asked:",)))
+        blocks.append(said("Look at it again, and at what else could be asked:"))
     commands = [f"streamgauge run {file} --set {paths[0]}=VALUE"] if paths else [f"streamgauge plan {file}"]
-    if evidence.runs:
-        commands.append(f"streamgauge show {evidence.runs[-1].trial_id}")
+    bundle = next((run.bundle for run in evidence.runs if run.bundle is not None), None)
+    if bundle is not None:
+        commands.append(f"streamgauge show {os.path.relpath(bundle)}")
     blocks.append(Listing(tuple(commands), "sh"))
     return Section("next", "What to run next", tuple(blocks))
 
 
 def _paths(evidence: Evidence) -> Section:
     if not evidence.runs:
-        return Section("paths", "Where it lies", (Paragraph(("There is no bundle yet.",), Tone.UNSURE),))
-    lines = tuple(f"{run_id(run)}/  {details.run_name(run)}, {run.outcome}" for run in evidence.runs)
-    about = Paragraph(("Each run's bundle, beside this report: run.json, series.parquet, latency.parquet, logs.",))
+        return Section("paths", "Where it lies", (said("There is no bundle yet.", Tone.UNSURE),))
+    lines = tuple(f"{run_id(run)}/  {run_name(run)}, {run.outcome}" for run in evidence.runs)
+    about = said("Each run's bundle, beside this report: run.json, series.parquet, latency.parquet, logs.")
     return Section("paths", "Where it lies", (about, Section("bundles", "Bundles", (Listing(lines),), folded=True)))
 
 
@@ -251,13 +262,11 @@ def _cases(evidence: Evidence, verdicts: Sequence[Judged], asked: Sequence[tuple
     results = {Outcome.FINISHED: Result.PASSED, Outcome.REFUSED: Result.SKIPPED}
     for run in evidence.runs:
         result = results.get(run.outcome, Result.ERROR)
-        yield Case("runs", details.run_name(run), result, run.reason, run.duration_s)
+        yield Case("runs", run_name(run), result, run.reason, run.duration_s)
     for run in evidence.runs:
         for check in run.checks:
             said = "" if check.ok else f"expected {check.expected:g}, was {check.actual:g}. {check.detail}".strip()
-            yield Case(
-                "checks", f"{details.run_name(run)}: {check.name}", Result.PASSED if check.ok else Result.FAILED, said
-            )
+            yield Case("checks", f"{run_name(run)}: {check.name}", Result.PASSED if check.ok else Result.FAILED, said)
     for arm, text, slo in asked:
         if not _applies(arm, slo):
             continue

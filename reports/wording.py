@@ -68,7 +68,7 @@ def money(value: float, source: Source) -> Number:
 
 
 def count(value: int, noun: str, source: Source) -> Number:
-    """ "3 runs", "1 run": what was counted."""
+    """What was counted, "3 runs" or "1 run"."""
     return Number(value, f"{value:,} {noun if value == 1 else plural(noun)}", noun, source)
 
 
@@ -143,7 +143,7 @@ def metric_unit(metric: str, otherwise: str = "") -> str:
 
 
 def listed(items: Sequence[str]) -> str:
-    """ "a", "a and b", "a, b and c"."""
+    """A list in words: "a, b and c"."""
     return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else list(items))
 
 

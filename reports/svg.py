@@ -1,21 +1,26 @@
-"""Small time series as bare SVG: a few hundred bytes a line, so that two hundred runs fit into one page."""
+"""SVG as text: drawn figures made fit for a page, and small time series written by hand.
+
+A run's series are a few hundred bytes a line, so that two hundred runs fit into one page.
+"""
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from html import escape
 
 from reports import wording
 from reports.report import Line, Sparks, TimePanel
 
+FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
 WIDTH, HEIGHT, LEFT = 250, 64, 2
 POINTS = 90  # a line on 250 pixels shows no more
 INKS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8B6D00", "#56B4E9", "#5c5c5c", "#1b1f24")
 DASHES = ("", "5 2", "1.5 1.5", "7 2 1.5 2")
 
 
-def html(sparks: Sparks) -> str:
+def small(sparks: Sparks) -> str:
     """One <figure> a panel: name, unit and range as text, lines as one SVG, the measured window shaded."""
     return f'<div class="sparks">{"".join(_figure(panel) for panel in sparks.panels)}</div>'
 
@@ -28,9 +33,10 @@ def _figure(panel: TimePanel) -> str:
     names = [f'<i style="color:{INKS[i % len(INKS)]}">{escape(line.name)}</i>' for i, line in enumerate(panel.lines)]
     label = escape(f"{panel.quantity} over {end:.0f} s, highest {highest}", quote=True)
     drawn = "".join(_line(line, index, top, end) for index, line in enumerate(panel.lines))
+    caption = f"<b>{escape(panel.quantity)}</b> to {escape(highest)}, 0 to {end:.0f} s<br>{' '.join(names)}"
     return (
-        f"<figure><figcaption><b>{escape(panel.quantity)}</b> to {escape(highest)}, 0 to {end:.0f} s<br>{' '.join(names)}"
-        f'</figcaption><svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}">{_window(panel, end)}'
+        f"<figure><figcaption>{caption}</figcaption>"
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}">{_window(panel, end)}'
         f'<path class="axis" d="M{LEFT} 0V{HEIGHT - 1}H{WIDTH}"/>{drawn}</svg></figure>'
     )
 
@@ -56,16 +62,26 @@ def _line(line: Line, index: int, top: float, end: float) -> str:
         broken = False
     dash = DASHES[index % len(DASHES)]
     style = f' stroke-dasharray="{dash}"' if dash else ""
-    # a lone sample (one checkpoint) has no length: the round cap makes it a dot
-    path = "".join(steps)
-    return f'<path d="{path}{"h0" if path.count("M") + path.count("L") == 1 else ""}" stroke="{INKS[index % len(INKS)]}"{style}/>'
+    dot = "h0" if len(steps) == 1 else ""  # a lone sample has no length: the round cap makes it a dot
+    return f'<path d="{"".join(steps)}{dot}" stroke="{INKS[index % len(INKS)]}"{style}/>'
 
 
 def _thinned(t_s: Sequence[float], values: Sequence[float]) -> list[tuple[float, float]]:
-    """At most POINTS points: the highest of each bin, so that no peak is lost; a bin of missing samples stays missing."""
+    """At most POINTS points, the highest of each bin: no peak is lost, and a bin of missing samples stays missing."""
     pairs = list(zip(t_s, values, strict=True))
     size = math.ceil(len(pairs) / POINTS)
     if size <= 1:
         return pairs
     bins = [pairs[at : at + size] for at in range(0, len(pairs), size)]
     return [max(each, key=lambda pair: pair[1] if math.isfinite(pair[1]) else -math.inf) for each in bins]
+
+
+def tidied(text: str, prefix: str, alt: str) -> str:
+    """Matplotlib's SVG as an element of a page: ids of its own, a role and a name for who listens, the page's fonts."""
+    text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
+    text = re.sub(r'\bid="', f'id="{prefix}-', text)
+    text = re.sub(r"url\(#", f"url(#{prefix}-", text)
+    text = re.sub(r'href="#', f'href="#{prefix}-', text)
+    text = text.replace("'DejaVu Sans'", FONTS.replace('"', "'"))
+    text = re.sub(r"\n\s*", "\n", text)
+    return text.replace("<svg", f'<svg role="img" aria-label="{escape(alt, quote=True)}"', 1)

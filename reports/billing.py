@@ -1,0 +1,178 @@
+"""What stands behind the dollars: the quantities, every line with its price's source, and the bars."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from reports import wording
+from reports.dollars import Bills, Document, Priced, priced, rests_on, usage_number, usages
+from reports.report import Bar, Column, Number, Paragraph, Section, Segment, Source, Stacks, Table, Words, said
+
+_KINDS = (
+    "compute",
+    "storage",
+    "cross-zone",
+    "requests",
+    "ingress",
+    "egress",
+    "partitions",
+    "fixed",
+    "processing",
+    "sinks",
+    "idle",
+    "operations",
+)
+
+
+def details(bills: Bills) -> Iterator[Section]:
+    """What stands behind the totals, folded: what was assumed, and each line with its price's source."""
+    found = priced(bills)
+    if usages(bills):
+        yield Section("usage", "What the bills rest on, number by number", (_usage_table(usages(bills)),), folded=True)
+    if found:
+        blocks = (*_assumptions(found), _lines(found))
+        yield Section("lines", "Line items and their prices", blocks, folded=True)
+
+
+def _usage_table(found: Mapping[str, Mapping[str, Document]]) -> Table:
+    rows = []
+    for path in dict.fromkeys(path for usage in found.values() for path in usage):
+        for arm, usage in found.items():
+            number = usage.get(path)
+            if number is None or number.get("value") is None:
+                continue
+            low, high = (
+                wording.number(float(number[part]), "", Source("usage", arm, f"{path} {part}"))
+                if number.get(part) is not None
+                else None
+                for part in ("low", "high")
+            )
+            n = number.get("n")
+            rows.append(
+                (
+                    (path,),
+                    (arm,),
+                    (usage_number(arm, path, number),),
+                    (low, " to ", high) if low is not None and high is not None else (),
+                    (str(number.get("basis", "not said")),),
+                    (wording.number(n, "", Source("usage", arm, f"{path} n")),) if n is not None else (),
+                    (str(number.get("note") or ""),),
+                )
+            )
+    columns = (
+        Column("quantity"),
+        Column("arm"),
+        Column("value", numeric=True),
+        Column("low to high", numeric=True),
+        Column("basis"),
+        Column("n", "runs", numeric=True),
+        Column("note"),
+    )
+    note = "Measured intervals are 95 % t-intervals over runs; assumed bands are what somebody stands for."
+    return Table("usage", "Quantities that the bills were made of", columns, tuple(rows), note)
+
+
+def _assumptions(found: Sequence[Priced]) -> Iterator[Paragraph]:
+    for platform in dict.fromkeys(one.platform for one in found):
+        texts = [text for one in found if one.platform == platform for text in one.option.get("assumptions", ())]
+        if texts:
+            yield said(f"{wording.platform_name(platform)}: {'; '.join(dict.fromkeys(texts))}.")
+
+
+def _lines(found: Sequence[Priced]) -> Table:
+    rows = []
+    for one in found:
+        for index, line in enumerate(one.option.get("lines", ())):
+            price = line.get("price") or {}
+            at = f"lines.{index}"
+            rows.append(
+                (
+                    (wording.platform_name(one.platform),),
+                    (one.arm,),
+                    (str(line.get("item", "")),),
+                    (str(line.get("kind", "")),),
+                    _line_number(one, line, "quantity", at),
+                    (str(line.get("unit", "")),),
+                    _line_number(one, line, "unit_price", at, price_id=str(price.get("id", ""))),
+                    _line_number(one, line, "usd_month", at) or ("no price",),
+                    (str(price.get("id", "")),),
+                    (str(price.get("source", "")),),
+                    (str(price.get("as_of") or ""),),
+                    (str(price.get("confidence", "")),),
+                )
+            )
+    columns = (
+        Column("platform"),
+        Column("arm"),
+        Column("item"),
+        Column("kind"),
+        Column("quantity", numeric=True),
+        Column("unit"),
+        Column("price", "USD a unit", numeric=True),
+        Column("a month", "USD", numeric=True),
+        Column("price id"),
+        Column("source"),
+        Column("as of"),
+        Column("confidence"),
+    )
+    return Table("lines", "Quantity x price, and who says so", columns, tuple(rows))
+
+
+def _line_number(one: Priced, line: Document, name: str, at: str, price_id: str = "") -> Words:
+    value = line.get(name)
+    if value is None:
+        return ()
+    path = f"{at}.{name}"
+    of = (Source("price", price_id),) if price_id else ()
+    text = (
+        wording.usd(float(value))
+        if name == "usd_month"
+        else f"${value:,.6g}"
+        if name == "unit_price"
+        else wording.digits(value)
+    )
+    unit = "" if name == "quantity" else "USD"
+    return (Number(float(value), text, unit, Source("bill", one.ref, path, of)),)
+
+
+def figure(bills: Bills) -> Stacks | None:
+    """The bills as stacked bars, by line kind."""
+    bars, alt = [], []
+    for one in priced(bills):
+        total = one.usd()
+        if total is None:
+            continue
+        segments = []
+        for kind in _KINDS:
+            lines = [
+                line
+                for line in one.option.get("lines", ())
+                if line.get("kind") == kind and line.get("usd_month") is not None
+            ]
+            if lines:
+                usd = sum(float(line["usd_month"]) for line in lines)
+                segments.append(Segment(kind, usd, Source("bill", one.ref, f"kind {kind}")))
+        low, high = one.usd("p10"), one.usd("p90")
+        bars.append(
+            Bar(
+                wording.platform_name(one.platform),
+                one.arm,
+                tuple(segments),
+                low.value if low else None,
+                high.value if high else None,
+                one.at_least,
+            )
+        )
+        alt.append(
+            (f"{wording.platform_name(one.platform)}, {one.arm}: {'at least ' if one.at_least else ''}", total, ". ")
+        )
+    if not bars:
+        return None
+    return Stacks(
+        key="bills",
+        title="Monthly bill by platform and arm",
+        alt=tuple(part for words in alt for part in words),
+        note=("List prices; the whisker is p10 to p90 over draws of everything uncertain. ", *rests_on(bills)),
+        unit="USD a month",
+        bars=tuple(bars),
+    )
