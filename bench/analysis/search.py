@@ -20,7 +20,8 @@ from enum import StrEnum
 from bench.analysis.sustainable import Outcome
 
 FACTOR = 2.0  # of the ramp
-STEP = 1.05  # precision of the answer
+STEP = 1.025  # between neighbouring rates of the answer: finer than the 5 % promised, because noise takes the rest
+ABOVE = 2  # steps (5 %) from the found rate to the one that has to fail
 CONFIRM, CONFIRM_OF = 4, 5  # passes at the found rate
 ABOVE_FAIL = 3  # fails of five one step above
 BUDGET_S = 900.0
@@ -130,10 +131,10 @@ class _State:
 def search(
     start_eps: float, *, floor_eps: float = 100.0, ceiling_eps: float = 1e8, budget_s: float = BUDGET_S
 ) -> Hunt:  # fmt: skip
-    """Geometric ramp to a bracket, bisection on a log scale to 5 %, then confirmations.
+    """Geometric ramp to a bracket, bisection on a log scale to 2.5 %, then confirmations.
 
-    The found rate passes 4 of 5 fresh trials and the rate one step (5 %) above fails 3 of 5; while it does not, the
-    search moves a step down or up. A trial whose generator fell short says nothing about the system: it is repeated
+    The found rate passes 4 of 5 fresh trials and the rate 5 % above fails 3 of 5; while it does not, the search moves
+    2.5 % down or 5 % up. A trial whose generator fell short says nothing about the system: it is repeated
     once, and twice in a row ends the range there. Stops before a trial that would exceed `budget_s`.
     """
     state = _State(floor_eps, ceiling_eps, budget_s)
@@ -187,7 +188,7 @@ def _bisect(state: _State) -> Generator[Ask, Answer, None]:
 
 def _confirm(state: _State) -> Generator[Ask, Answer, tuple[Status, float | None]]:
     assert state.low is not None
-    base, rung = state.low, 0  # the ladder's rates are base x 1.05^rung, so that going up and down meets the same ones
+    base, rung = state.low, 0  # the ladder's rates are base x 1.025^rung, so that going up and down meets the same ones
 
     def rate(at: int) -> float:
         return _rounded(base * STEP**at)
@@ -200,18 +201,18 @@ def _confirm(state: _State) -> Generator[Ask, Answer, tuple[Status, float | None
             state.high, state.low, rung = rate(rung), None, rung - 1
             continue
         state.low = rate(rung)
-        if rate(rung + 1) > state.ceiling_eps or (rung >= 0 and state.generator_ends):
+        if rate(rung + ABOVE) > state.ceiling_eps or (rung >= 0 and state.generator_ends):
             return Status.AT_LEAST, rate(rung)
-        fails = yield from _fails(state, rate(rung + 1))
+        fails = yield from _fails(state, rate(rung + ABOVE))
         if fails is None:
             return Status.AT_LEAST, rate(rung)
-        state.high = rate(rung + 1)
+        state.high = rate(rung + ABOVE)
         if fails:
             return Status.FOUND, rate(rung)
-        above = yield from _passes(state, rate(rung + 1), Purpose.ABOVE)
+        above = yield from _passes(state, rate(rung + ABOVE), Purpose.ABOVE)
         if not above:
             return Status.BLURRED, rate(rung)
-        rung += 1
+        rung += ABOVE
     raise _OutOfTimeError  # it wandered: as undecided as no time left
 
 
