@@ -18,14 +18,31 @@ from costmodel.option import Option, price
 from costmodel.usage import AsBuilt, Usage, load
 
 if TYPE_CHECKING:
+    from costmodel.cluster import usage_from_cluster
     from costmodel.measured import usage_from_runs
 
-__all__ = ["AsBuilt", "Option", "Usage", "load", "notes", "price", "rows", "to_json", "usage_from_runs"]
+__all__ = [
+    "AsBuilt",
+    "Option",
+    "Usage",
+    "load",
+    "notes",
+    "price",
+    "rows",
+    "to_json",
+    "usage_from_cluster",
+    "usage_from_runs",
+]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "usage_from_runs":  # brings pandas and scipy, which a hand-written usage does not need
+    # these bring pandas, scipy and librdkafka, which a hand-written usage does not need
+    if name == "usage_from_runs":
         from costmodel.measured import usage_from_runs
 
         return usage_from_runs
+    if name == "usage_from_cluster":
+        from costmodel.cluster import usage_from_cluster
+
+        return usage_from_cluster
     raise AttributeError(name)

@@ -119,11 +119,12 @@ def _mean(runs: pd.DataFrame, metrics: Iterable[str]) -> Number | None:
     for metric in metrics:
         values = _per_run(runs, metric).to_numpy(dtype=float)
         if len(values):
-            return _number(values, metric)
+            return number(values, metric)
     return None
 
 
-def _number(values: np.ndarray[Any, np.dtype[np.float64]], metric: str) -> Number:
+def number(values: np.ndarray[Any, np.dtype[np.float64]], metric: str) -> Number:
+    """Mean and 95 % t-interval over runs (or windows) of one measured number; one value has no interval."""
     n, mean = len(values), float(values.mean())
     fields: dict[str, Any] = {"value": mean, "basis": "measured", "n": n, "note": metric}
     if n > 1:
@@ -135,7 +136,7 @@ def _number(values: np.ndarray[Any, np.dtype[np.float64]], metric: str) -> Numbe
 def _ratio(top: pd.Series[float] | float, bottom: pd.Series[float], note: str) -> Number | None:
     """Mean and interval of the ratio taken run by run, so that what varies in both cancels."""
     ratios = (top / bottom).dropna().to_numpy(dtype=float)
-    return _number(ratios, note) if len(ratios) else None
+    return number(ratios, note) if len(ratios) else None
 
 
 def _record_bytes(runs: pd.DataFrame, pricing: Mapping[str, Any], cell: Mapping[str, Any]) -> Number:

@@ -1,0 +1,212 @@
+"""Usage of a live cluster, read-only: what its offsets and log directories gain over a few windows."""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from bench.errors import BrokerError
+from costmodel import documents, logdirs
+from costmodel.logdirs import Replica
+from costmodel.measured import number
+from costmodel.usage import Usage
+
+MS_PER_DAY = 86_400_000
+TIMEOUT_S = 15
+WINDOWS = 3  # the least that gives an interval worth printing
+
+LogDirs = Callable[[str, int], Mapping[Replica, int]]
+
+
+@dataclass(frozen=True)
+class _Topic:
+    partitions: int
+    replicas: int
+    retention_days: float | None  # None: for ever, by time
+
+
+@dataclass(frozen=True)
+class _Snapshot:
+    """End offsets, and bytes over all replicas."""
+
+    at_s: float
+    offsets: Mapping[Replica, int]
+    sizes: Mapping[Replica, int]
+
+
+def usage_from_cluster(
+    bootstrap: str,
+    *,
+    region: str,
+    window_s: float = 60,
+    compression_ratio: Decimal | None = None,
+    config: Mapping[str, Any] | None = None,
+    admin: Any = None,
+    log_dirs: LogDirs = logdirs.describe,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> Usage:
+    """What the cluster carried over `window_s`, in three windows; nothing is written, no group is joined.
+
+    Bytes are those on disk, which are those on the wire: how far they are compressed Kafka does not know, so the raw
+    size is `compression_ratio` (assumed 1) times as large. `config`: librdkafka settings beside the bootstrap servers.
+    Raises BrokerError if the cluster cannot be asked or nothing was written, ScenarioError never.
+    """
+    client = admin if admin is not None else _client(bootstrap, config or {})
+    topics = _topics(client)
+    shots = [_snapshot(client, topics, log_dirs, clock)]
+    for _ in range(WINDOWS):
+        sleep(window_s / WINDOWS)
+        shots.append(_snapshot(client, topics, log_dirs, clock))
+    rates, sizes = _per_window(shots, topics)
+    ratio = float(compression_ratio or 1)
+    weight = _weights(shots, topics)
+    return documents.validate(
+        {
+            "schema": 1,
+            "region": region,
+            "ingest": {
+                "mb_s": number(rates * sizes * ratio / 1_000_000, "offset deltas x bytes per record"),
+                "record_bytes": number(sizes * ratio, "log directory bytes per record"),
+                "compression_ratio": {"assumed": ratio, "note": "not visible in Kafka: state it for raw bytes"},
+            },
+            "consumers": {"groups": {"value": _groups(client), "basis": "measured", "note": "stable groups"}},
+            "topics": {
+                "partitions": {"value": sum(t.partitions for t in topics.values()), "basis": "measured"},
+                "replication_factor": {
+                    "value": round(sum(topics[name].replicas * share for name, share in weight.items())),
+                    "basis": "measured",
+                    "note": "weighted by traffic",
+                },
+            },
+            "retention": {"days": _retention(topics, weight, shots)},
+            "zones": _zones(client),
+        },
+        Usage,
+    )
+
+
+def _client(bootstrap: str, config: Mapping[str, Any]) -> Any:
+    from confluent_kafka.admin import AdminClient
+
+    return AdminClient({"bootstrap.servers": bootstrap, **config})
+
+
+def _topics(client: Any) -> dict[str, _Topic]:
+    """Every topic but Kafka's own, with its retention."""
+    kafka: Any = importlib.import_module("confluent_kafka.admin")  # what it re-exports is untyped
+
+    try:
+        listed = client.list_topics(timeout=TIMEOUT_S).topics
+        names = [name for name in listed if not name.startswith("__")]
+        asked = [kafka.ConfigResource(kafka.ResourceType.TOPIC, name) for name in names]
+        configs = {one.name: future.result(TIMEOUT_S) for one, future in client.describe_configs(asked).items()}
+    except Exception as error:  # librdkafka's KafkaException and futures' timeouts: all mean the same to the reader
+        raise BrokerError(f"the cluster does not list its topics: {error}") from error
+    if not names:
+        raise BrokerError("the cluster has no topic to measure")
+    found = {}
+    for name in names:
+        milliseconds = int(configs[name]["retention.ms"].value)
+        replicas = max(len(partition.replicas) for partition in listed[name].partitions.values())
+        found[name] = _Topic(
+            len(listed[name].partitions), replicas, None if milliseconds < 0 else milliseconds / MS_PER_DAY
+        )
+    return found
+
+
+def _snapshot(client: Any, topics: Mapping[str, _Topic], log_dirs: LogDirs, clock: Callable[[], float]) -> _Snapshot:
+    from confluent_kafka import TopicPartition
+
+    kafka: Any = importlib.import_module("confluent_kafka.admin")  # what it re-exports is untyped
+
+    latest = kafka.OffsetSpec.latest()
+    wanted = {TopicPartition(name, p): latest for name, t in topics.items() for p in range(t.partitions)}
+    try:
+        offsets = {
+            (one.topic, one.partition): int(future.result(TIMEOUT_S).offset)
+            for one, future in client.list_offsets(wanted).items()
+        }
+        brokers = client.list_topics(timeout=TIMEOUT_S).brokers.values()
+    except Exception as error:
+        raise BrokerError(f"the cluster does not list its offsets: {error}") from error
+    sizes: dict[Replica, int] = {}
+    for broker in brokers:
+        for replica, size in log_dirs(broker.host, broker.port).items():
+            if replica in offsets:
+                sizes[replica] = sizes.get(replica, 0) + size
+    return _Snapshot(clock(), offsets, sizes)
+
+
+def _per_window(shots: Sequence[_Snapshot], topics: Mapping[str, _Topic]) -> tuple[Any, Any]:
+    """(records/s, bytes per record of one copy) of each window, as arrays.
+
+    A partition whose bytes fell lost an old segment to retention: its bytes say nothing, its records still count.
+    """
+    rates, sizes = [], []
+    for before, after in pairwise(shots):
+        gained = {key: after.offsets[key] - before.offsets[key] for key in after.offsets}
+        grown = {key: after.sizes.get(key, 0) - before.sizes.get(key, 0) for key in gained}
+        telling = [key for key in gained if gained[key] > 0 and grown[key] > 0]
+        records = sum(gained[key] for key in telling)
+        if not records:
+            raise BrokerError("nothing was written in a window: a longer one, or a busier hour, is needed")
+        copies = sum(grown[key] / topics[key[0]].replicas for key in telling)
+        rates.append(sum(gained.values()) / (after.at_s - before.at_s))
+        sizes.append(copies / records)
+    return np.asarray(rates), np.asarray(sizes)
+
+
+def _weights(shots: Sequence[_Snapshot], topics: Mapping[str, _Topic]) -> dict[str, float]:
+    """Each topic's share of the records."""
+    gained = {
+        name: sum(shots[-1].offsets[name, p] - shots[0].offsets[name, p] for p in range(topic.partitions))
+        for name, topic in topics.items()
+    }
+    total = sum(gained.values())
+    return {name: records / total for name, records in gained.items()}
+
+
+def _retention(topics: Mapping[str, _Topic], weight: Mapping[str, float], shots: Sequence[_Snapshot]) -> dict[str, Any]:
+    """Days, weighted by traffic. A topic kept for ever counts as long as its present bytes took at its present rate."""
+    days, endless = 0.0, []
+    span_s = shots[-1].at_s - shots[0].at_s
+    for name, topic in topics.items():
+        kept = topic.retention_days
+        if kept is None:
+            records = sum(shots[-1].offsets[name, p] for p in range(topic.partitions))
+            rate = records - sum(shots[0].offsets[name, p] for p in range(topic.partitions))
+            kept = records / (rate / span_s) / 86_400 if rate else 0.0
+            endless.append(name)
+        days += kept * weight[name]
+    note = "retention.ms, weighted by traffic"
+    note += f"; kept for ever: {', '.join(endless)}, counted by age so far" if endless else ""
+    return {"value": days, "basis": "measured", "note": note}
+
+
+def _groups(client: Any) -> int:
+    from confluent_kafka import ConsumerGroupState
+
+    try:
+        listed = client.list_consumer_groups(states={ConsumerGroupState.STABLE}).result(TIMEOUT_S)
+    except Exception as error:
+        raise BrokerError(f"the cluster does not list its consumer groups: {error}") from error
+    return len(listed.valid)
+
+
+def _zones(client: Any) -> dict[str, Any]:
+    try:
+        nodes = client.describe_cluster().result(TIMEOUT_S).nodes
+    except Exception as error:
+        raise BrokerError(f"the cluster does not describe itself: {error}") from error
+    racks = {node.rack for node in nodes if node.rack}
+    return (
+        {"value": len(racks), "basis": "measured", "note": "racks"} if racks else {"assumed": 3, "note": "no racks set"}
+    )
