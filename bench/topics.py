@@ -23,7 +23,9 @@ def _admin(bootstrap: str) -> AdminClient:
     return AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
 
 
-def create(bootstrap: str, topic: str, *, partitions: int, replication: int = 1, config: Mapping[str, str] | None = None) -> None:
+def create(
+    bootstrap: str, topic: str, *, partitions: int, replication: int = 1, config: Mapping[str, str] | None = None
+) -> None:
     """Make a topic and wait until every partition has a leader. BrokerError with the broker's reason."""
     admin = _admin(bootstrap)
     try:
@@ -33,9 +35,9 @@ def create(bootstrap: str, topic: str, *, partitions: int, replication: int = 1,
         # metadata reaches a broker a moment after the controller agreed
         for _ in range(200):
             found = admin.list_topics(topic, timeout=ADMIN_TIMEOUT_S).topics[topic]
-            if found.error is None and len(found.partitions) == partitions:
-                if all(p.leader >= 0 for p in found.partitions.values()):
-                    return
+            led = sum(p.leader >= 0 for p in found.partitions.values())
+            if found.error is None and led == partitions:
+                return
             admin.poll(0.02)
     except KafkaException as error:
         raise BrokerError(f"creating topic {topic}: {error.args[0].str()}") from error

@@ -9,14 +9,13 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
-from bench import environment, measure, topics
+from bench import environment, measure, topics, verify
 from bench.analysis.histogram import LogLinearHistogram
 from bench.backends import Cluster
 from bench.errors import BrokerError, PlatformError
-from bench.jobs import Job, JobParams, Output, Verified, find
+from bench.jobs import find, job_params
 from bench.jobs.session import JobSession
 from bench.loadgen import Drive, Sent, start, validity
 from bench.loadgen.drive import Spawn
@@ -27,16 +26,12 @@ from bench.probes.flink import Checkpoints, checkpoints, job_probe, late_events
 from bench.probes.kafka import jmx
 from bench.record import Check, Outcome, Run
 from bench.scenario import Trial
-from bench.scenario import Settings
-from bench.workloads import Workload, open_workload
-from bench.workloads.draws import murmur2, partition_of
 
 MEASUREMENT_VERSION = 1  # raised by hand when a metric's meaning changes: older results are then not resumed from
-OUTPUT_PARTITIONS_PER_TASK = 1
 CLOCK_STEP_NS = 1_000_000  # method 10: a drift of the clocks beyond 1 ms invalidates latencies
-WORKER_SKEW_MS = 500.0  # how far apart in real time two load workers may run before their events count as late
 DRAIN_TIMEOUT_S = 300.0
-REST_S = 1.0
+STUCK_S = 90.0  # how long after its schedule a generator may be held up by back-pressure
+REST_S = 1.0  # longer than a watermark's interval (200 ms) and a sink's linger: the last windows and rows are out
 PRIME_EPS = 50_000.0
 PRIME_S = 12.0
 
@@ -64,36 +59,24 @@ Tell = Callable[[str, float], None]
 """Progress for a person: (what is going on, seconds it is expected to take)."""
 
 
-@dataclass
-class _Life:
-    """What has been collected so far: whatever happens, this much is kept."""
-
-    found: Findings = field(default_factory=Findings)
-    series: dict[str, pd.DataFrame] = field(default_factory=dict)
-    checks: list[Check] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    phases: dict[str, float] = field(default_factory=dict)
-    invalid: list[str] = field(default_factory=list)
-    caught_up: bool = True  # the job has read every event, and its outputs are complete
+def silence(_what: str, _seconds: float) -> None:
+    """Tell nobody."""
 
 
-def run(
-    trial: Trial, stage: Stage, *, latency_slo_ms: float | None = None, tell: Tell = lambda what, seconds: None
-) -> Recorded:
+def run(trial: Trial, stage: Stage, *, latency_slo_ms: float | None = None, tell: Tell = silence) -> Recorded:
     """Run one trial. Kafka's and Flink's failures become the run's outcome; what was measured until then is kept."""
-    began, began_utc = time.monotonic(), datetime.now(UTC).isoformat(timespec="milliseconds")
+    began_utc = datetime.now(UTC).isoformat(timespec="milliseconds")
     clocks_ns = environment.clock_offset_ns()
-    life = _Life()
-    outcome, reason = Outcome.FINISHED, ""
-    names = _Names.of(trial)
     about = environment.describe(stage.cluster.backend, stage.cluster.versions)
+    life = _Life(trial, stage, tell)
+    outcome, reason = Outcome.FINISHED, ""
     try:
         stage.cluster.check()
-        _live(trial, stage, names, life, latency_slo_ms, tell, lambda: time.monotonic() - began)
+        life.live(latency_slo_ms)
     except PlatformError as error:
         outcome, reason = Outcome.CRASHED, str(error)
     finally:
-        _tear_down(stage, names, life)
+        life.tear_down()
     if outcome is Outcome.FINISHED:
         if abs(environment.clock_offset_ns() - clocks_ns) > CLOCK_STEP_NS:
             life.invalid.append("the clock was stepped by more than 1 ms during the run")
@@ -102,7 +85,27 @@ def run(
             outcome, reason = Outcome.INVALID, "; ".join(life.invalid)
     if life.found.missing:
         life.warnings.append("not measured: " + ", ".join(dict.fromkeys(life.found.missing)))
-    result = Run(
+    blank = _blank(trial, stage.cluster.backend, outcome, reason)
+    result = replace(
+        blank,
+        started_utc=began_utc,
+        duration_s=life.now_s(),
+        environment=about,
+        metrics=life.found.metrics,
+        checks=tuple(life.checks),
+        warnings=tuple(life.warnings),
+        phases=life.phases,
+    )
+    return Recorded(result, life.series, life.found.histograms)
+
+
+def crashed(trial: Trial, backend: str, reason: str) -> Run:
+    """The record of a trial that never began."""
+    return _blank(trial, backend, Outcome.CRASHED, reason)
+
+
+def _blank(trial: Trial, backend: str, outcome: Outcome, reason: str) -> Run:
+    return Run(
         scenario=trial.scenario,
         trial_id=trial.id,
         load=trial.load_name,
@@ -113,16 +116,28 @@ def run(
         knobs=trial.knobs,
         settings=trial.settings.model_dump(mode="json"),
         seed=trial.seed,
-        backend=stage.cluster.backend,
-        started_utc=began_utc,
-        duration_s=time.monotonic() - began,
-        environment=about,
-        metrics=life.found.metrics,
-        checks=tuple(life.checks),
-        warnings=tuple(life.warnings),
-        phases=life.phases,
+        backend=backend,
+        started_utc=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        duration_s=0.0,
+        environment=environment.describe(backend, {}),
     )
-    return Recorded(result, life.series, life.found.histograms)
+
+
+def prime(trial: Trial, stage: Stage) -> None:
+    """Warm the JVMs once per cluster (method 11): the trial's own job under load, and nothing kept.
+
+    A cold TaskManager's p99 is 3 s where a warm one's is 23 ms.
+    """
+    rate = trial.settings.load.rate_eps if isinstance(trial.settings.load.rate_eps, float) else PRIME_EPS
+    load = trial.settings.load.model_copy(update={"rate_eps": min(rate, PRIME_EPS), "drain": None, "shape": None})
+    phases = trial.settings.phases.model_copy(update={"warmup_s": 0.0, "measure_s": PRIME_S, "settle_s": 5.0})
+    settings = trial.settings.model_copy(update={"load": load, "phases": phases})
+    life = _Life(replace(trial, id=f"prime{trial.id}", settings=settings), stage, silence)
+    try:
+        life.create_topics()
+        life.open_loop()
+    finally:
+        life.tear_down()
 
 
 @dataclass(frozen=True)
@@ -140,341 +155,260 @@ class _Names:
         outputs = find(pipeline.job).outputs if pipeline else ()
         return cls(run, f"{run}-in", {name: f"{run}-{name}" for name in outputs})
 
-    @property
-    def all(self) -> list[str]:
-        return [self.input, *self.outputs.values()]
+
+@dataclass(frozen=True)
+class _Seen:
+    """What came of the load: what was sent, the job that read it, the samples, and the measured window."""
+
+    sent: Sent
+    job_id: str  # "" without a pipeline
+    samples: Samples
+    window: Window
 
 
-def _live(
-    trial: Trial, stage: Stage, names: _Names, life: _Life, latency_slo_ms: float | None, tell: Tell, now_s: Callable[[], float]
-) -> None:
-    settings = trial.settings
-    tell("topics", 1.0)
-    _create_topics(settings, stage.cluster.bootstrap, names)
-    drain = settings.load.kind == "drain"
-    life.phases["load"] = now_s()
-    if drain:
-        sent, job_id, samples, window = _drain(trial, stage, names, life, tell, now_s)
-    else:
-        sent, job_id, samples, window = _open_loop(trial, stage, names, life, tell, now_s)
-    life.series |= samples.tables()
-    prefix = "prefill" if drain else "generator"  # a drain's own clock starts when the job does
-    life.series |= {f"{prefix}_{name}": _series(sent.seconds[name]) for name in sent.seconds.columns}
-    life.phases["verify"] = now_s()
-    tell("verify", 8.0)
-    _measure(trial, stage, names, life, sent, samples, window, job_id)
-    if job_id and not life.caught_up:
-        # an output that is not complete is neither right nor wrong, and its latencies are the lucky ones
-        life.warnings.append("the job had not caught up when the run ended: outputs not compared, no end-to-end latency")
-    elif job_id:
-        _verify(trial, stage, names, life, sent, window)
-    if not drain:
-        life.invalid += validity(sent, latency_slo_ms)
+@dataclass
+class _Life:
+    """One trial under way. What has been collected is kept whatever happens next."""
 
+    trial: Trial
+    stage: Stage
+    tell: Tell
+    found: Findings = field(default_factory=Findings)
+    series: dict[str, pd.DataFrame] = field(default_factory=dict)
+    checks: list[Check] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    phases: dict[str, float] = field(default_factory=dict)
+    invalid: list[str] = field(default_factory=list)
+    caught_up: bool = True  # the job has read every event, and its outputs are complete
 
-def _create_topics(settings: Settings, bootstrap: str, names: _Names) -> None:
-    topic = settings.topic
-    topics.create(
-        bootstrap,
-        names.input,
-        partitions=topic.partitions,
-        replication=topic.replication_factor,
-        config={"message.timestamp.type": "CreateTime", "min.insync.replicas": str(topic.min_insync)},
-    )
-    parallelism = settings.pipeline.parallelism if settings.pipeline else 1
-    for output in names.outputs.values():
-        # LogAppendTime: append minus due is then computable afterwards, whatever the reader's speed (method 7)
-        config = {"message.timestamp.type": "LogAppendTime"}
-        topics.create(bootstrap, output, partitions=parallelism * OUTPUT_PARTITIONS_PER_TASK, config=config)
+    def __post_init__(self) -> None:
+        self._began = time.monotonic()
+        self.names = _Names.of(self.trial)
+        self.settings = self.trial.settings
+        self.bootstrap = self.stage.cluster.bootstrap
+        self.is_drain = self.settings.load.kind == "drain"
 
+    def now_s(self) -> float:
+        """Seconds since the trial began."""
+        return time.monotonic() - self._began
 
-def job_params(settings: Settings, workload: Workload, bootstrap: str, names: _Names) -> JobParams:
-    """What the job is told about this trial."""
-    pipeline = settings.pipeline
-    assert pipeline is not None
-    flink: dict[str, str] = {}
-    checkpoint = pipeline.checkpoint
-    if checkpoint is not None:
-        flink |= {
-            "execution.checkpointing.interval": f"{round(checkpoint.interval_s * 1000)} ms",
-            "execution.checkpointing.mode": "EXACTLY_ONCE" if pipeline.guarantee == "exactly-once" else "AT_LEAST_ONCE",
-            "execution.checkpointing.incremental": str(checkpoint.incremental).lower(),
-            "state.backend.type": checkpoint.backend,
-        }
-        if checkpoint.storage == "jobmanager":
-            flink["execution.checkpointing.storage"] = "jobmanager"
-    if pipeline.idle_timeout_s:
-        flink["table.exec.source.idle-timeout"] = f"{round(pipeline.idle_timeout_s * 1000)} ms"
-    flink |= {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in pipeline.job_flink.items()}
-    spec = settings.workload
-    # with one load worker a partition's events are at most `disorder_s` behind; several workers drift apart a little
-    skew_ms = WORKER_SKEW_MS * spec.event_time_speed if settings.load.workers > 1 else 0.0
-    return JobParams(
-        bootstrap=bootstrap,
-        input_topic=names.input,
-        output_topics=names.outputs,
-        columns=tuple(workload.flink_ddl_columns),
-        input_format=spec.format,
-        watermark_delay_ms=round(spec.disorder_s * 1000 + skew_ms),
-        parallelism=pipeline.parallelism,
-        guarantee=pipeline.guarantee,
-        run_name=names.run,
-        settings=flink,
-    )
+    def live(self, latency_slo_ms: float | None) -> None:
+        """From topics to verified outputs."""
+        self.tell("topics", 1.0)
+        self.create_topics()
+        self.phases["load"] = self.now_s()
+        seen = self.drain() if self.is_drain else self.open_loop()
+        prefix = "prefill" if self.is_drain else "generator"  # a drain's own clock starts when the job does
+        for name in seen.sent.seconds.columns:
+            column = seen.sent.seconds[name]
+            self.series[f"{prefix}_{name}"] = pd.DataFrame({"t_s": column.index.to_numpy(), "value": column.to_numpy()})
+        self.phases["verify"] = self.now_s()
+        self.tell("verify", 8.0)
+        self.measure(seen)
+        if seen.job_id and not self.caught_up:
+            # an output that is not complete is neither right nor wrong, and its latencies are the lucky ones
+            self.warnings.append("the job had not caught up when the run ended: outputs not compared, no latency")
+        elif seen.job_id:
+            self.hold_against_oracle(seen)
+        self.invalid += validity(seen.sent, latency_slo_ms)
 
+    def create_topics(self) -> None:
+        """The input as the scenario has it; an output partition for each parallel sink."""
+        topic = self.settings.topic
+        topics.create(
+            self.bootstrap,
+            self.names.input,
+            partitions=topic.partitions,
+            replication=topic.replication_factor,
+            config={"message.timestamp.type": "CreateTime", "min.insync.replicas": str(topic.min_insync)},
+        )
+        pipeline = self.settings.pipeline
+        for output in self.names.outputs.values():
+            # LogAppendTime: append minus due is then computable afterwards, whatever the reader's speed (method 7)
+            config = {"message.timestamp.type": "LogAppendTime"}
+            topics.create(self.bootstrap, output, partitions=pipeline.parallelism if pipeline else 1, config=config)
 
-def _probes(stage: Stage, names: _Names, job_id: str) -> list[Probe]:
-    probes = [components(stage.cluster), host()]
-    if stage.cluster.jmx_urls:
-        probes.append(jmx(stage.cluster.jmx_urls, names.input))
-    if job_id:
-        probes.append(job_probe(stage.cluster.flink_url, job_id))
-    return probes
+    def _submit(self) -> str:
+        pipeline, session = self.settings.pipeline, self.stage.session
+        if pipeline is None or session is None:
+            return ""
+        names = self.names
+        params = job_params(self.settings, self.bootstrap, names.run, names.input, names.outputs)
+        return session.submit(pipeline.job, params)
 
+    def _start(self, seconds: float) -> Drive:
+        return start(
+            self.settings.model_dump(mode="json"),
+            bootstrap=self.bootstrap,
+            topic=self.names.input,
+            partitions=self.settings.topic.partitions,
+            seed=self.trial.seed,
+            duration_s=seconds,
+            warmup_s=self.settings.phases.warmup_s,
+            run_dir=self.stage.run_dir / self.names.run,
+            spawn=self.stage.spawn,
+        )
 
-def _submit(trial: Trial, stage: Stage, names: _Names) -> str:
-    pipeline = trial.settings.pipeline
-    if pipeline is None or stage.session is None:
-        return ""
-    workload = open_workload(trial.settings.workload, trial.seed, 0)
-    return stage.session.submit(pipeline.job, job_params(trial.settings, workload, stage.cluster.bootstrap, names))
+    def _probes(self, job_id: str) -> list[Probe]:
+        cluster = self.stage.cluster
+        probes = [components(cluster), host()]
+        if cluster.jmx_urls:
+            probes.append(jmx(cluster.jmx_urls, self.names.input))
+        if job_id:
+            probes.append(job_probe(cluster.flink_url, job_id))
+        return probes
 
+    def open_loop(self) -> _Seen:
+        """Job first, then load on schedule, watched throughout; then wait until the job has read everything."""
+        phases = self.settings.phases
+        seconds = phases.warmup_s + phases.measure_s
+        self.tell("submit", 4.0)
+        job_id = self._submit()
+        drive = self._start(seconds)
+        try:
+            with watch(self._probes(job_id), zero_ns=drive.t0_ns) as samples:
+                self.phases["t0"] = self.now_s()
+                self.tell("load", seconds)
+                self._await_load(drive, job_id, seconds)
+                sent = drive.wait(60.0)
+                self.phases["settle"] = self.now_s()
+                self.tell("settle", phases.settle_s)
+                if job_id:
+                    self._settle(samples, sent.acknowledged_events, phases.settle_s)
+        except BaseException:
+            drive.stop()
+            raise
+        self.series |= samples.tables()
+        return _Seen(sent, job_id, samples, Window(phases.warmup_s, seconds))
 
-def _start(trial: Trial, stage: Stage, names: _Names, seconds: float) -> Drive:
-    return start(
-        trial.settings.model_dump(mode="json"),
-        bootstrap=stage.cluster.bootstrap,
-        topic=names.input,
-        partitions=trial.settings.topic.partitions,
-        seed=trial.seed,
-        duration_s=seconds,
-        warmup_s=trial.settings.phases.warmup_s,
-        run_dir=stage.run_dir / names.run,
-        spawn=stage.spawn,
-    )
+    def _await_load(self, drive: Drive, job_id: str, seconds: float) -> None:
+        """Until the load is over; a broker, TaskManager or job that dies meanwhile ends the trial at once."""
+        give_up = time.monotonic() + seconds + STUCK_S
+        while not drive.poll().done:
+            self.stage.cluster.check()
+            if time.monotonic() > give_up:
+                raise BrokerError(
+                    f"the load did not end within {seconds + STUCK_S:.0f} s: the broker takes no more events"
+                )
+            time.sleep(0.2)
+        if job_id and self.stage.session is not None:
+            self.stage.session.await_running(job_id, timeout_s=30.0)
 
+    def _settle(self, samples: Samples, events: int, settle_s: float) -> None:
+        """Until the job has read every event and its outputs have come to rest; what is not there by then lags."""
+        deadline = time.monotonic() + settle_s
+        written, rested_s = -1, 0.0
+        while time.monotonic() < deadline:
+            self.stage.cluster.check()
+            time.sleep(0.25)
+            read = samples.series("source_events").value.dropna()
+            if not len(read) or read.iloc[-1] < events:
+                continue
+            ends = (topics.end_offsets(self.bootstrap, topic) for topic in self.names.outputs.values())
+            now = sum(sum(partitions.values()) for partitions in ends)
+            rested_s = rested_s + 0.25 if now == written else 0.0
+            written = now
+            if rested_s >= REST_S:
+                return
+        self.caught_up = False
 
-def _open_loop(
-    trial: Trial, stage: Stage, names: _Names, life: _Life, tell: Tell, now_s: Callable[[], float]
-) -> tuple[Sent, str, Samples, Window]:
-    """Job first, then load on schedule, watched throughout; then wait until the job has read everything."""
-    phases = trial.settings.phases
-    tell("submit", 4.0)
-    job_id = _submit(trial, stage, names)
-    seconds = phases.warmup_s + phases.measure_s
-    drive = _start(trial, stage, names, seconds)
-    try:
-        with watch(_probes(stage, names, job_id), zero_ns=drive.t0_ns) as samples:
-            life.phases["t0"] = now_s()
-            tell("load", seconds)
-            _await_load(drive, stage, job_id, seconds)
-            sent = drive.wait(60.0)
-            life.phases["settle"] = now_s()
-            tell("settle", phases.settle_s)
-            if job_id:
-                _settle(stage, samples, names, sent.acknowledged_events, phases.settle_s, life)
-    except BaseException:
-        drive.stop()
-        raise
-    return sent, job_id, samples, Window(phases.warmup_s, seconds)
+    def drain(self) -> _Seen:
+        """Load first, as fast as it goes; then the job reads it flat out. The window is its middle 80 %."""
+        events = self.settings.load.drain
+        assert events is not None
+        self.tell("prefill", 6.0)
+        drive = self._start(0.0)
+        try:
+            sent = drive.wait(DRAIN_TIMEOUT_S)
+        except BaseException:
+            drive.stop()
+            raise
+        self.phases["t0"] = self.now_s()
+        self.tell("drain", events / 100_000)
+        zero_ns = time.time_ns()
+        job_id = self._submit()
+        with watch(self._probes(job_id), zero_ns=zero_ns) as samples:
+            self._settle(samples, sent.acknowledged_events, DRAIN_TIMEOUT_S)
+        self.series |= samples.tables()
+        window = measure.drain_window(samples, sent.acknowledged_events)
+        if window is None:
+            self.warnings.append(f"the drain was not over within {DRAIN_TIMEOUT_S:.0f} s, or too short to be timed")
+        return _Seen(sent, job_id, samples, window or Window(0.0, 0.0))
 
-
-def _await_load(drive: Drive, stage: Stage, job_id: str, seconds: float) -> None:
-    """Until the load is over; a broker, TaskManager or job that dies meanwhile ends the trial at once."""
-    give_up = time.monotonic() + seconds + 90.0  # back-pressure may hold the generator up: it is waited for, not for ever
-    while not drive.poll().done:
-        stage.cluster.check()
-        if time.monotonic() > give_up:
-            raise BrokerError(f"the load did not end within {seconds + 90:.0f} s: the broker no longer takes events")
-        time.sleep(0.2)
-    if job_id and stage.session is not None:
-        stage.session.await_running(job_id, timeout_s=30.0)
-
-
-def _settle(stage: Stage, samples: Samples, names: _Names, events: int, settle_s: float, life: _Life) -> None:
-    """Until the job has read every event and its outputs have come to rest; what is not there after `settle_s` lags."""
-    deadline = time.monotonic() + settle_s
-    written, rested_s = -1, 0.0
-    while time.monotonic() < deadline:
-        stage.cluster.check()
-        time.sleep(0.25)
-        read = samples.series("source_events").value.dropna()
-        if not len(read) or read.iloc[-1] < events:
-            continue
-        now = sum(sum(topics.end_offsets(stage.cluster.bootstrap, topic).values()) for topic in names.outputs.values())
-        rested_s = rested_s + 0.25 if now == written else 0.0
-        written = now
-        # longer than a watermark's interval (200 ms) and a sink's linger: the last windows and rows are out
-        if rested_s >= REST_S:
-            return
-    life.caught_up = False
-
-
-def _drain(
-    trial: Trial, stage: Stage, names: _Names, life: _Life, tell: Tell, now_s: Callable[[], float]
-) -> tuple[Sent, str, Samples, Window]:
-    """Load first, as fast as it goes; then the job reads it flat out. The window is its middle 80 %."""
-    events = trial.settings.load.drain
-    assert events is not None
-    tell("prefill", 6.0)
-    drive = _start(trial, stage, names, 0.0)
-    try:
-        sent = drive.wait(DRAIN_TIMEOUT_S)
-    except BaseException:
-        drive.stop()
-        raise
-    life.phases["t0"] = now_s()
-    tell("drain", events / 100_000)
-    zero_ns = time.time_ns()
-    job_id = _submit(trial, stage, names)
-    with watch(_probes(stage, names, job_id), zero_ns=zero_ns) as samples:
-        _settle(stage, samples, names, sent.acknowledged_events, DRAIN_TIMEOUT_S, life)
-    window = measure.drain_window(samples, sent.acknowledged_events)
-    if window is None:
-        life.warnings.append(f"the drain was not over within {DRAIN_TIMEOUT_S:.0f} s or too short to be timed")
-    return sent, job_id, samples, window or Window(0.0, 0.0)
-
-
-def _measure(
-    trial: Trial, stage: Stage, names: _Names, life: _Life, sent: Sent, samples: Samples, window: Window, job_id: str
-) -> None:
-    settings, found, drain = trial.settings, life.found, trial.settings.load.kind == "drain"
-    ends = topics.end_offsets(stage.cluster.bootstrap, names.input)
-    stored, acknowledged = sum(ends.values()), sent.acknowledged_events
-    life.checks.append(Check("acknowledged events are in the topic", acknowledged, stored, stored == acknowledged))
-    disk = stage.cluster.disk_bytes(names.input)
-    life.series["input_partition_events"] = pd.DataFrame({"t_s": list(ends), "value": list(ends.values())}, dtype=float)
-    read = samples.delta("source_events", window.from_s, window.to_s)
-    cores = os.cpu_count() or 1
-    if drain:
-        found.put("acknowledged_events", float(acknowledged))
-        found.put("drain_eps", read / window.seconds if window.seconds else float("nan"))
-        measure.component_metrics(found, samples, window, {"flink": read, "broker": read}, cores)
-    else:
-        measure.generator_metrics(found, sent, window)
-        handled = {"broker": sent.in_window("acked")} | ({"flink": read} if job_id else {})
+    def measure(self, seen: _Seen) -> None:
+        """Metrics from the generator, the samples, the topic on disk and Flink's own history."""
+        found, sent, samples, window = self.found, seen.sent, seen.samples, seen.window
+        ends = topics.end_offsets(self.bootstrap, self.names.input)
+        stored, acknowledged = sum(ends.values()), sent.acknowledged_events
+        self.checks.append(
+            Check("acknowledged events are in the topic", acknowledged, stored, stored == acknowledged > 0)
+        )
+        self.series["input_partition_events"] = pd.DataFrame({"t_s": list(ends), "value": list(ends.values())})
+        read, cores = samples.delta("source_events", window.from_s, window.to_s), os.cpu_count() or 1
+        if self.is_drain:
+            found.put("acknowledged_events", float(acknowledged))
+            found.put("drain_eps", read / window.seconds if window.seconds else float("nan"))
+            handled = {"flink": read, "broker": read}
+        else:
+            measure.generator_metrics(found, sent, window)
+            handled = {"broker": sent.in_window("acked")} | ({"flink": read} if seen.job_id else {})
         measure.component_metrics(found, samples, window, handled, cores)
-    measure.storage_metrics(found, disk, sent)
-    if job_id and settings.pipeline is not None:
-        url = stage.cluster.flink_url
-        measure.job_metrics(found, samples, window, settings.pipeline.parallelism)
-        found.put("late_events", late_events(url, job_id))
-        done: Checkpoints = checkpoints(url, job_id)
-        zero_ns = samples.zero_ns
-        measure.checkpoint_metrics(found, done, window, zero_ns)
-        life.series["checkpoint_duration_ms"] = _checkpoint_series(done, "duration_ms", zero_ns)
-        life.series["checkpoint_size_bytes"] = _checkpoint_series(done, "size_bytes", zero_ns)
-        if not drain:
-            measure.watermark_lag(found, samples, window, sent.t0_ns, settings.workload.event_time_speed)
+        measure.storage_metrics(found, self.stage.cluster.disk_bytes(self.names.input), sent)
+        if seen.job_id:
+            self._measure_job(seen)
 
+    def _measure_job(self, seen: _Seen) -> None:
+        pipeline, url, zero_ns = self.settings.pipeline, self.stage.cluster.flink_url, seen.samples.zero_ns
+        assert pipeline is not None
+        measure.job_metrics(self.found, seen.samples, seen.window, pipeline.parallelism)
+        self.found.put("late_events", late_events(url, seen.job_id))
+        done: Checkpoints = checkpoints(url, seen.job_id)
+        measure.checkpoint_metrics(self.found, done, seen.window, zero_ns)
+        for name in ("duration_ms", "size_bytes"):
+            at_s = done.completed["trigger_ms"] / 1e3 - zero_ns / 1e9
+            self.series[f"checkpoint_{name}"] = pd.DataFrame({"t_s": at_s, "value": done.completed[name]})
+        if not self.is_drain:
+            speed = self.settings.workload.event_time_speed
+            measure.watermark_lag(self.found, seen.samples, seen.window, seen.sent.t0_ns, speed)
 
-def _verify(trial: Trial, stage: Stage, names: _Names, life: _Life, sent: Sent, window: Window) -> None:
-    """Read the outputs back and hold them against the workload's ground truth."""
-    settings = trial.settings
-    pipeline = settings.pipeline
-    assert pipeline is not None
-    job = find(pipeline.job)
-    committed = pipeline.guarantee == "exactly-once"
-    outputs = {}
-    for name, topic in names.outputs.items():
-        back = topics.read_topic(stage.cluster.bootstrap, topic, committed=committed)
-        outputs[name] = Output(topics.json_rows(back.values), back.timestamp_ms)
-    workload = open_workload(settings.workload, trial.seed, sent.t0_ns, sent.schedule)
-    seq = sent.seqs()
-    truth = workload.columns(seq, sent.schedule.due_ns(seq))
-    params = job_params(settings, workload, stage.cluster.bootstrap, names)
-    watermark_ms = final_watermark_ms(truth, workload, settings, params.watermark_delay_ms, life)
-    verified: Verified = job.verify(truth, outputs, watermark_ms)
-    life.checks += verified.checks
-    for name, count in verified.counts.items():
-        life.found.put(name, count)
-    if settings.load.kind != "drain" and job.per_event and len(outputs[job.per_event].rows):
-        measure.latency_metrics(life.found, outputs[job.per_event], sent, window)
-        _window_latency(life.found, job, outputs, settings, sent, window)
-        life.series["output_eps"] = _append_rate(outputs[job.per_event], sent.t0_ns)
+    def hold_against_oracle(self, seen: _Seen) -> None:
+        """Read the outputs back; a job that answers wrongly has no latency."""
+        assert self.settings.pipeline is not None
+        job, sent = find(self.settings.pipeline.job), seen.sent
+        marks = seen.samples.series("watermark_ms").value.dropna()
+        last_mark_ms = float(marks.iloc[-1]) if len(marks) else float("nan")
+        compared = verify.compare(
+            self.trial,
+            job,
+            sent,
+            self.bootstrap,
+            output_topics=self.names.outputs,
+            watermark_seen_ms=last_mark_ms,
+        )
+        self.checks += compared.verified.checks
+        for name, count in compared.verified.counts.items():
+            self.found.put(name, count)
+        per_event = compared.outputs.get(job.per_event)
+        if self.is_drain or per_event is None or not len(per_event.rows):
+            return
+        measure.latency_metrics(self.found, per_event, sent, seen.window)
+        self.series["output_eps"] = verify.append_rate(per_event, sent.t0_ns)
+        speed = self.settings.workload.event_time_speed
+        for output in compared.outputs.values():
+            measure.window_latency(self.found, output, sent.t0_ns, speed, seen.window)
 
-
-def _window_latency(
-    found: Findings, job: Job, outputs: Mapping[str, Output], settings: Settings, sent: Sent, window: Window
-) -> None:
-    for name in job.outputs:
-        if "window_end_ms" in outputs[name].rows:
-            end_ms = outputs[name].rows["window_end_ms"].to_numpy(dtype=np.int64)
-            # event time E is simulated as t0 + speed x (due - t0): its due time is the inverse
-            due_ms = sent.t0_ns / 1e6 + (end_ms - sent.t0_ns / 1e6) / settings.workload.event_time_speed
-            measure.window_latency(found, end_ms, outputs[name].append_ms, due_ms, window, sent.t0_ns)
-
-
-def final_watermark_ms(truth: pd.DataFrame, workload: Workload, settings: Settings, delay_ms: int, life: _Life) -> int:
-    """Where the job's watermark must have come to: the slowest partition's newest event minus the disorder bound.
-
-    Keyed routing says exactly which event is where. Sticky routing doesn't: what Flink reported is used, and said.
-    """
-    if settings.producer.routing == "keyed":
-        keys = truth[workload.key_field.name].cat
-        text = np.array(keys.categories, dtype="S8").view(np.uint8).reshape(-1, 8)  # every workload's keys are eight bytes
-        partition = partition_of(murmur2(text), settings.topic.partitions).take(keys.codes)
-        newest = truth["ts"].groupby(partition).max()
-        return int(newest.min()) - delay_ms if len(newest) == settings.topic.partitions else -1
-    seen = life.series.get("watermark_ms", pd.DataFrame({"value": []}))["value"].dropna()
-    return int(seen.iloc[-1]) if len(seen) else -1
-
-
-def _append_rate(output: Output, t0_ns: int, bin_s: float = 0.5) -> pd.DataFrame:
-    """Rows appended to an output per second, in bins of `bin_s`."""
-    since_s = (output.append_ms - t0_ns / 1e6) / 1e3
-    last = float(since_s.max())
-    edges = np.arange(0.0, last + bin_s, bin_s)
-    counts, _ = np.histogram(since_s, edges)
-    return pd.DataFrame({"t_s": edges[1:], "value": counts / bin_s})
-
-
-def _series(column: pd.Series[float]) -> pd.DataFrame:
-    return pd.DataFrame({"t_s": column.index.to_numpy(), "value": column.to_numpy()}, dtype=float)
-
-
-def _checkpoint_series(done: Checkpoints, name: str, zero_ns: int) -> pd.DataFrame:
-    return pd.DataFrame({"t_s": done.completed["trigger_ms"] / 1e3 - zero_ns / 1e9, "value": done.completed[name]}, dtype=float)
+    def tear_down(self) -> None:
+        """Cancel the trial's jobs, remove its topics. What fails here is said, and never hides the trial's outcome."""
+        try:
+            if self.stage.session is not None:
+                for job_id in self.stage.session.jobs_named(self.names.run):
+                    self.stage.session.cancel(job_id)
+            self.stage.cluster.check()
+            topics.delete(self.bootstrap, self.names.input, *self.names.outputs.values())
+        except PlatformError as error:
+            self.warnings.append(f"cleaning up: {str(error).splitlines()[0]}")
 
 
 def _sentence(check: Check) -> str:
-    return f"{check.name}: expected {check.expected:g}, found {check.actual:g}" + (f" ({check.detail})" if check.detail else "")
-
-
-def _tear_down(stage: Stage, names: _Names, life: _Life) -> None:
-    """Cancel the trial's jobs and remove its topics; what fails here is said, and never hides the trial's own outcome."""
-    try:
-        if stage.session is not None:
-            for job_id in stage.session.jobs_named(names.run):
-                stage.session.cancel(job_id)
-        stage.cluster.check()
-        topics.delete(stage.cluster.bootstrap, *names.all)
-    except PlatformError as error:
-        life.warnings.append(f"cleaning up: {str(error).splitlines()[0]}")
-
-
-def prime(trial: Trial, stage: Stage) -> None:
-    """Warm the JVMs once per cluster (method 11): the trial's own job under load, and nothing kept.
-
-    A cold TaskManager's p99 is 3 s where a warm one's is 23 ms.
-    """
-    rate = trial.settings.load.rate_eps if isinstance(trial.settings.load.rate_eps, float) else PRIME_EPS
-    load = trial.settings.load.model_copy(update={"rate_eps": min(rate, PRIME_EPS), "drain": None, "shape": None})
-    phases = trial.settings.phases.model_copy(update={"warmup_s": 0.0, "measure_s": PRIME_S, "settle_s": 5.0})
-    warm = replace(trial, id=f"prime{trial.id}", settings=trial.settings.model_copy(update={"load": load, "phases": phases}))
-    names, life = _Names.of(warm), _Life()
-    try:
-        _create_topics(warm.settings, stage.cluster.bootstrap, names)
-        _open_loop(warm, stage, names, life, lambda what, seconds: None, lambda: 0.0)
-    finally:
-        _tear_down(stage, names, life)
-
-
-def crashed(trial: Trial, backend: str, reason: str) -> Run:
-    """The record of a trial that never began."""
-    return Run(
-        scenario=trial.scenario, trial_id=trial.id, load=trial.load_name, repetition=trial.repetition, order=trial.order,
-        outcome=Outcome.CRASHED, reason=reason, knobs=trial.knobs, settings=trial.settings.model_dump(mode="json"),
-        seed=trial.seed, backend=backend, started_utc=datetime.now(UTC).isoformat(timespec="milliseconds"), duration_s=0.0,
-        environment=environment.describe(backend, {}),
-    )  # fmt: skip
+    detail = f" ({check.detail})" if check.detail else ""
+    return f"{check.name}: expected {check.expected:g}, found {check.actual:g}{detail}"

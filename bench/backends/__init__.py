@@ -11,6 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+# On one host, broker and Flink yield the CPU to the generator: a late instrument measures nothing (method 3). It costs
+# them nothing while a core is free; at saturation they are the limit either way.
+NICE = 5
+
 
 @dataclass(frozen=True)
 class ClusterSpec:
@@ -34,28 +38,61 @@ class Account:
     rss_bytes: int
 
 
+Pipes = tuple[int, int]
+"""File descriptors that become a child's stdin and stdout."""
+
+
 class Process(Protocol):
-    """A child that was started: enough of `subprocess.Popen`."""
+    """A child that was started: some of `subprocess.Popen`, and its log."""
 
     name: str
     pid: int
 
     def poll(self) -> int | None: ...
-    def send_signal(self, number: int) -> None: ...
+
+    def kill(self) -> None: ...
+
+    def stop(self, grace_s: float = 5.0) -> int: ...
+
     def log_tail(self, lines: int = 12) -> str: ...
 
 
 class Cluster(Protocol):
     """An open cluster. Only valid inside the `with` that opened it."""
 
-    backend: str
-    spec: ClusterSpec
-    bootstrap: str  # host:port,host:port
-    flink_url: str  # "" without Flink
-    jmx_urls: tuple[str, ...]  # one JMX exporter a broker; empty where there is none
-    logs: Mapping[str, Path]  # process -> its log
-    capabilities: frozenset[str]  # "kill-broker", "log-dirs", "account-cpu", ...
-    versions: Mapping[str, str]
+    @property
+    def backend(self) -> str: ...
+
+    @property
+    def spec(self) -> ClusterSpec: ...
+
+    @property
+    def bootstrap(self) -> str:
+        """host:port,host:port."""
+        ...
+
+    @property
+    def flink_url(self) -> str:
+        """Flink's REST address, "" without Flink."""
+        ...
+
+    @property
+    def jmx_urls(self) -> tuple[str, ...]:
+        """One JMX exporter a broker; empty where there is none."""
+        ...
+
+    @property
+    def logs(self) -> Mapping[str, Path]:
+        """Process -> its log."""
+        ...
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """ "kill-broker", "log-dirs", "account-cpu", …"""
+        ...
+
+    @property
+    def versions(self) -> Mapping[str, str]: ...
 
     def account(self) -> dict[str, Account]:
         """Component ("broker", "flink") -> what it has used."""
@@ -66,11 +103,13 @@ class Cluster(Protocol):
         ...
 
     def disk_bytes(self, topic: str) -> dict[str, int]:
-        """{"apparent": …, "allocated": …, "log": …, "index": …, "timeindex": …, "segments": …} over all replicas of a topic."""
+        """Over all replicas of a topic: bytes "apparent", "allocated", in "log", "index", "timeindex"; "segments"."""
         ...
 
-    def spawn(self, argv: Sequence[str], log: Path) -> Process:
-        """Start a Python child of this command beside the cluster; it ends with the cluster at the latest."""
+    def spawn(
+        self, argv: Sequence[str], log: Path, *, env: Mapping[str, str] | None = None, fds: Pipes | None = None
+    ) -> Process:
+        """Start a Python child of this command on this machine; it ends with the cluster at the latest."""
         ...
 
     def check(self) -> None:

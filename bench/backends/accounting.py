@@ -28,13 +28,13 @@ def tree_account(roots: Iterable[int]) -> Account:
 
 
 def _all_stats() -> dict[int, tuple[int, int, int]]:
-    """pid -> (parent, ticks of itself and of reaped children, resident pages)."""
+    """Pid -> (parent, ticks of itself and of reaped children, resident pages)."""
     found: dict[int, tuple[int, int, int]] = {}
-    for name in os.listdir("/proc"):
+    for name in os.listdir("/proc"):  # noqa: PTH208 -- once a second for hundreds of processes
         if not name.isdigit():
             continue
         try:
-            with open(f"/proc/{name}/stat", "rb") as stat:  # noqa: PTH123 -- once a second for hundreds of processes
+            with open(f"/proc/{name}/stat", "rb") as stat:  # noqa: PTH123 -- as above
                 # the command may hold spaces and parentheses: fields count from the last ')'
                 field = stat.read().rpartition(b")")[2].split()
         except OSError:

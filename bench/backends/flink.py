@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.backends import NICE
 from bench.backends.subtree import Child, Subtree, await_true
 from bench.errors import JobError
 from bench.toolchain import Toolchain
@@ -150,7 +151,7 @@ class SessionCluster:
             "--configDir",
             str(self.plan.conf),
         ]
-        return self.subtree.spawn(name, argv, log=log, env=self.environment(), cwd=self.plan.folder)
+        return self.subtree.spawn(name, argv, log=log, env=self.environment(), cwd=self.plan.folder, nice=NICE)
 
     def start_jobmanager(self) -> None:
         self.jobmanager = self._java(

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.backends import NICE
 from bench.backends.subtree import Child, Subtree, await_true
 from bench.errors import BrokerError
 from bench.toolchain import Toolchain
@@ -114,7 +115,7 @@ class Broker:
             ":".join(str(jar) for jar in self.tools.kafka_classpath),
             *main,
         ]
-        return self.subtree.spawn(name, argv, log=self.log, cwd=self.plan.folder)
+        return self.subtree.spawn(name, argv, log=self.log, cwd=self.plan.folder, nice=NICE)
 
     def format(self, plans: Sequence[BrokerPlan], cluster_id: str) -> Child:
         """Write the configuration and start formatting the log directory; wait for it with `formatted`."""
@@ -124,13 +125,19 @@ class Broker:
         (self.plan.folder / "log4j2.xml").write_text(LOG4J2)
         arguments = ["format", "-t", cluster_id, "-c", str(self.plan.folder / "server.properties")]
         # C1 only: a tool that lives 1.5 s never earns back what C2 costs
-        return self._java(f"format-{self.plan.node_id}", ["-Xmx128m", "-XX:TieredStopAtLevel=1"], ["kafka.tools.StorageTool", *arguments])
+        return self._java(
+            f"format-{self.plan.node_id}",
+            ["-Xmx128m", "-XX:TieredStopAtLevel=1"],
+            ["kafka.tools.StorageTool", *arguments],
+        )
 
     def start(self) -> Child:
         """Start the broker process; it is ready later (see `await_ready`)."""
         agent = f"-javaagent:{self.tools.jmx_agent}=127.0.0.1:{self.plan.jmx_port}:{self.plan.folder / 'jmx.yaml'}"
         heap = [f"-Xmx{self.heap_mb}m", f"-Xms{self.heap_mb}m"]  # fixed, so that a growing heap is no trend
-        self.child = self._java(f"broker-{self.plan.node_id}", heap, ["kafka.Kafka", str(self.plan.folder / "server.properties")], agent)
+        self.child = self._java(
+            f"broker-{self.plan.node_id}", heap, ["kafka.Kafka", str(self.plan.folder / "server.properties")], agent
+        )
         return self.child
 
     def check(self) -> None:

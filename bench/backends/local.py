@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench.backends import Account, ClusterSpec
+from bench.backends import Account, ClusterSpec, Pipes
 from bench.backends.accounting import tree_account
 from bench.backends.flink import FlinkPlan, SessionCluster
 from bench.backends.kafka import Broker, BrokerPlan, await_ready, format_all
@@ -45,7 +45,9 @@ class LocalCluster:
         racks = spec.racks or ("a",)
         self.brokers = [
             Broker(
-                BrokerPlan(n, racks[(n - 1) % len(racks)], next(ports), next(ports), next(ports), run_dir / f"broker-{n}"),
+                BrokerPlan(
+                    n, racks[(n - 1) % len(racks)], next(ports), next(ports), next(ports), run_dir / f"broker-{n}"
+                ),
                 spec.broker_heap_mb,
                 tools,
                 subtree,
@@ -56,7 +58,14 @@ class LocalCluster:
         self.flink: SessionCluster | None = None
         if spec.task_managers:
             plan = FlinkPlan(
-                run_dir / "flink", next(ports), next(ports), next(ports), spec.slots, spec.task_heap_mb, spec.managed_mb, spec.flink
+                run_dir / "flink",
+                next(ports),
+                next(ports),
+                next(ports),
+                spec.slots,
+                spec.task_heap_mb,
+                spec.managed_mb,
+                spec.flink,
             )
             self.flink = SessionCluster(plan, tools, subtree, log_dir)
 
@@ -104,8 +113,12 @@ class LocalCluster:
     def disk_bytes(self, topic: str) -> dict[str, int]:
         return topic_disk_bytes([broker.plan.data for broker in self.brokers], topic)
 
-    def spawn(self, argv: Sequence[str], log: Path) -> Child:
-        return self.subtree.spawn(log.stem, argv, log=log, env={"PYTHONPATH": str(ROOT)}, cwd=ROOT)
+    def spawn(
+        self, argv: Sequence[str], log: Path, *, env: Mapping[str, str] | None = None, fds: Pipes | None = None
+    ) -> Child:
+        environment = {**(env or {}), "PYTHONPATH": str(ROOT)}
+        stdin, stdout = fds or (None, None)
+        return self.subtree.spawn(log.stem, argv, log=log, env=environment, cwd=ROOT, stdin=stdin, stdout=stdout)
 
     def check(self) -> None:
         for broker in self.brokers:

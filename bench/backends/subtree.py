@@ -5,6 +5,7 @@ A `Child` speaks enough of `subprocess.Popen` (pid, poll, wait, send_signal, ter
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
@@ -17,7 +18,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import Any, Self
 
 from bench.errors import HostError
 
@@ -37,26 +38,24 @@ class Child:
         self.log = log
         self.pid = 0
         self.returncode: int | None = None
-        self._started = threading.Event()
-        self._ended = threading.Event()
-        self._error = ""
+        self.started = threading.Event()
+        self.ended = threading.Event()
+        self.error = ""
 
     def poll(self) -> int | None:
         """The exit code (negative: the signal's number), or None while it runs."""
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
-        if not self._ended.wait(timeout):
+        if not self.ended.wait(timeout):
             raise subprocess.TimeoutExpired(list(self.argv), timeout or 0.0)
         assert self.returncode is not None
         return self.returncode
 
     def send_signal(self, number: int) -> None:
         if self.returncode is None:
-            try:
+            with contextlib.suppress(ProcessLookupError):  # it ended between the two lines
                 os.kill(self.pid, number)
-            except ProcessLookupError:
-                pass  # it ended between the two lines
 
     def terminate(self) -> None:
         self.send_signal(signal.SIGTERM)
@@ -84,7 +83,7 @@ class Child:
 
 
 class Subtree:
-    """Every process of one command. Leaving the `with`, or dying in it, ends them all and removes the scratch folders."""
+    """Every process of one command. Leaving the `with`, or dying in it, ends all and removes the scratch folders."""
 
     def __init__(self) -> None:
         self._keys = itertools.count()
@@ -92,10 +91,10 @@ class Subtree:
         self._children: dict[int, Child] = {}
         self._lock = threading.Lock()
 
-    def __enter__(self) -> Subtree:
+    def __enter__(self) -> Self:
         ours, theirs = socket.socketpair()
         # -I -S: no user site, no environment; a session of its own, so that Ctrl-C at the terminal reaches only us
-        self._supervisor = subprocess.Popen(  # noqa: S603
+        self._supervisor = subprocess.Popen(
             [sys.executable, "-I", "-S", str(Path(__file__).with_name("supervisor.py")), str(theirs.fileno())],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
@@ -107,15 +106,17 @@ class Subtree:
         self._reader.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        try:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with contextlib.suppress(OSError):  # the supervisor is gone already
             self._link.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass  # the supervisor is gone already
         try:
             self._supervisor.wait(LEAVE_S)
         except subprocess.TimeoutExpired as late:
-            raise HostError(f"the process supervisor (pid {self._supervisor.pid}) did not end within {LEAVE_S:.0f} s") from late
+            raise HostError(
+                f"the process supervisor (pid {self._supervisor.pid}) did not end within {LEAVE_S:.0f} s"
+            ) from late
         finally:
             self._reader.join(1.0)
             self._link.close()
@@ -137,25 +138,36 @@ class Subtree:
         log: Path | None = None,
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
-        stdin: int | IO[Any] = subprocess.DEVNULL,
-        stdout: int | IO[Any] | None = None,
+        stdin: int | None = None,
+        stdout: int | None = None,
+        nice: int = 0,
     ) -> Child:
-        """Start `argv` (no shell). stdout and stderr go to `log` unless `stdout` is given. HostError if it cannot start."""
+        """Start `argv` (no shell), with file descriptors for `stdin`, `stdout` instead of nothing and `log`.
+
+        `nice` > 0 yields the CPU: the instrument goes before what it measures. HostError if it cannot start.
+        """
         child = Child(name, argv, log)
         environment = {key: os.environ[key] for key in KEPT_ENVIRONMENT if key in os.environ} | dict(env or {})
         key = next(self._keys)
         with open(os.devnull, "r+b") as null:  # noqa: PTH123
             sink = log.open("ab") if log is not None else open(os.devnull, "ab")  # noqa: PTH123, SIM115
             with sink:
-                fds = [_fileno(stdin, null.fileno()), _fileno(stdout, sink.fileno()), sink.fileno()]
-                order = {"spawn": key, "argv": list(argv), "env": environment, "cwd": str(cwd or Path.cwd()), "fds": 3}
+                into = null.fileno() if stdin is None else stdin
+                fds = [into, sink.fileno() if stdout is None else stdout, sink.fileno()]
+                order = {
+                    "spawn": key,
+                    "argv": list(argv),
+                    "env": environment,
+                    "cwd": str(cwd or Path.cwd()),
+                    "nice": nice,
+                }
                 with self._lock:
                     self._waiting[key] = child
                     socket.send_fds(self._link, [json.dumps(order).encode() + b"\n"], fds)
-        if not child._started.wait(START_S):
+        if not child.started.wait(START_S):
             raise HostError(f"{name}: no process after {START_S:.0f} s")
-        if child._error:
-            raise HostError(f"{name}: {child._error}")
+        if child.error:
+            raise HostError(f"{name}: {child.error}")
         return child
 
     def _send(self, message: dict[str, Any]) -> None:
@@ -180,26 +192,22 @@ class Subtree:
             if child is not None:  # otherwise an orphan that the supervisor inherited
                 _end(child, message["code"])
             return
-        child = self._waiting.pop(message.get("started", message.get("failed")))
+        child = self._waiting.pop(int(message.get("started", message.get("failed", -1))))
         if "pid" in message:
             child.pid = message["pid"]
             self._children[child.pid] = child
-        child._error = message.get("error", "")
-        child._started.set()
+        child.error = message.get("error", "")
+        child.started.set()
 
 
 def _end(child: Child, code: int) -> None:
     child.returncode = code
-    child._ended.set()
+    child.ended.set()
 
 
-def _fileno(stream: int | IO[Any] | None, default: int) -> int:
-    if stream is None or stream == subprocess.DEVNULL:
-        return default
-    return stream if isinstance(stream, int) else stream.fileno()
-
-
-def await_true(condition: Any, timeout_s: float, what: str, *, poll_s: float = 0.05, clock: Any = time.monotonic) -> None:
+def await_true(
+    condition: Any, timeout_s: float, what: str, *, poll_s: float = 0.05, clock: Any = time.monotonic
+) -> None:
     """Poll until `condition()` is true; TimeoutError names what was awaited."""
     deadline = clock() + timeout_s
     while not condition():

@@ -6,7 +6,7 @@ grandchildren (Flink's Python workers) don't inherit it. A subreaper inherits ev
 the socket says that the command has ended, however it ended, SIGKILL included.
 
 Protocol: one JSON document per line.
-  in:  {"spawn": key, "argv": [...], "env": {...}, "cwd": "...", "fds": n}   with n file descriptors (stdin, stdout, stderr)
+  in:  {"spawn": key, "argv": [...], "env": {...}, "cwd": "...", "nice": n}   with three file descriptors
        {"scratch": "/dir"}                                                  remove it once every process has ended
   out: {"started": key, "pid": n} | {"failed": key, "error": "..."} | {"exited": pid, "code": n}
 """
@@ -21,6 +21,7 @@ import socket
 import subprocess
 import sys
 import time
+from typing import Any
 
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 GRACE_S = 3.0  # a broker under load closes its logs in about 2 s; whoever takes longer is killed
@@ -30,10 +31,10 @@ KILL_S = 10.0  # SIGKILL is not refused, but a process in disk sleep dies late
 def descendants() -> list[int]:
     """Every process below this one, found through /proc (children of children included)."""
     parent_of: dict[int, int] = {}
-    for name in os.listdir("/proc"):
+    for name in os.listdir("/proc"):  # noqa: PTH208 -- thousands of names, no objects wanted
         if name.isdigit():
             try:
-                with open(f"/proc/{name}/stat") as stat:
+                with open(f"/proc/{name}/stat") as stat:  # noqa: PTH123 -- as above
                     # the command may hold spaces and parentheses: fields count from the last ')'
                     parent_of[int(name)] = int(stat.read().rpartition(")")[2].split()[1])
             except OSError:
@@ -70,15 +71,21 @@ def reap(link: "socket.socket | None") -> bool:
                 link = None  # the command is gone: keep reaping
 
 
-def send(link: socket.socket, message: dict) -> None:
+def send(link: socket.socket, message: dict[str, Any]) -> None:
     link.sendall(json.dumps(message).encode() + b"\n")
 
 
-def spawn(link: socket.socket, order: dict, fds: list) -> None:
+def spawn(link: socket.socket, order: dict[str, Any], fds: list[int]) -> None:
     stdin, stdout, stderr = fds
     try:
-        child = subprocess.Popen(  # noqa: S603 -- an argument vector made by our own backend, never a shell string
-            order["argv"], env=order["env"], cwd=order["cwd"], stdin=stdin, stdout=stdout, stderr=stderr
+        child = subprocess.Popen(
+            order["argv"],
+            env=order["env"],
+            cwd=order["cwd"],
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            preexec_fn=lambda: os.nice(order["nice"]),  # noqa: PLW1509 -- this process has one thread
         )
     except OSError as error:
         send(link, {"failed": order["spawn"], "error": str(error)})
@@ -101,16 +108,17 @@ def end_subtree() -> None:
                 signal_all(number)  # what was forked in the meantime
 
 
-def serve(link: socket.socket, wake: int) -> list:
+def serve(link: socket.socket, wake: int) -> list[str]:
     """Obey until the command is gone; returns the scratch folders to remove."""
-    scratch: list = []
-    buffer, fds = b"", []
+    scratch: list[str] = []
+    buffer = b""
+    fds: list[int] = []
     while True:
-        readable, _, _ = select.select([link, wake], [], [])
+        readable, _, _ = select.select([link.fileno(), wake], [], [])
         if wake in readable:
             os.read(wake, 4096)
             reap(link)
-        if link not in readable:
+        if link.fileno() not in readable:
             continue
         try:
             data, new_fds, _, _ = socket.recv_fds(link, 1 << 20, 16)
@@ -139,7 +147,7 @@ def main() -> None:
     wake_read, wake_write = os.pipe()
     os.set_blocking(wake_write, False)
     signal.set_wakeup_fd(wake_write)
-    scratch: list = []
+    scratch: list[str] = []
     try:
         scratch = serve(link, wake_read)
     finally:

@@ -17,8 +17,11 @@ import pandas as pd
 
 from bench.errors import ScenarioError
 from bench.record import Check
+from bench.scenario import Settings
+from bench.workloads import open_workload
 
 NOT_JOBS = frozenset({"client", "session"})
+WORKER_SKEW_MS = 500.0  # how far apart in real time two load workers may run before their events count as late
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,9 @@ class Job(Protocol):
 
     version: int  # raised when the job computes something else: results of different versions don't compare
     outputs: tuple[str, ...]
-    per_event: str  # the output that carries `seq` and `due_ns`, one row per input event that passes; "" if there is none
+    per_event: (
+        str  # the output that carries `seq` and `due_ns`, one row per input event that passes; "" if there is none
+    )
 
     def build(self, tables: Any, params: JobParams) -> Any:
         """A pyflink StatementSet, ready to execute, on the TableEnvironment `tables`."""
@@ -83,6 +88,52 @@ def find(name: str) -> Job:
         raise ScenarioError(f"no job {name!r}; known: {', '.join(names())}")
     job: Job = importlib.import_module(f"{__name__}.{name}").JOB
     return job
+
+
+def watermark_delay_ms(settings: Settings) -> int:
+    """How far behind the newest event of a partition another may be, in event time: the bound a watermark needs.
+
+    With one load worker that is the workload's disorder; several workers drift apart a little in real time.
+    """
+    spec = settings.workload
+    skew_ms = WORKER_SKEW_MS * spec.event_time_speed if settings.load.workers > 1 else 0.0
+    return round(spec.disorder_s * 1000 + skew_ms)
+
+
+def job_params(
+    settings: Settings, bootstrap: str, run_name: str, input_topic: str, outputs: Mapping[str, str]
+) -> JobParams:
+    """What the job is told about this trial."""
+    pipeline = settings.pipeline
+    assert pipeline is not None
+    flink: dict[str, str] = {}
+    checkpoint = pipeline.checkpoint
+    if checkpoint is not None:
+        flink |= {
+            "execution.checkpointing.interval": f"{round(checkpoint.interval_s * 1000)} ms",
+            "execution.checkpointing.mode": "EXACTLY_ONCE" if pipeline.guarantee == "exactly-once" else "AT_LEAST_ONCE",
+            "execution.checkpointing.incremental": str(checkpoint.incremental).lower(),
+            "state.backend.type": checkpoint.backend,
+        }
+        if checkpoint.storage == "jobmanager":
+            flink["execution.checkpointing.storage"] = "jobmanager"
+    if pipeline.idle_timeout_s:
+        flink["table.exec.source.idle-timeout"] = f"{round(pipeline.idle_timeout_s * 1000)} ms"
+    raw = pipeline.job_flink.items()
+    flink |= {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in raw}
+    workload = open_workload(settings.workload, settings.seed, 0)
+    return JobParams(
+        bootstrap=bootstrap,
+        input_topic=input_topic,
+        output_topics=outputs,
+        columns=tuple(workload.flink_ddl_columns),
+        input_format=settings.workload.format,
+        watermark_delay_ms=watermark_delay_ms(settings),
+        parallelism=pipeline.parallelism,
+        guarantee=pipeline.guarantee,
+        run_name=run_name,
+        settings=flink,
+    )
 
 
 def kafka_source(table: str, params: JobParams) -> str:

@@ -27,6 +27,7 @@ def environment(params: JobParams) -> Any:
         "execution.target": "remote",
         "execution.attached": "false",
         "pipeline.name": params.run_name,
+        "table.local-time-zone": "UTC",  # windows are told as UTC, wherever this runs
         "parallelism.default": str(params.parallelism),
         **params.settings,
     }
@@ -45,7 +46,7 @@ def submit(name: str, params: JobParams) -> str:
 
 
 def root_cause(text: str) -> str:
-    """The innermost "Caused by" of a Java stack trace, or the last exception a Python one names, without its package."""
+    """The innermost cause of a Java stack trace, or the last exception a Python one names, without its package."""
     causes = re.findall(r"^(?:Caused by: |: )?(?:[\w$]+\.)+([\w$]*(?:Exception|Error)\b[^\n]*)", text, re.MULTILINE)
     if causes:
         # PyFlink wraps: "TableException: org.apache.flink.table.api.TableException: why"

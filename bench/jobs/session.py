@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -14,8 +15,8 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
 
+from bench.backends import Cluster
 from bench.backends.flink import get_json
-from bench.backends.subtree import Child, Subtree
 from bench.errors import JobError
 from bench.jobs import JobParams
 
@@ -28,21 +29,15 @@ CANCEL_TIMEOUT_S = 30.0
 class JobSession:
     """Submits to one cluster through one warm client process."""
 
-    def __init__(self, subtree: Subtree, flink_url: str, environment: dict[str, str], log: Path) -> None:
-        self.flink_url = flink_url
+    def __init__(self, cluster: Cluster, log: Path) -> None:
+        self.flink_url = cluster.flink_url
         order_read, order_write = os.pipe()
         answer_read, answer_write = os.pipe()
-        root = Path(__file__).resolve().parents[2]
-        environment = {
-            **environment,
-            "PYTHONPATH": str(root),
-            # the client's UDF workers would live and die with it, and the job restart for ever
-            "_python_worker_execution_mode": "process",
-        }
+        # the client's own UDF workers would live and die with it, and the job restart for ever
+        environment = {**cluster.client_environment(), "_python_worker_execution_mode": "process"}
+        argv = [sys.executable, "-m", "bench.jobs.client"]
         try:
-            self._child: Child = subtree.spawn(
-                "job-client", [sys.executable, "-m", "bench.jobs.client"], log=log, env=environment, stdin=order_read, stdout=answer_write
-            )
+            self._child = cluster.spawn(argv, log, env=environment, fds=(order_read, answer_write))
         finally:
             os.close(order_read)
             os.close(answer_write)
@@ -57,7 +52,9 @@ class JobSession:
             readable, _, _ = select.select([self._answers], [], [], max(0.0, min(1.0, deadline - time.monotonic())))
             data = os.read(self._answers, 65536) if readable else b""
             if readable and not data:
-                raise JobError(f"{what}: the job client ended (exit code {self._child.poll()})\n{self._child.log_tail()}")
+                raise JobError(
+                    f"{what}: the job client ended (exit code {self._child.poll()})\n{self._child.log_tail()}"
+                )
             self._buffer += data
             if not data and time.monotonic() > deadline:
                 raise JobError(f"{what}: no answer within {timeout_s:.0f} s\n{self._child.log_tail()}")
@@ -111,10 +108,8 @@ class JobSession:
     def cancel(self, job_id: str) -> None:
         """Cancel and wait until it is over; a job that already ended is fine."""
         request = urllib.request.Request(f"{self.flink_url}/jobs/{job_id}?mode=cancel", method="PATCH")  # noqa: S310
-        try:
+        with contextlib.suppress(OSError):  # ended already, or the JobManager is gone: what follows finds out
             urllib.request.urlopen(request, timeout=5.0).close()  # noqa: S310 -- http on loopback
-        except OSError:
-            pass  # ended already, or the JobManager is gone: the next line finds out
 
         def over() -> bool:
             state = get_json(f"{self.flink_url}/jobs/{job_id}")

@@ -1,8 +1,8 @@
 """What is sampled once a second while a trial runs. Missing is a value: a probe that gets no answer records NaN.
 
-    with watch(cluster, probes) as samples:
-        ...
-    samples.rate("source_events", from_s, to_s)
+with watch(cluster, probes) as samples:
+...
+samples.rate("source_events", from_s, to_s)
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
+F64 = npt.NDArray[np.float64]
 INTERVAL_S = 1.0  # Flink refreshes its own metrics once a second: sampling faster would read the same numbers again
 
 Probe = Callable[[], Mapping[str, float]]
@@ -40,7 +42,7 @@ class Samples:
         """DataFrame(t_s, value); empty when the probe never answered."""
         return pd.DataFrame(self._rows.get(name, []), columns=["t_s", "value"], dtype=float)
 
-    def window(self, name: str, from_s: float, to_s: float) -> tuple[np.ndarray, np.ndarray]:
+    def window(self, name: str, from_s: float, to_s: float) -> tuple[F64, F64]:
         """(t_s, value) of the samples within [from_s, to_s]; NaN where one is missing."""
         table = self.series(name)
         inside = table[(table.t_s >= from_s) & (table.t_s <= to_s)]

@@ -26,7 +26,7 @@ def components(cluster: Cluster) -> Probe:
 
 
 def host() -> Probe:
-    """`host_busy_s`, `host_steal_s` (all cores together), `host_swap_bytes`, and `harness_cpu_s`: what watching costs."""
+    """`host_busy_s`, `host_steal_s` (all cores), `host_swap_bytes`, and `harness_cpu_s`: what watching costs."""
 
     def probe() -> Mapping[str, float]:
         times = psutil.cpu_times()

@@ -14,7 +14,11 @@ from bench.errors import JobError
 from bench.probes import Probe
 
 # Cumulative, in ms summed over a vertex's subtasks: differences of these, never the smoothed per-second gauges
-_TIMES = {"accumulated-busy-time": "busy_ms", "accumulated-backpressured-time": "backpressured_ms", "accumulated-idle-time": "idle_ms"}
+_TIMES = {
+    "accumulated-busy-time": "busy_ms",
+    "accumulated-backpressured-time": "backpressured_ms",
+    "accumulated-idle-time": "idle_ms",
+}
 
 
 @dataclass(frozen=True)
@@ -111,7 +115,7 @@ class Checkpoints:
 
 
 def checkpoints(url: str, job_id: str) -> Checkpoints:
-    """What Flink's history holds (web.checkpoints.history is raised so that it forgets nothing). JobError if it is silent."""
+    """What Flink's history holds (it is told to forget nothing). JobError if Flink is silent."""
     answer: dict[str, Any] | None = get_json(f"{url}/jobs/{job_id}/checkpoints")
     if answer is None:
         raise JobError(f"Flink does not answer for the checkpoints of job {job_id}")

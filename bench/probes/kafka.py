@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from bench.probes import Probe
 
 # exporter's line: kafka_server_BrokerTopicMetrics_Count{name="BytesInPerSec",topic="t"} 123.0
-_LINE = re.compile(r'^(\w+)(?:\{([^}]*)\})? (\S+)', re.MULTILINE)
+_LINE = re.compile(r"^(\w+)(?:\{([^}]*)\})? (\S+)", re.MULTILINE)
 _LABEL = re.compile(r'(\w+)="([^"]*)"')
 
 
@@ -21,7 +21,7 @@ def parse_exporter(text: str) -> Iterator[tuple[str, Mapping[str, str], float]]:
 
 
 def jmx(urls: Sequence[str], topic: str) -> Probe:
-    """Counters of all brokers together: `broker_bytes_in` (record batches of `topic`), `broker_messages_in`, requests, GC.
+    """Counters of all brokers: `broker_bytes_in` (record batches of `topic`), `broker_messages_in`, requests, GC.
 
     BytesInPerSec counts record batches, not protocol overhead; replication is apart (`broker_replication_bytes_in`).
     """
@@ -40,7 +40,11 @@ def jmx(urls: Sequence[str], topic: str) -> Probe:
     return probe
 
 
-_TOPIC_COUNTERS = {"BytesInPerSec": "broker_bytes_in", "BytesOutPerSec": "broker_bytes_out", "MessagesInPerSec": "broker_messages_in"}
+_TOPIC_COUNTERS = {
+    "BytesInPerSec": "broker_bytes_in",
+    "BytesOutPerSec": "broker_bytes_out",
+    "MessagesInPerSec": "broker_messages_in",
+}
 _BROKER_COUNTERS = {
     "ReplicationBytesInPerSec": "broker_replication_bytes_in",
     "ReplicationBytesOutPerSec": "broker_replication_bytes_out",

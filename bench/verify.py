@@ -1,0 +1,74 @@
+"""A job's outputs, read back and held against the workload's own truth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from bench import topics
+from bench.jobs import Job, Output, Verified, watermark_delay_ms
+from bench.loadgen import Sent
+from bench.scenario import Settings, Trial
+from bench.workloads import Workload, open_workload
+from bench.workloads.draws import murmur2, partition_of
+
+RATE_BIN_S = 0.5
+
+
+@dataclass(frozen=True)
+class Compared:
+    """The outputs as they were read, and what the oracle said."""
+
+    outputs: Mapping[str, Output]
+    verified: Verified
+
+
+def compare(
+    trial: Trial,
+    job: Job,
+    sent: Sent,
+    bootstrap: str,
+    *,
+    output_topics: Mapping[str, str],
+    watermark_seen_ms: float,  # Flink's own last word; needed only where the routing does not say which event is where
+) -> Compared:
+    """Read every output topic to its end and let the job's oracle judge. BrokerError when a topic cannot be read."""
+    settings = trial.settings
+    committed = settings.pipeline is not None and settings.pipeline.guarantee == "exactly-once"
+    outputs = {}
+    for name, topic in output_topics.items():
+        back = topics.read_topic(bootstrap, topic, committed=committed)
+        outputs[name] = Output(topics.json_rows(back.values), back.timestamp_ms)
+    workload = open_workload(settings.workload, trial.seed, sent.t0_ns, sent.schedule)
+    seq = sent.seqs()
+    truth = workload.columns(seq, sent.schedule.due_ns(seq))
+    due_ms = final_watermark_ms(truth, workload, settings, watermark_seen_ms)
+    return Compared(outputs, job.verify(truth, outputs, due_ms))
+
+
+def final_watermark_ms(truth: pd.DataFrame, workload: Workload, settings: Settings, seen_ms: float) -> int:
+    """Where the job's watermark must have come to: the slowest partition's newest event minus the disorder bound.
+
+    Keyed routing says exactly which event is where. Sticky routing doesn't: there, what Flink reported is used. -1: a
+    partition without any event holds the watermark back for ever, and no window is due.
+    """
+    if settings.producer.routing != "keyed":
+        return int(seen_ms) if np.isfinite(seen_ms) else -1
+    keys = truth[workload.key_field.name].cat
+    text = np.array(keys.categories, dtype="S8").view(np.uint8).reshape(-1, 8)  # every workload's keys are eight bytes
+    partition = partition_of(murmur2(text), settings.topic.partitions).take(keys.codes)
+    newest = truth["ts"].groupby(partition).max()
+    if len(newest) < settings.topic.partitions:
+        return -1
+    return int(newest.min()) - watermark_delay_ms(settings)
+
+
+def append_rate(output: Output, t0_ns: int) -> pd.DataFrame:
+    """Rows appended to an output per second, in bins of half a second; DataFrame(t_s, value)."""
+    since_s = (output.append_ms - t0_ns / 1e6) / 1e3
+    edges = np.arange(0.0, float(since_s.max()) + RATE_BIN_S, RATE_BIN_S)
+    counts, _ = np.histogram(since_s, edges)
+    return pd.DataFrame({"t_s": edges[1:], "value": counts / RATE_BIN_S})
