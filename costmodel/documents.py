@@ -94,12 +94,17 @@ def _sentence(item: Mapping[str, Any], loc: tuple[int | str, ...], model: type[B
 
 
 def _model_at(loc: tuple[int | str, ...], model: type[BaseModel]) -> type[BaseModel] | None:
+    in_mapping = False
     for key in loc:
         if isinstance(key, int):
             continue
         field = model.model_fields.get(key)
         if field is None:
+            if in_mapping:  # a key of the user's choosing
+                in_mapping = False
+                continue
             return None
+        in_mapping = typing.get_origin(field.annotation) is Mapping
         inner = _model_in(field.annotation)
         if inner is None:
             return None

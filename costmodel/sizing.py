@@ -19,6 +19,7 @@ from costmodel.usage import Processing, Usage
 DAY_S = 86_400
 GBPS_BYTES = 125_000_000  # network speeds are decimal
 GIB = 2**30
+ROUNDING = 10**12
 
 
 @dataclass(frozen=True)
@@ -249,12 +250,17 @@ def fleet(
     bound = Binding(names[0], names[1] if len(names) > 1 else None, shadow, binding[0].unit if binding else "")
     used = [c.mean / (c.whole * count) for c in constraints if c.mean is not None and c.whole]
     idle = max(1 - max(used), Decimal(0)) if used else Decimal(0)
-    needed = max([minimum, *(math.ceil(c.needed) for c in ranked[:1])])
+    needed = max([minimum, *(_up(c.needed) for c in ranked[:1])])
     return Fleet(count, bound, idle, names[0] + (f", up to a multiple of {multiple_of:f}" if count != needed else ""))
 
 
+def _up(needed: Decimal) -> int:
+    """Rounded up, but not by the last digit of a division: 20,000 at 333.3 is 60 and not 61."""
+    return math.ceil(needed - needed / ROUNDING)
+
+
 def _count(constraints: Sequence[Constraint], minimum: int, multiple_of: Decimal) -> Decimal:
-    needed = max([minimum, *(math.ceil(c.needed) for c in constraints)])
+    needed = max([minimum, *(_up(c.needed) for c in constraints)])
     step = int(multiple_of)
     return Decimal(-(-needed // step) * step)
 
@@ -309,9 +315,16 @@ def over_quota(
         for name, demand, quota, unit in broken
     )
     rates = [mean_mb_s * quota / demand for _, demand, quota, unit in broken if unit == "rate"]
-    fits = [f"{short(min(rates))} MB/s in (mean)"] if rates else []
+    fits = [f"{_down(min(rates))} MB/s in (mean)"] if rates else []
     fits += [f"{short(quota)} {unit} ({name})" for name, _, quota, unit in broken if unit != "rate"]
     return Infeasible(platform, reason, ", ".join(fits))
+
+
+def _down(rate: Decimal) -> str:
+    """Four digits, rounded down: what is said to fit must fit."""
+    digits = 3 - math.floor(math.log10(rate))
+    scale = Decimal(10) ** digits
+    return f"{math.floor(rate * scale) / scale:.10g}" if digits > 0 else f"{math.floor(rate)}"
 
 
 def processing(usage: Usage, platform: str) -> Processing:
