@@ -28,9 +28,10 @@ def theil_sen(t_s: npt.ArrayLike, values: npt.ArrayLike, confidence: float = 0.9
 
     Sen's interval (JASA 1968) supposes independent residuals. A backlog's are not: a burst stays in it for seconds. The
     variance of Kendall's S is therefore multiplied by n/n* (Hamed & Rao 1998; Yue & Wang 2004) with n* from the
-    residuals' lag-1 autocorrelation r, n/n* = (1 + r) / (1 - r), and Student's quantile with n* - 2 degrees of freedom
-    (at least 8) replaces the normal one. By simulation with 30 samples it covers 95-97 % up to r = 0.8, 93 % at 0.9.
-    The bounds are infinite where no interval can be had (15 samples at r = 0.8: in half of the series).
+    residuals' lag-1 autocorrelation r, n/n* = (1 + r) / (1 - r). Where r > 0, Student's quantile with n* - 2 degrees of
+    freedom (at least 8) replaces the normal one, since the variance is then an estimate. By simulation with 30 samples
+    it covers 95-97 % up to r = 0.8, 93 % at 0.9. The bounds are infinite where no interval can be had (15 samples at
+    r = 0.8: in half of the series).
     """
     t, y = np.asarray(t_s, dtype=float), np.asarray(values, dtype=float)
     present = np.isfinite(t) & np.isfinite(y)
@@ -48,7 +49,8 @@ def theil_sen(t_s: npt.ArrayLike, values: npt.ArrayLike, confidence: float = 0.9
     inflation = _inflation(y - middle * t)
     m = t.size
     variance = m * (m - 1) * (2 * m + 5) / 18 * inflation
-    freedom = max(m / inflation - 2, FEWEST)
+    # S of independent samples has a known variance; with an estimated one its quantile is Student's
+    freedom = max(m / inflation - 2, FEWEST) if inflation > 1 else np.inf
     reach = float(special.stdtrit(freedom, 0.5 + confidence / 2)) * np.sqrt(variance)
     low = int(np.floor((slopes.size - reach) / 2))
     high = int(np.ceil((slopes.size + reach) / 2))
