@@ -1,0 +1,77 @@
+"""How often a sentence about two bills is true, over draws of everything uncertain: the evidence of cost claims.
+
+`odds.yaml` names each sentence: a usage, what is changed in it, which option is said to be cheaper than which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from bench.analysis.intervals import Estimate
+from bench.errors import ScenarioError
+from costmodel import documents, uncertainty
+from costmodel.option import Option, size
+from costmodel.prices import Catalog, built_in
+from costmodel.usage import AsBuilt, Usage, load
+
+FILE = Path(__file__).parent / "odds.yaml"
+DRAWS = 200  # a share of 0.95 is known to about 0.03
+
+
+class Sentence(BaseModel):
+    """`cheaper` costs less a month than `than`, for `usage` with `change` (dotted path -> value)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    usage: str = Field(description="a usage.yaml, relative to this file")
+    change: Mapping[str, Decimal] = Field(default_factory=dict)
+    cheaper: str
+    than: str
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_: Literal[1] = Field(alias="schema")
+    odds: Mapping[str, Sentence]
+
+
+def estimates(names: Iterable[str] | None = None, *, file: Path = FILE, draws: int = DRAWS) -> dict[str, Estimate]:
+    """Name -> the probability that the sentence is true, `kind` "probability", n = draws. None: every sentence.
+
+    An infeasible option, or one whose total is incomplete, is never the cheaper one.
+    """
+    known = documents.read(file, _File).odds
+    wanted = list(known) if names is None else list(names)
+    for name in wanted:
+        if name not in known:
+            raise ScenarioError(f"{file}: no odds named {name!r}; {documents.nearest(name, known)}")
+    return {name: _estimate(name, known[name], file.parent, draws) for name in wanted}
+
+
+def probability(usage: Usage, cheaper: str, than: str, *, prices: Catalog | None = None, draws: int = DRAWS) -> float:
+    """The share of draws in which `cheaper` costs less a month than `than`; both see the same draw."""
+    pairs = uncertainty.draws(usage, prices or built_in(), draws)
+    true = sum(_less(size(drawn, cheaper, catalog), size(drawn, than, catalog)) for drawn, catalog in pairs)
+    return true / draws
+
+
+def _estimate(name: str, sentence: Sentence, folder: Path, draws: int) -> Estimate:
+    usage: Any = load(folder / sentence.usage)
+    if isinstance(usage, AsBuilt):
+        raise ScenarioError(f"{sentence.usage}: odds need a usage, not a deployment: nothing in it is uncertain")
+    for path, value in sentence.change.items():
+        usage = usage.with_value(path, value)
+    share = probability(usage, sentence.cheaper, sentence.than, draws=draws)
+    return Estimate(metric=name, value=share, low=None, high=None, n=draws, kind="probability")
+
+
+def _less(a: Option, b: Option) -> bool:
+    if a.bill is None or a.bill.at_least:
+        return False
+    return b.bill is None or a.bill.usd_month < b.bill.usd_month
