@@ -134,7 +134,7 @@ def test_only_finished_runs_with_right_outputs_are_evidence_and_the_others_are_c
     ]
     verdict = judge([CLAIM], runs)[0]
     assert (verdict.n, verdict.left_out, verdict.verdict) == (3, 3, Answer.SUPPORTED)
-    assert "3 runs were left out" in verdict.sentence
+    assert "3 runs were left out: 1 crashed, 1 invalid, 1 with wrong outputs" in verdict.sentence
 
 
 def test_one_pair_is_no_verdict_but_says_what_would_be() -> None:

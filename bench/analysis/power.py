@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 
 import numpy as np
@@ -75,10 +75,24 @@ def repeats_to_decide(log_effect: float, log_limit: float, sd: float, power: flo
     return _first(lambda n: power_of(log_effect, log_limit, sd, n) >= power)
 
 
-def cv_of(values: list[float]) -> float:
+def cv_of(values: Sequence[float]) -> float:
     """Coefficient of variation of repeated runs, from logs; NaN from fewer than two."""
     x = np.log(np.asarray(values, dtype=float))
     return float(x.std(ddof=1)) if x.size > 1 else float("nan")
+
+
+def pooled_cv(cells: Iterable[Sequence[float]]) -> float | None:
+    """Run-to-run variation pooled over cells of repeated runs, from logs; None where no cell has two positive values.
+
+    What `plan` puts in the place of CV once this host has runs of its own.
+    """
+    squares, freedom = 0.0, 0
+    for values in cells:
+        x = np.asarray(values, dtype=float)
+        if x.size > 1 and (x > 0).all():
+            squares += float(np.log(x).var(ddof=1)) * (x.size - 1)
+            freedom += x.size - 1
+    return float(np.sqrt(squares / freedom)) if freedom else None
 
 
 @cache

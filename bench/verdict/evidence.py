@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median
@@ -38,6 +39,7 @@ class Finding:
     high: float | None = None
     n: int = 0  # pairs, runs or draws
     left_out: int = 0  # runs of its cells that are no evidence
+    left_out_for: str = ""  # "2 invalid, 1 crashed"
     unknown: int = 0  # runs or pairs that lack the metric
     missing: str = ""  # what is not there, when there is no estimate
     run_s: float = 0.0  # how long a run takes
@@ -71,7 +73,10 @@ def look(hypothesis: Hypothesis, runs: Sequence[Run], evidence: Evidence) -> Fin
             finding = _counted(hypothesis, speaking)
     except _MissingError as missing:
         finding = Finding(Decision(Answer.INCONCLUSIVE, missing.reason), missing=str(missing))
-    return replace(finding, left_out=len(cell) - len(speaking))
+    others = Counter("with wrong outputs" if run.outcome is Outcome.FINISHED else str(run.outcome)
+                     for run in cell if not is_evidence(run))  # fmt: skip
+    how = ", ".join(f"{count} {outcome}" for outcome, count in others.most_common())
+    return replace(finding, left_out=others.total(), left_out_for=how)
 
 
 def differing_fields(runs: Sequence[Run]) -> list[str]:

@@ -107,7 +107,7 @@ def _aside(finding: Finding) -> str:
     parts = []
     if finding.left_out:
         runs = "run was" if finding.left_out == 1 else "runs were"
-        parts.append(f"{finding.left_out} {runs} left out: not finished, or with wrong outputs")
+        parts.append(f"{finding.left_out} {runs} left out: {finding.left_out_for}")
     if finding.unknown:
         parts.append(f"{finding.unknown} could not be judged: the metric is missing")
     return f" ({'; '.join(parts)}.)" if parts else ""

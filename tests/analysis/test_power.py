@@ -61,3 +61,11 @@ def test_one_run_has_no_interval() -> None:
     assert (found.low, found.high) == pytest.approx((2 - 4.303 / 3**0.5, 2 + 4.303 / 3**0.5), abs=1e-3)
     with pytest.raises(ValueError, match="no runs"):
         mean_interval([])
+
+
+def test_variation_is_pooled_over_cells_whatever_their_levels() -> None:
+    """Prevents `plan` from taking the difference between settings for noise, or one cell for the whole host."""
+    rng = np.random.default_rng(2)
+    cells = [list(level * rng.lognormal(0, 0.05, 4)) for level in np.geomspace(1, 1e6, 400)]
+    assert power.pooled_cv(cells) == pytest.approx(0.05, rel=0.05)
+    assert power.pooled_cv([[3.0], [0.0, 1.0], []]) is None
