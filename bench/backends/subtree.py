@@ -74,12 +74,16 @@ class Child:
             return self.wait(10.0)
 
     def log_tail(self, lines: int = 12) -> str:
-        """The last lines of its log: what a crashed run shows."""
+        """The last lines of its log, with the last cause Java named before them: what a crashed run shows."""
         if self.log is None or not self.log.exists():
             return ""
         with self.log.open("rb") as stream:
-            stream.seek(max(0, self.log.stat().st_size - 16_384))
-            return "\n".join(stream.read().decode("utf-8", "replace").splitlines()[-lines:])
+            stream.seek(max(0, self.log.stat().st_size - 65_536))
+            said = stream.read().decode("utf-8", "replace").splitlines()
+        causes = [at for at, line in enumerate(said) if line.startswith("Caused by: ")]
+        if causes and causes[-1] < len(said) - lines:  # a dozen lines about the shutdown came after it
+            return "\n".join([said[causes[-1]], *said[1 - lines :]])
+        return "\n".join(said[-lines:])
 
 
 class Subtree:

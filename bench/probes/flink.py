@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from bench.errors import JobError
 from bench.probes import Probe
 
 # Cumulative, in ms summed over a vertex's subtasks: differences of these, never the smoothed per-second gauges
+FETCH_S = 0.1  # on loopback a fetch takes some milliseconds; without this wait every number is one sample old
 _TIMES = {
     "accumulated-busy-time": "busy_ms",
     "accumulated-backpressured-time": "backpressured_ms",
@@ -59,6 +61,8 @@ def job_probe(url: str, job_id: str) -> Probe:
         if not any(vertex.ending(".pendingRecords") for vertex in known):
             known = vertices(url, job_id)
         found: dict[str, float] = {}
+        get_json(f"{url}/jobs/{job_id}")  # Flink fetches from its TaskManagers when asked, and answers with what it had
+        time.sleep(FETCH_S)
         job = get_json(f"{url}/jobs/{job_id}")
         if job is None:
             return {"backlog_events": float("nan"), "source_events": float("nan")}

@@ -1,0 +1,81 @@
+"""Words <-> functions, and exit codes. The one place that looks right (costmodel, reports), and only inside commands.
+
+0 done · 1 a threshold, gate or refuted claim fails · 2 usage or scenario error · 3 inconclusive under --fail-on ·
+4 host or platform failed, or no run finished · 5 plan has work to do · 130 interrupted, what was measured is kept.
+
+    __init__   the group, what commands share, exit codes
+    studies    doctor, list, plan, run, show, report
+    money      cost, prices, usage
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from bench.errors import StreamgaugeError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+RESULTS = Path("results")
+
+
+def say(text: str) -> None:
+    """Chatter and progress go to stderr; stdout is for answers."""
+    click.echo(text, err=True)
+
+
+def answer(document: Mapping[str, Any] | Sequence[Any]) -> None:
+    """A machine-readable answer."""
+    click.echo(json.dumps(document, indent=1, default=str))
+
+
+def wide_console() -> Console:
+    """Standard output for tables: as wide as the terminal, and never folded at 80 columns in a file or a pipe."""
+    from rich.console import Console
+
+    found = Console()
+    return found if found.is_terminal else Console(width=140)
+
+
+def leave(code: int) -> NoReturn:
+    """End the command with this exit code."""
+    raise click.exceptions.Exit(code)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option("0.1.0", prog_name="streamgauge")
+def cli() -> None:
+    """Measures what a Kafka + Flink pipeline carries, which guidance about it holds, and what it costs in a cloud.
+
+    Start with `streamgauge run quickstart`.
+    """
+
+
+as_json = click.option("--json", "json_", is_flag=True, help="The answer as JSON on stdout.")
+
+
+def main() -> int:
+    """Run the command line; returns the exit code."""
+    for name in ("studies", "money"):
+        import_module(f"{__name__}.{name}")  # each registers its commands with `cli`
+    try:
+        result = cli.main(standalone_mode=False, prog_name="streamgauge")
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except (click.Abort, KeyboardInterrupt):
+        say("interrupted; what was measured is kept, and running again resumes")
+        return 130
+    except StreamgaugeError as error:
+        say(f"streamgauge: {error}")
+        return error.exit_code
+    return result if isinstance(result, int) else 0

@@ -1,0 +1,313 @@
+"""cost, prices, usage: what a stream costs, from which prices, and what a live cluster carries."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bench.cli import answer, as_json, cli, say, wide_console
+from bench.errors import ScenarioError
+
+if TYPE_CHECKING:
+    from bench.study import Study
+    from costmodel import AsBuilt, Option, Usage
+    from costmodel.prices import Catalog
+
+
+@cli.command()
+@click.argument("sources", nargs=-1, type=click.Path(path_type=Path), required=True)
+@click.option(
+    "--platform", "--stack", "platforms", multiple=True, help="A platform, or a stack KAFKA+FLINK. All that fit."
+)
+@click.option("--set", "assumptions", multiple=True, metavar="KEY=VALUE", help="Another pricing assumption of results.")
+@click.option("--catalog", "catalogs", multiple=True, type=click.Path(exists=True, file_okay=False, path_type=Path),
+              help="Prices from this folder; given twice: what changes between the two.")  # fmt: skip
+@click.option(
+    "--break-even", "axis", metavar="AXIS", help="rate, fan-out, retention or partitions: where two platforms flip."
+)
+@click.option("--from", "low", metavar="LOW", default="0.1", show_default=True, help="Start of the --break-even axis.")
+@click.option("--to", "high", metavar="HIGH", default="1000", show_default=True, help="End of the --break-even axis.")
+@click.option("--csv", "csv_", is_flag=True, help="Every line of the bills, in FOCUS columns.")
+@as_json
+def cost(sources: tuple[Path, ...], platforms: tuple[str, ...], **how: Any) -> None:
+    """The monthly bill of SOURCES: usage.yaml, deployment.yaml, or results/SCENARIO (each of its cells).
+
+    Two usages, or two --catalog, are also compared.
+    """
+    from costmodel import prices as catalogues
+
+    wanted = list(platforms) or None
+    catalogs = [catalogues.load(folder) for folder in how["catalogs"]] or [catalogues.built_in()]
+    usages = _usages(sources, _assumptions(how["assumptions"]))
+    if how["axis"]:
+        _break_even(usages, wanted, catalogs[0], how)
+        return
+    priced = _priced(usages, wanted, catalogs)
+    if how["csv_"]:
+        from costmodel.formats import focus_csv
+
+        click.echo(focus_csv(option for options in priced.values() for option in options), nl=False)
+        return
+    _tell_costs(usages, priced, json_=how["json_"])
+
+
+def _usages(sources: Sequence[Path], assumptions: Mapping[str, Any]) -> dict[str, Usage | AsBuilt]:
+    """Label -> what has to be carried: a file is one, a results folder one a cell."""
+    import costmodel
+    from bench import study
+
+    found: dict[str, Usage | AsBuilt] = {}
+    for source in sources:
+        if source.is_dir():
+            prefix = f"{source.name}: " if len(sources) > 1 else ""
+            cells = usages(study.recall(source), assumptions)
+            found |= {f"{prefix}{label}": usage for label, usage in cells.items()}
+        else:
+            label = source.stem if source.stem not in found else str(source)
+            found[label] = costmodel.load(source)
+    if not found:
+        raise ScenarioError(f"{sources[0]}: no finished run carries what a bill needs, expected wire_bytes_per_event")
+    return found
+
+
+def _priced(
+    usages: Mapping[str, Usage | AsBuilt], wanted: Sequence[str] | None, catalogs: Sequence[Catalog]
+) -> dict[str, list[Option]]:
+    import costmodel
+
+    if len(catalogs) == 1:
+        return {label: costmodel.price(usage, wanted, prices=catalogs[0]) for label, usage in usages.items()}
+    (label, usage), *others = usages.items()
+    if others or len(catalogs) != 2:
+        raise ScenarioError("--catalog twice compares two catalogues for one usage; expected one SOURCE")
+    return {
+        f"{label}, {name} catalogue": costmodel.price(usage, wanted, prices=catalog)
+        for name, catalog in zip(("first", "second"), catalogs, strict=True)
+    }
+
+
+def _tell_costs(usages: Mapping[str, Usage | AsBuilt], priced: Mapping[str, list[Option]], *, json_: bool) -> None:
+    from datetime import UTC, datetime
+
+    import costmodel
+    from costmodel.formats import diff
+
+    today = datetime.now(UTC).date()
+    documents = {
+        label: costmodel.to_json(options, usages.get(label, next(iter(usages.values()))), today=today)
+        for label, options in priced.items()
+    }
+    compared = diff(*priced.values()) if len(priced) == 2 else None
+    if json_:
+        if len(documents) == 1:
+            answer(next(iter(documents.values())))
+        else:
+            answer({"schema": 1, "cells": documents} | ({"difference": compared} if compared else {}))
+        return
+    for label, options in priced.items():
+        _print_bill(label, options)
+    if compared:
+        _print_difference(list(priced), compared)
+    for text in dict.fromkeys(text for document in documents.values() for text in document.get("warnings", ())):
+        say(text)
+
+
+def _print_bill(label: str, options: Sequence[Option]) -> None:
+    from rich.table import Table
+
+    import costmodel
+
+    rows = costmodel.rows(options)
+    table = Table(title=label, title_justify="left")
+    for name in rows[0]:
+        table.add_column(name, justify="right" if "USD" in name.upper() or "$" in name else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*row.values())
+    console = wide_console()
+    console.print(table)
+    for option in options:
+        for note in costmodel.notes(option):
+            console.print(f"{option.platform}: {note}", markup=False, highlight=False)
+
+
+def _print_difference(labels: Sequence[str], compared: Mapping[str, Any]) -> None:
+    from rich.table import Table
+
+    table = Table(title=f"{labels[1]} instead of {labels[0]}", title_justify="left")
+    for name in ("platform", labels[0], labels[1], "difference, USD a month"):
+        table.add_column(name, justify="left" if name == "platform" else "right")
+    for row in compared["options"]:
+        change = row["difference_usd_month"]
+        table.add_row(row["platform"], *(_usd(row[side]) for side in ("a_usd_month", "b_usd_month")),
+                      f"{change:+,.2f}" if change is not None else row["reason"])  # fmt: skip
+    wide_console().print(table)
+
+
+def _usd(value: float | None) -> str:
+    return "none" if value is None else f"{value:,.2f}"
+
+
+def _break_even(
+    usages: Mapping[str, Usage | AsBuilt], wanted: Sequence[str] | None, catalog: Catalog, how: Mapping[str, Any]
+) -> None:
+    import costmodel
+    from costmodel.breakeven import break_even
+
+    if wanted is None or len(wanted) != 2:
+        raise ScenarioError("--break-even compares two platforms: expected --platform A --platform B")
+    for label, usage in usages.items():
+        if isinstance(usage, costmodel.AsBuilt):
+            raise ScenarioError(f"{label}: a deployment stands as it is; expected a usage for --break-even")
+        low, high = _number(how["low"], "--from"), _number(how["high"], "--to")
+        found = break_even(usage, *wanted, axis=how["axis"], low=low, high=high, prices=catalog)
+        if how["json_"]:
+            answer({
+                "schema": 1, "usage": label, "a": found.a, "b": found.b, "axis": found.axis, "unit": found.unit,
+                "sentence": found.sentence(),
+                "crossings": [{"low": float(c.low), "high": float(c.high), "below": c.below, "above": c.above}
+                              for c in found.crossings],
+                "points": [{"x": float(p.x), "a_usd_month": _float(p.a_usd_month), "b_usd_month": _float(p.b_usd_month)}
+                           for p in found.points],
+            })  # fmt: skip
+        else:
+            click.echo(f"{label}: {found.sentence()}")
+
+
+def _float(value: Decimal | None) -> float | None:
+    return None if value is None else float(value)
+
+
+def _number(word: str, option: str) -> Decimal:
+    try:
+        return Decimal(word)
+    except InvalidOperation:
+        raise ScenarioError(f"{option} {word}: expected a number") from None
+
+
+def _assumptions(words: Sequence[str]) -> dict[str, Any]:
+    from ruamel.yaml import YAML
+
+    found = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals:
+            raise ScenarioError(f"--set {word}: expected KEY=VALUE, such as retention_days=3")
+        found[key] = YAML(typ="safe").load(value)
+    return found
+
+
+def usages(found: Study, assumptions: Mapping[str, Any]) -> dict[str, Usage]:
+    """Arm -> what has to be carried, for every cell whose runs carry what a bill needs."""
+    import costmodel
+    from bench import record
+    from reports.wording import arm_label
+
+    frame = record.frame(found.runs)
+    pricing = {**found.scenario.pricing.model_dump(), **assumptions}
+    # a drain writes flat out: its batches are not those of the priced stream, and it has no wire bytes
+    priced = [cell for cell in found.cells if cell.n and "wire_bytes_per_event" in cell.metrics]
+    return {
+        arm_label(cell.knobs): costmodel.usage_from_runs(frame, pricing, dict(cell.knobs) | {"load": cell.load})
+        for cell in priced
+    }
+
+
+def bills(found: Study, platforms: Sequence[str] | None, assumptions: Mapping[str, Any]) -> dict[str, Any]:
+    """Arm -> the document of `cost --json`."""
+    from datetime import UTC, datetime
+
+    import costmodel
+
+    today = datetime.now(UTC).date()
+    return {
+        label: costmodel.to_json(costmodel.price(usage, platforms), usage, today=today)
+        for label, usage in usages(found, assumptions).items()
+    }
+
+
+@cli.group()
+def prices() -> None:
+    """The price catalogues: what they hold, what changed, what AWS says now."""
+
+
+@prices.command("list")
+@click.argument("word", default="")
+@click.option("--region", help="Only this region, and what costs the same everywhere.")
+@as_json
+def prices_list(word: str, region: str | None, json_: bool) -> None:
+    """Prices whose id holds WORD, with source, date and confidence."""
+    from rich.table import Table
+
+    from costmodel.prices import built_in
+    from costmodel.refresh import listing
+
+    rows = listing(built_in(), word, region)
+    if json_:
+        answer(rows)
+        return
+    if not rows:
+        raise ScenarioError(f"no price whose id holds {word!r}" + (f" in {region}" if region else ""))
+    table = Table()
+    for name in rows[0]:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*row.values())
+    wide_console().print(table)
+
+
+@prices.command("diff")
+@click.argument("old", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("new", type=click.Path(exists=True, file_okay=False, path_type=Path), required=False)
+@as_json
+def prices_diff(old: Path, new: Path | None, json_: bool) -> None:
+    """Prices that differ between the catalogues in folders OLD and NEW (default: the built-in one)."""
+    from costmodel.prices import built_in, load
+    from costmodel.refresh import changes
+
+    found = changes(load(old), load(new) if new else built_in())
+    if json_:
+        answer([{"id": c.id, "region": c.region, "before": _float(c.old), "after": _float(c.new)} for c in found])
+        return
+    for change in found:
+        click.echo(f"{change.id} {change.region}: {change.old} -> {change.new}")
+    say(f"{len(found)} prices differ")
+
+
+@prices.command("refresh")
+@click.option("--write", is_flag=True, help="Change the catalogue files; without it only the diff is printed.")
+def prices_refresh(*, write: bool) -> None:
+    """Ask AWS's Price List for every row that it has, and print what would change as a diff to review."""
+    from costmodel.refresh import client, refresh
+
+    diff = refresh(client(), write=write)
+    click.echo(diff, nl=False)
+    say("every price agrees" if not diff else "written" if write else "not written; give --write to change the files")
+
+
+@cli.command()
+@click.option("--bootstrap", required=True, metavar="HOST:PORT", help="A live cluster; it is only read.")
+@click.option("--region", required=True, help="Where it would be priced, such as us-east-1.")
+@click.option(
+    "--window", "window_s", type=click.FloatRange(3), default=60.0, show_default=True, help="Seconds to watch."
+)
+@click.option("--compression-ratio", help="Raw over stored bytes, which Kafka cannot know; assumed 1.")
+@as_json
+def usage(bootstrap: str, region: str, window_s: float, compression_ratio: str | None, *, json_: bool) -> None:
+    """What a live cluster carries, as a usage.yaml for `cost`: offset and log-directory deltas, retention, groups."""
+    from ruamel.yaml import YAML
+
+    from costmodel.cluster import usage_from_cluster
+
+    ratio = _number(compression_ratio, "--compression-ratio") if compression_ratio else None
+    say(f"watching {bootstrap} for {window_s:.0f} s")
+    found = usage_from_cluster(bootstrap, region=region, window_s=window_s, compression_ratio=ratio)
+    document = found.model_dump(mode="json", exclude_none=True, by_alias=True)
+    if json_:
+        answer(document)
+    else:
+        YAML().dump(document, sys.stdout)
