@@ -3,7 +3,7 @@
     usage = costmodel.load("usage.yaml")                  # or a deployment.yaml, or costmodel.usage_from_runs(frame, …)
     options = costmodel.price(usage, ["self-ec2", "msk-standard+flink-managed-aws"])
     costmodel.to_json(options)                            # the document of `cost --json`
-    costmodel.rows(options)                               # rows of a table, cheapest first
+    costmodel.rows(options)                               # rows of a table, cheapest first; a * has notes(option)
 
 `Usage` (what a platform must carry) and `Catalog` (dated, sourced prices) -> a platform's `size` -> `Deployment` or
 `Infeasible` -> `Bill` -> `Option`. Pure but for reading files. Bad input raises ScenarioError.

@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from costmodel.bill import KINDS, LineItem
+from costmodel.breakeven import break_even_hours
 from costmodel.option import Option
 from costmodel.prices import STALE_AFTER_DAYS
 from costmodel.usage import AsBuilt, Usage
@@ -25,6 +26,8 @@ def to_json(
     document: dict[str, Any] = {"schema": SCHEMA, "options": [_option(option) for option in options]}
     if usage is not None:
         document["usage"] = _basis(usage)
+    if isinstance(usage, Usage) and usage.operations is not None:
+        document["break_even_hours"] = break_even_hours(options, usage)
     if today is not None:
         document["warnings"] = warnings(options, today)
     return document
@@ -147,6 +150,8 @@ def notes(option: Option) -> list[str]:
     found = [f"unpriced: {text}" for text in option.bill.unpriced]
     if option.bill.unverified:
         found.append(f"rests on unverified prices: {', '.join(option.bill.unverified)}")
+    if option.unverified_quotas:
+        found.append(f"sized by unverified quotas: {', '.join(option.unverified_quotas)}")
     return found
 
 
@@ -243,7 +248,7 @@ def _row(option: Option) -> dict[str, str]:
         }
     least = "at least " if option.bill.at_least else ""
     band = "" if option.p10 == option.p90 else f"{_money(option.p10)} - {_money(option.p90)}"
-    flag = " *" if option.bill.unverified else ""
+    flag = " *" if option.bill.unverified or option.unverified_quotas else ""
     return {
         "platform": option.platform,
         "$/month": f"{least}{_money(option.usd_month)}{flag}",

@@ -33,6 +33,7 @@ class Option:
     p90: Decimal | None = None
     gb_in_month: Decimal | None = None
     million_events_month: Decimal | None = None
+    unverified_quotas: tuple[str, ...] = ()
 
     @property
     def usd_month(self) -> Decimal | None:
@@ -79,6 +80,8 @@ def price(
 
 def size(usage: Usage, name: str, prices: Catalog) -> Option:
     """One platform or stack, sized and billed at central values."""
+    asked: set[str] = set()
+    prices = replace(prices, asked=asked)
     found = [(registry.named(part), registry.named(part).size(usage, prices)) for part in name.split("+")]
     roles = [platform.role for platform, _ in found]
     if len(found) > 2 or len(set(roles)) != len(roles):
@@ -98,6 +101,7 @@ def size(usage: Usage, name: str, prices: Catalog) -> Option:
         tuple(dict.fromkeys(text for deployment in sized for text in deployment.assumptions)),
         gb_in_month=f.gb_month(f.raw_mb_s),
         million_events_month=f.events_month / 1_000_000,
+        unverified_quotas=tuple(sorted(name for name in asked if prices.quotas[name].confidence == "unverified")),
     )
 
 

@@ -104,6 +104,7 @@ class Catalog:
     prices: Mapping[tuple[str, str], Price]
     quotas: Mapping[str, Quota] = field(default_factory=dict)
     draw: Mapping[str, Decimal] = field(default_factory=dict)
+    asked: set[str] | None = None  # collects the quotas a size was made from, if somebody wants to know
 
     def price(self, price_id: str, region: str) -> Price | MissingPrice:
         """The price in `region`, or the one that holds anywhere."""
@@ -125,6 +126,8 @@ class Catalog:
         """A quota's value. Raises ScenarioError if the catalogues lost it: no size can be had without it."""
         if quota_id not in self.quotas:
             raise ScenarioError(f"quota {quota_id!r} is in no catalogue; {documents.nearest(quota_id, self.quotas)}")
+        if self.asked is not None:
+            self.asked.add(quota_id)
         return self.quotas[quota_id].value
 
     def banded(self, quota_id: str) -> Decimal:

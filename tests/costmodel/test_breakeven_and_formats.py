@@ -140,3 +140,11 @@ def test_an_unverified_price_is_named_beside_the_total_that_rests_on_it() -> Non
     assert option.bill.unverified == ("msk.std.storage",)
     assert any("unverified" in note for note in costmodel.notes(option))
     assert option.bill.at_least  # the region's MSK brokers of this family are in no catalogue
+
+
+def test_an_unverified_quota_is_named_beside_the_size_that_rests_on_it() -> None:
+    flink = usage(processing={"cpu_s_per_million_events": 9})
+    own, confluent = costmodel.price(flink, ["flink-ec2", "flink-confluent"], draws=0)
+
+    assert costmodel.notes(own) == []
+    assert costmodel.notes(confluent) == ["sized by unverified quotas: confluent.cfu_per_core"]
