@@ -23,7 +23,6 @@ from bench.workloads.draws import partition_of
 I64 = npt.NDArray[np.int64]
 QUEUE_EVENTS = 1_000_000  # 1 s at 1 M/s; the memory a worker may need is bounded by this and by QUEUE_KBYTES
 QUEUE_KBYTES = 262_144
-SAMPLE_EVERY = 128  # produce latency: one acknowledgement in so many
 
 
 def client_settings(bootstrap: str, producer: Mapping[str, Any]) -> dict[str, str]:
@@ -147,7 +146,7 @@ class NativeEngine:
         return self._handle.produce(prepared[0][start:stop])
 
     def poll(self) -> None:
-        self._handle.poll(0, SAMPLE_EVERY)
+        self._handle.poll()
 
     def take_stats(self) -> list[dict[str, Any]]:
         taken, self._handle.stats = self._handle.stats, []

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes as ct
 import json
+import random
 import time
 from collections.abc import Mapping
 from functools import lru_cache
@@ -33,6 +34,7 @@ _CONF_OK = 0
 _F_COPY, _F_PARTITION = 2, 8
 _EVENT_DR, _EVENT_ERROR, _EVENT_STATS = 1, 8, 0x40
 QUEUE_FULL = -184
+BATCHES_SAMPLED, MESSAGES_EVERY = 1 / 8, 16  # of the acknowledgements, for the produce latency
 _UNKNOWN_PARTITION_ANY = -1
 
 
@@ -115,7 +117,7 @@ class Handle:
         self.errors: dict[str, int] = {}  # error text -> times said by the client (broker down, ...)
         self.stats: list[dict[str, Any]] = []  # statistics documents since the last `take_stats`
         self._acked_sample: list[tuple[int, int]] = []  # (due, acknowledged) in ns, of one event in so many
-        self._sample_at = 0
+        self._draw = random.Random(1).random
         self._pointers = np.zeros(200_000, dtype=np.uint64)
         self._fetch_metadata(topic, metadata_timeout_s)
 
@@ -152,14 +154,14 @@ class Handle:
                 self._fail(int(code), int(count))
         return done
 
-    def poll(self, timeout_ms: int = 0, sample_every: int = 128) -> None:
-        """Take what librdkafka has to say: acknowledgements, errors, statistics. `sample_every`: of the latencies."""
+    def poll(self, timeout_ms: int = 0) -> None:
+        """Take what librdkafka has to say: acknowledgements, errors, statistics."""
         lib = self._lib
         while event := lib.rd_kafka_queue_poll(self._queue, timeout_ms):
             timeout_ms = 0
             kind = lib.rd_kafka_event_type(event)
             if kind == _EVENT_DR:
-                self._delivered(event, sample_every)
+                self._delivered(event)
             elif kind == _EVENT_STATS:
                 self.stats.append(json.loads(lib.rd_kafka_event_stats(event)))
             elif kind == _EVENT_ERROR:
@@ -167,22 +169,32 @@ class Handle:
                 self.errors[text] = self.errors.get(text, 0) + 1
             lib.rd_kafka_event_destroy(event)
 
-    def _delivered(self, event: int, sample_every: int) -> None:
-        """One event carries the reports of one batch of one partition, and they share their fate."""
+    def _delivered(self, event: int) -> None:
+        """One event carries the reports of one batch of one partition, and they share their fate: look at the first.
+
+        Latencies come from one message in 16 of one batch in 8, chosen at random: walking all of them costs as much
+        as encoding.
+        """
         lib, pointers, now = self._lib, self._pointers, time.time_ns()
-        left = int(lib.rd_kafka_event_message_count(event))
-        while left > 0:
-            got = int(lib.rd_kafka_event_message_array(event, pointers.ctypes.data, len(pointers)))
-            if not got:
-                return
-            left -= got
-            if ct.c_int32.from_address(int(pointers[0])).value or ct.c_int32.from_address(int(pointers[got - 1])).value:
-                self._count_one_by_one(got)
-                continue
-            self.acked += got
-            sample = pointers[self._sample_at : got : sample_every].tolist()
-            self._sample_at += len(sample) * sample_every - got
-            self._acked_sample += [(ct.c_uint64.from_address(at + 64).value, now) for at in sample]
+        count = int(lib.rd_kafka_event_message_count(event))
+        if not lib.rd_kafka_event_message_array(event, pointers.ctypes.data, 1):
+            return
+        bad = ct.c_int32.from_address(int(pointers[0])).value
+        if not bad and self._draw() >= BATCHES_SAMPLED:
+            self.acked += count
+            return
+        got = 1
+        while got < count:
+            more = lib.rd_kafka_event_message_array(event, pointers[got:].ctypes.data, len(pointers) - got)
+            if not more:
+                break
+            got += int(more)
+        if bad or ct.c_int32.from_address(int(pointers[got - 1])).value:
+            self._count_one_by_one(got)
+            return
+        self.acked += count
+        sample = pointers[int(self._draw() * MESSAGES_EVERY) : got : MESSAGES_EVERY].tolist()
+        self._acked_sample += [(ct.c_uint64.from_address(at + 64).value, now) for at in sample]
 
     def _count_one_by_one(self, got: int) -> None:
         for at in self._pointers[:got].tolist():

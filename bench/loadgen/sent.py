@@ -60,7 +60,7 @@ class Sent:
     seconds: pd.DataFrame
     lateness_ms: LogLinearHistogram  # in the window, events that nothing but the generator held up
     lateness_blocked_ms: LogLinearHistogram  # in the window, events behind a full queue: the system's doing
-    produce_latency_ms: LogLinearHistogram  # in the window, due -> acknowledged; a 1-in-128 sample, native engine only
+    produce_latency_ms: LogLinearHistogram  # in the window, due -> acknowledged; a sample, native engine only
     cpu_s: float  # all of every worker: start, warm-up, flush
     rss_peak_bytes: int  # summed over workers
     clock_step_ms: float  # realtime minus monotonic drift over the run

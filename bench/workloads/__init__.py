@@ -27,7 +27,9 @@ from bench.workloads.encoding import Format, Layout, Page, Slot, head, render_la
 
 I64 = npt.NDArray[np.int64]
 
-POOL_ROWS = 1 << 15
+POOL_BITS = 15
+POOL_ROWS = 1 << POOL_BITS
+POOL_SHIFT = 7919
 FILLER_TEXT_BYTES = 1 << 21
 MAX_KEYS = 10_000_000  # a key is a letter and seven digits
 _WORDS = (  # of the filler text
@@ -113,7 +115,7 @@ class Draw:
     due_ns: I64
     origin: I64  # the event whose content this is: itself, or the one it duplicates
     event_ns: I64  # event time
-    h: npt.NDArray[np.uint64]  # bits 51..63 are free for the workload
+    h: npt.NDArray[np.uint64]  # bits 20..34 and 51..63 are free for the workload
     row: I64  # row of the pool
     key: I64  # key id
     malformed: npt.NDArray[np.bool_]
@@ -145,7 +147,8 @@ class Workload(ABC):
     def __init__(self, knobs: Knobs, seed: int, t0_ns: int, schedule: Schedule | None = None) -> None:
         _check(knobs)
         self.knobs, self.seed, self.t0_ns, self.schedule = knobs, seed, t0_ns, schedule
-        self._slots = key_slots(knobs.distinct, knobs.zipf)
+        slot_bits = min(20, max(12, (16 * knobs.distinct).bit_length()))  # small tables stay in the cache
+        self._slots, self._slot_bits = key_slots(knobs.distinct, knobs.zipf, 1 << slot_bits), slot_bits
 
     # what a workload supplies
 
@@ -248,8 +251,10 @@ class Workload(ABC):
         malformed = np.zeros(len(seq), dtype=np.bool_)
         if knobs.malformed:
             malformed = bits(counter_hash(seq, self.seed + 2), 0, 30) < knobs.malformed * (1 << 30)
-        key = self._slots.take(bits(h, 0, 20)).astype(np.int64)
-        return Draw(seq, due_ns, origin, event_ns, h, bits(h, 20, 15), key, malformed)
+        key = self._slots.take(bits(h, 0, self._slot_bits)).astype(np.int64)
+        # pool rows in turn, from another start each time round: random content in an order that memory can foresee
+        row = (origin + (origin >> POOL_BITS) * POOL_SHIFT) & (POOL_ROWS - 1)
+        return Draw(seq, due_ns, origin, event_ns, h, row, key, malformed)
 
     def _origins(self, seq: I64) -> I64:
         """Which event each one repeats: never one that is itself a repetition, so that every origin was sent."""
@@ -291,7 +296,7 @@ class Workload(ABC):
         lengths = np.array([len(start) + len(t) for t in tails], dtype=np.int64)
         stride = (int(lengths.max()) + 7) // 8 * 8
         joined = b"".join((start + t).ljust(stride, b" ") for t in tails)
-        rows = np.frombuffer(joined, dtype=np.uint8).reshape(len(tails), stride)
+        rows = np.frombuffer(joined, dtype=np.uint8).reshape(len(tails), stride).copy()  # aligned, and in huge pages
         return Layout(rows, lengths, slots, len(start))
 
     def _fillers(self, without: I64) -> list[str]:
