@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+import os
+import time
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +15,7 @@ from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 from bench.errors import BrokerError
+from bench.scenario import Settings, Trial
 
 ADMIN_TIMEOUT_S = 30.0  # 2,000 partitions are made in 0.3 s; a busy host takes longer
 READ_TIMEOUT_S = 120.0
@@ -21,6 +24,41 @@ QUIET_S = 10.0  # reading back: this long without a record means that something 
 
 def _admin(bootstrap: str) -> AdminClient:
     return AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+
+
+@dataclass(frozen=True)
+class Names:
+    """A trial's topics: fresh for each, named so that leftovers can be recognised."""
+
+    run: str
+    input: str
+    outputs: Mapping[str, str]  # the job's output name -> topic
+
+    @property
+    def all(self) -> list[str]:
+        return [self.input, *self.outputs.values()]
+
+
+def fresh(trial: Trial, outputs: Iterable[str]) -> Names:
+    """Names that no topic has had."""
+    run = f"sg-{trial.id}-{os.getpid()}-{time.time_ns() // 1_000_000 % 10**8:08d}"
+    return Names(run, f"{run}-in", {name: f"{run}-{name}" for name in outputs})
+
+
+def create_all(names: Names, settings: Settings, bootstrap: str) -> None:
+    """The input as the scenario has it; an output partition for each parallel sink."""
+    topic, pipeline = settings.topic, settings.pipeline
+    create(
+        bootstrap,
+        names.input,
+        partitions=topic.partitions,
+        replication=topic.replication_factor,
+        config={"message.timestamp.type": "CreateTime", "min.insync.replicas": str(topic.min_insync)},
+    )
+    for output in names.outputs.values():
+        # LogAppendTime: append minus due is then computable afterwards, whatever the reader's speed (method 7)
+        config = {"message.timestamp.type": "LogAppendTime"}
+        create(bootstrap, output, partitions=pipeline.parallelism if pipeline else 1, config=config)
 
 
 def create(
@@ -60,12 +98,16 @@ def end_offsets(bootstrap: str, topic: str, *, committed: bool = False, timeout_
     admin = _admin(bootstrap)
     level = IsolationLevel.READ_COMMITTED if committed else IsolationLevel.READ_UNCOMMITTED
     try:
-        partitions = admin.list_topics(topic, timeout=timeout_s).topics[topic].partitions
-        wanted = {TopicPartition(topic, p): OffsetSpec.latest() for p in partitions}
-        answers = admin.list_offsets(wanted, isolation_level=level, request_timeout=timeout_s)
-        return {tp.partition: answer.result().offset for tp, answer in answers.items()}
+        found = admin.list_topics(topic, timeout=timeout_s).topics[topic]
+        wanted = {TopicPartition(topic, p): OffsetSpec.latest() for p in found.partitions}
+        # a topic in error has no partitions: a sum over them would read as an empty topic
+        answers = admin.list_offsets(wanted, isolation_level=level, request_timeout=timeout_s) if wanted else {}
+        ends = {tp.partition: answer.result().offset for tp, answer in answers.items()}
     except KafkaException as error:
         raise BrokerError(f"end offsets of {topic}: {error.args[0].str()}") from error
+    if found.error is not None or not ends:
+        raise BrokerError(f"end offsets of {topic}: {found.error.str() if found.error else 'no partitions'}")
+    return ends
 
 
 @dataclass(frozen=True)

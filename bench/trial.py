@@ -134,26 +134,10 @@ def prime(trial: Trial, stage: Stage) -> None:
     settings = trial.settings.model_copy(update={"load": load, "phases": phases})
     life = _Life(replace(trial, id=f"prime{trial.id}", settings=settings), stage, silence)
     try:
-        life.create_topics()
+        topics.create_all(life.names, life.settings, life.bootstrap)
         life.open_loop()
     finally:
         life.tear_down()
-
-
-@dataclass(frozen=True)
-class _Names:
-    """A trial's topics: fresh for each, named so that leftovers can be recognised."""
-
-    run: str
-    input: str
-    outputs: Mapping[str, str]
-
-    @classmethod
-    def of(cls, trial: Trial) -> _Names:
-        run = f"sg-{trial.id}-{os.getpid()}-{time.time_ns() // 1_000_000 % 10**8:08d}"
-        pipeline = trial.settings.pipeline
-        outputs = find(pipeline.job).outputs if pipeline else ()
-        return cls(run, f"{run}-in", {name: f"{run}-{name}" for name in outputs})
 
 
 @dataclass(frozen=True)
@@ -183,7 +167,9 @@ class _Life:
 
     def __post_init__(self) -> None:
         self._began = time.monotonic()
-        self.names = _Names.of(self.trial)
+        pipeline = self.trial.settings.pipeline
+        outputs = find(pipeline.job).outputs if pipeline else ()
+        self.names = topics.fresh(self.trial, outputs)
         self.settings = self.trial.settings
         self.bootstrap = self.stage.cluster.bootstrap
         self.is_drain = self.settings.load.kind == "drain"
@@ -195,7 +181,7 @@ class _Life:
     def live(self, latency_slo_ms: float | None) -> None:
         """From topics to verified outputs."""
         self.tell("topics", 1.0)
-        self.create_topics()
+        topics.create_all(self.names, self.settings, self.bootstrap)
         self.phases["load"] = self.now_s()
         seen = self.drain() if self.is_drain else self.open_loop()
         prefix = "prefill" if self.is_drain else "generator"  # a drain's own clock starts when the job does
@@ -211,22 +197,6 @@ class _Life:
         elif seen.job_id:
             self.hold_against_oracle(seen)
         self.invalid += validity(seen.sent, latency_slo_ms)
-
-    def create_topics(self) -> None:
-        """The input as the scenario has it; an output partition for each parallel sink."""
-        topic = self.settings.topic
-        topics.create(
-            self.bootstrap,
-            self.names.input,
-            partitions=topic.partitions,
-            replication=topic.replication_factor,
-            config={"message.timestamp.type": "CreateTime", "min.insync.replicas": str(topic.min_insync)},
-        )
-        pipeline = self.settings.pipeline
-        for output in self.names.outputs.values():
-            # LogAppendTime: append minus due is then computable afterwards, whatever the reader's speed (method 7)
-            config = {"message.timestamp.type": "LogAppendTime"}
-            topics.create(self.bootstrap, output, partitions=pipeline.parallelism if pipeline else 1, config=config)
 
     def _submit(self) -> str:
         pipeline, session = self.settings.pipeline, self.stage.session
@@ -404,7 +374,7 @@ class _Life:
                 for job_id in self.stage.session.jobs_named(self.names.run):
                     self.stage.session.cancel(job_id)
             self.stage.cluster.check()
-            topics.delete(self.bootstrap, self.names.input, *self.names.outputs.values())
+            topics.delete(self.bootstrap, *self.names.all)
         except PlatformError as error:
             self.warnings.append(f"cleaning up: {str(error).splitlines()[0]}")
 
