@@ -1,0 +1,181 @@
+"""The local cluster, for real: on loopback only, accounted, and gone without a trace afterwards."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient
+
+from bench import topics
+from bench.backends import ClusterSpec
+from bench.backends.flink import MEASURABLE, get_json
+from bench.backends.local import LocalCluster, open_local
+from bench.errors import BrokerError
+from bench.probes.components import components
+from bench.probes.kafka import jmx
+
+pytestmark = pytest.mark.platform
+
+LOOPBACK = {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
+GONE_S = 30.0
+
+
+def below(cluster: LocalCluster) -> list[psutil.Process]:
+    return psutil.Process(cluster.subtree.pid).children(recursive=True)
+
+
+def listeners(processes: list[psutil.Process]) -> set[tuple[str, int]]:
+    """(address, port) of everything that accepts connections; Java's dual-stack sockets included."""
+    return {
+        (connection.laddr.ip, connection.laddr.port)
+        for process in processes
+        for connection in process.net_connections("all")
+        if connection.status == psutil.CONN_LISTEN
+    }
+
+
+@contextmanager
+def cluster_that_leaves_no_trace(spec: ClusterSpec, folder: Path) -> Iterator[LocalCluster]:
+    """An open cluster; afterwards: no process, nobody at its ports, no run folder, and the logs kept."""
+    run_dir, log_dir = folder / "run", folder / "logs"
+    with open_local(spec, run_dir=run_dir, log_dir=log_dir) as cluster:
+        processes, ports = below(cluster), listeners(below(cluster))
+        assert processes
+        assert ports
+        yield cluster
+    _, alive = psutil.wait_procs(processes, GONE_S)
+    assert alive == []
+    assert ports.isdisjoint((c.laddr.ip, c.laddr.port) for c in psutil.net_connections() if c.status == "LISTEN")
+    assert not run_dir.exists()
+    assert all(path.stat().st_size for path in log_dir.glob("*.log"))
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
+    spec = ClusterSpec(broker_heap_mb=512, task_managers=1, slots=2, task_heap_mb=512)
+    with cluster_that_leaves_no_trace(spec, tmp_path_factory.mktemp("cluster")) as opened:
+        yield opened
+
+
+def produce(cluster: LocalCluster, topic: str, values: list[bytes]) -> None:
+    producer = Producer({"bootstrap.servers": cluster.bootstrap, "acks": "all", "linger.ms": 5})
+    for value in values:
+        producer.produce(topic, value)
+    assert producer.flush(60) == 0
+
+
+def test_nothing_listens_on_anything_but_loopback(cluster: LocalCluster) -> None:
+    """Kafka, its JMX exporter and Flink's REST interface ask for no password: the network must not reach them."""
+    found = listeners(below(cluster))
+    assert {address for address, _ in found} <= LOOPBACK
+    known = {
+        int(url.rsplit(":", 1)[1].split("/")[0]) for url in (cluster.bootstrap, cluster.flink_url, *cluster.jmx_urls)
+    }
+    assert known <= {port for _, port in found}
+
+
+def test_what_is_written_is_counted_read_back_and_found_on_disk(cluster: LocalCluster) -> None:
+    """Events counted wrongly are lost or doubled ones; bytes on disk counted wrongly are the storage bill."""
+    values = [b'{"seq": %d, "pad": "%s"}' % (i, b"x" * 100) for i in range(5_000)]
+    topics.create(cluster.bootstrap, "counted", partitions=3)
+    topics.create(cluster.bootstrap, "counted-1", partitions=1)  # must not be taken for a partition of the other
+    produce(cluster, "counted", values)
+    produce(cluster, "counted-1", [b"other"])
+    assert sum(topics.end_offsets(cluster.bootstrap, "counted").values()) == 5_000
+    back = topics.read_topic(cluster.bootstrap, "counted")
+    assert sorted(back.values) == sorted(values)
+    assert len(back.timestamp_ms) == len(back.partition) == 5_000
+    assert topics.json_rows(back.values)["seq"].sum() == sum(range(5_000))
+    disk = cluster.disk_bytes("counted")
+    assert disk["partitions"] == disk["segments"] == 3
+    assert 100 * 5_000 < disk["log"] < 1.5 * sum(map(len, values))
+    assert disk["log"] <= disk["apparent"]
+    assert 0 < disk["allocated"] < 2 * disk["log"]  # Kafka's indexes claim 10 MB each and are sparse
+    assert cluster.disk_bytes("nobody")["partitions"] == 0
+    topics.delete(cluster.bootstrap, "counted", "counted-1", "nobody")
+    assert "counted" not in AdminClient({"bootstrap.servers": cluster.bootstrap}).list_topics(timeout=30).topics
+
+
+def test_a_typo_in_a_topics_name_creates_no_topic(cluster: LocalCluster) -> None:
+    """Counting the wrong, empty topic would read as every event lost."""
+    with pytest.raises(BrokerError, match="nobody"):
+        topics.end_offsets(cluster.bootstrap, "nobody")
+
+
+def test_cpu_is_accounted_to_its_component_and_never_shrinks(cluster: LocalCluster) -> None:
+    """CPU per event is priced: a counter that forgets what an ended thread used makes the cloud look cheaper."""
+    before = cluster.account()
+    topics.create(cluster.bootstrap, "busy", partitions=1)
+    produce(cluster, "busy", [b"x" * 1_000] * 50_000)
+    after = cluster.account()
+    assert set(before) == set(after) == {"broker", "flink"}
+    assert all(after[name].cpu_s >= before[name].cpu_s > 0 for name in after)
+    assert after["broker"].cpu_s > before["broker"].cpu_s
+    assert all(200 << 20 < account.rss_bytes < psutil.virtual_memory().total for account in after.values())
+    assert components(cluster)().keys() == {"broker_cpu_s", "broker_rss_bytes", "flink_cpu_s", "flink_rss_bytes"}
+
+
+def test_the_brokers_own_counters_agree_with_what_was_written(cluster: LocalCluster) -> None:
+    """A JMX rule that no longer matches would read as a broker that received nothing."""
+    topics.create(cluster.bootstrap, "watched", partitions=1)
+    produce(cluster, "watched", [b"x" * 500] * 1_000)
+    seen: dict[str, Any] = {}
+    end = time.monotonic() + 60
+    while seen.get("broker_messages_in") != 1_000 and time.monotonic() < end:
+        seen = dict(jmx(cluster.jmx_urls, "watched")())
+    assert seen["broker_messages_in"] == 1_000
+    assert 500_000 < seen["broker_bytes_in"] < 600_000
+    assert seen["broker_produce_requests"] > 0
+    assert seen["broker_heap_bytes"] > 1 << 20
+
+
+def test_flink_is_configured_as_it_was_told(cluster: LocalCluster) -> None:
+    """A setting that Flink does not know is silently a default: metrics ten seconds old, ten checkpoints remembered."""
+    told = {entry["key"]: entry["value"] for entry in get_json(f"{cluster.flink_url}/jobmanager/config")}
+    assert {key: told[key] for key in MEASURABLE} == MEASURABLE
+    assert told["rest.bind-address"] == "127.0.0.1"
+    overview = get_json(f"{cluster.flink_url}/overview")
+    assert (overview["taskmanagers"], overview["slots-total"]) == (1, 2)
+    assert overview["flink-version"] == cluster.versions["flink"]
+
+
+def test_three_brokers_stand_in_three_racks_and_a_dead_one_is_told(tmp_path: Path) -> None:
+    """Rack-aware results on a cluster without racks would say that fetching from a follower saves nothing; and a
+    trial must not go on counting with a broker that has died.
+    """
+    spec = ClusterSpec(brokers=3, racks=("a", "b", "c"), broker_heap_mb=512)
+    with cluster_that_leaves_no_trace(spec, tmp_path) as cluster:
+        assert (cluster.flink_url, cluster.client_environment(), len(cluster.jmx_urls)) == ("", {}, 3)
+        admin = AdminClient({"bootstrap.servers": cluster.bootstrap})
+        described = admin.describe_cluster(request_timeout=60).result()
+        assert sorted(node.rack for node in described.nodes) == ["a", "b", "c"]
+        topics.create(cluster.bootstrap, "copied", partitions=2, replication=3, config={"min.insync.replicas": "2"})
+        produce(cluster, "copied", [b"x"] * 100)
+        assert cluster.disk_bytes("copied")["partitions"] == 6
+        assert set(cluster.account()) == {"broker"}
+        cluster.check()
+        victim = cluster.brokers[1].child
+        assert victim is not None
+        victim.kill()
+        assert victim.wait(60) == -9
+        with pytest.raises(BrokerError, match=r"broker 2 ended \(exit code -9\)\n.+"):
+            cluster.check()
+
+
+def test_a_broker_that_cannot_start_says_why_and_leaves_no_trace(tmp_path: Path) -> None:
+    """A heap too small must read as itself, not as a time-out; and half a cluster must not stay behind."""
+    before = {process.pid for process in psutil.Process().children(recursive=True)}
+    with (
+        pytest.raises(BrokerError, match=r"broker 1 ended \(exit code 1\)\n[\s\S]*[Tt]oo small"),
+        open_local(ClusterSpec(broker_heap_mb=1), run_dir=tmp_path / "run", log_dir=tmp_path / "logs"),
+    ):
+        pytest.fail("opened")
+    assert {process.pid for process in psutil.Process().children(recursive=True)} <= before
+    assert not (tmp_path / "run").exists()

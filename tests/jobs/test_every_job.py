@@ -1,0 +1,115 @@
+"""What every job must be, found by scanning the folder as the bench does: a new one is held to it without a line here."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bench import jobs
+from bench.errors import ScenarioError
+from bench.jobs import JobParams, Output
+from bench.scenario import load
+from bench.topics import json_rows
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def params(**pipeline: Any) -> JobParams:
+    """What a job of the quickstart is told, with other `pipeline` settings."""
+    scenario = load(ROOT / "scenarios" / "quickstart.yaml")
+    _, settings = scenario.cells(next(iter(scenario.plans.values())))[0]
+    assert settings.pipeline is not None
+    section = type(settings.pipeline)(**(settings.pipeline.model_dump() | pipeline))
+    settings = settings.model_copy(update={"pipeline": section})
+    return jobs.job_params(settings, "127.0.0.1:1", "run", "in", {"clean": "out-clean", "revenue": "out-revenue"})
+
+
+@pytest.mark.parametrize("name", jobs.names())
+def test_a_job_has_everything_the_bench_asks_of_it(name: str) -> None:
+    """A job that lacks something would crash its trial after the load, when the time has been spent."""
+    job = jobs.find(name)
+    assert isinstance(job.version, int)
+    assert job.version >= 1
+    assert job.outputs
+    assert len(set(job.outputs)) == len(job.outputs)
+    assert all(output.isidentifier() for output in job.outputs)  # it becomes part of a topic's name
+    assert job.per_event in (*job.outputs, "")
+    assert callable(job.build)
+    assert callable(job.verify)
+
+
+@pytest.mark.parametrize("name", jobs.names())
+def test_judging_an_output_needs_no_flink(name: str) -> None:
+    """PyFlink starts a JVM when it wants to: in the measuring process that is CPU booked to nobody."""
+    code = f"import sys; from bench.jobs import find; find({name!r}); print([m for m in sys.modules if 'pyflink' in m])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", jobs.names())
+def test_a_job_that_wrote_nothing_is_wrong(name: str) -> None:
+    """An empty output that counts as right would give a dead job the best latency of all."""
+    from bench.workloads import Knobs, open_workload
+
+    job, seq = jobs.find(name), np.arange(2_000)
+    truth = open_workload(Knobs("clicks", distinct=50, zipf=1.0), 7, 0).columns(seq, seq * 1_000_000)
+    nothing = Output(json_rows([]), np.zeros(0, dtype=np.int64))
+    verified = job.verify(truth, dict.fromkeys(job.outputs, nothing), 10**15)
+    assert not all(check.ok for check in verified.checks)
+    if job.per_event:
+        assert verified.counts["lost_events"] == 2_000
+
+
+def test_an_unknown_job_is_the_users_error_with_the_known_ones() -> None:
+    with pytest.raises(ScenarioError, match="no job 'revenu'.*revenue"):
+        jobs.find("revenu")
+    assert {"client", "session"}.isdisjoint(jobs.names())  # plumbing beside the jobs is not one of them
+
+
+def test_what_the_scenario_says_reaches_flink() -> None:
+    """A checkpoint interval or guarantee that gets lost on the way would compare a setting with itself."""
+    told = params(
+        guarantee="exactly-once",
+        idle_timeout_s=2.5,
+        checkpoint={"interval_s": 0.5, "backend": "rocksdb", "incremental": True, "storage": "jobmanager"},
+        flink={"table.optimizer.agg-phase-strategy": "ONE_PHASE", "taskmanager.x": 1, "pipeline.object-reuse": True},
+    )
+    assert told.settings == {
+        "execution.checkpointing.interval": "500 ms",
+        "execution.checkpointing.mode": "EXACTLY_ONCE",
+        "execution.checkpointing.incremental": "true",
+        "execution.checkpointing.storage": "jobmanager",
+        "state.backend.type": "rocksdb",
+        "table.exec.source.idle-timeout": "2500 ms",
+        "table.optimizer.agg-phase-strategy": "ONE_PHASE",
+        "pipeline.object-reuse": "true",  # taskmanager.x is the cluster's, not the job's
+    }
+    assert told.watermark_delay_ms == 2_000
+    assert JobParams(**json.loads(json.dumps(asdict(told)))).settings == told.settings  # it crosses as JSON
+
+
+def test_switched_off_checkpoints_are_off() -> None:
+    """An interval left in the settings would checkpoint in the very run that measures what checkpoints cost."""
+    assert params(checkpoint=None).settings == {}
+
+
+def test_only_what_was_promised_is_in_the_tables() -> None:
+    """A reserved word, a missing watermark or a guarantee that is not in the sink changes what is measured."""
+    source = jobs.kafka_source("clicks", params())
+    assert "`user` STRING" in source
+    assert "WATERMARK FOR event_time AS event_time - INTERVAL '2.000' SECOND(3, 3)" in source
+    assert "'scan.startup.mode' = 'earliest-offset'" in source
+    sink = jobs.kafka_sink("clean", "clean", "seq BIGINT", params())
+    assert "'topic' = 'out-clean'" in sink
+    assert "'sink.delivery-guarantee' = 'at-least-once'" in sink
+    assert "transaction" not in sink
+    exact = jobs.kafka_sink("clean", "clean", "seq BIGINT", params(guarantee="exactly-once"))
+    assert "'sink.transactional-id-prefix' = 'run-clean'" in exact
+    assert "'properties.transaction.timeout.ms' = '60000'" in exact

@@ -1,0 +1,71 @@
+"""A failed submission is told as the one sentence its reader can act on, from stack traces as they really come."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.jobs.client import root_cause
+
+# What PyFlink prints for a submission that Flink refuses: a Python traceback around Py4J around Java.
+PY4J = """\
+Traceback (most recent call last):
+  File "/repo/bench/jobs/client.py", line 77, in main
+    document = {"job_id": submit(order["job"], JobParams(**order["params"]))}
+  File "/venv/lib/python3.11/site-packages/pyflink/util/exceptions.py", line 162, in deco
+    return f(*a, **kw)
+  File "/venv/lib/python3.11/site-packages/py4j/protocol.py", line 327, in get_return_value
+    raise Py4JJavaError(
+py4j.protocol.Py4JJavaError: An error occurred while calling o55.execute.
+: org.apache.flink.table.api.TableException: Failed to execute sql
+\tat org.apache.flink.table.api.internal.TableEnvironmentImpl.executeInternal(TableEnvironmentImpl.java:1079)
+\tat java.base/java.lang.Thread.run(Unknown Source)
+Caused by: org.apache.flink.util.FlinkException: Failed to execute job 'sg-1'.
+\tat org.apache.flink.streaming.api.environment.StreamExecutionEnvironment.executeAsync(X.java:2455)
+\t... 17 more
+Caused by: java.lang.IllegalArgumentException: Could not parse value 'soon' for key 'execution.checkpointing.interval'.
+\tat org.apache.flink.configuration.Configuration.getOptional(Configuration.java:383)
+\t... 22 more
+Caused by: java.time.format.DateTimeParseException: Text 'soon' could not be parsed
+\t... 30 more
+"""
+
+# PyFlink turns some Java exceptions into Python ones and repeats the class.
+WRAPPED = """\
+Traceback (most recent call last):
+  File "/venv/lib/python3.11/site-packages/pyflink/util/exceptions.py", line 168, in deco
+    raise java_exception
+pyflink.util.exceptions.TableException: org.apache.flink.table.api.TableException: Unsupported query: HOP in a view
+\tat org.apache.flink.table.planner.delegation.PlannerBase.translate(PlannerBase.scala:1)
+"""
+
+# Flink's REST interface: exceptionHistory.entries[0].stacktrace
+REST = """\
+org.apache.flink.runtime.JobException: Recovery is suppressed by FixedDelayRestartBackoffTimeStrategy(attempts=10)
+\tat org.apache.flink.runtime.executiongraph.failover.ExecutionFailureHandler.handleFailure(X.java:180)
+Caused by: java.lang.RuntimeException: One or more fetchers have encountered exception
+\t... 4 more
+Caused by: org.apache.kafka.common.errors.TopicAuthorizationException: Not authorized to access topics: [sg-in]
+"""
+
+PYTHON = """\
+Traceback (most recent call last):
+  File "/repo/bench/jobs/revenue.py", line 40, in build
+    tables.execute_sql(missing)
+NameError: name 'missing' is not defined
+"""
+
+
+@pytest.mark.parametrize(
+    ("trace", "said"),
+    [
+        (PY4J, "DateTimeParseException: Text 'soon' could not be parsed"),
+        (WRAPPED, "TableException: Unsupported query: HOP in a view"),
+        (REST, "TopicAuthorizationException: Not authorized to access topics: [sg-in]"),
+        (PYTHON, "NameError: name 'missing' is not defined"),
+        ("Killed\n", "Killed"),
+        ("", "unknown"),
+    ],
+)
+def test_the_cause_is_one_line_without_packages(trace: str, said: str) -> None:
+    """A stack trace in a report hides why a run crashed; the outermost "Failed to execute sql" hides it just as well."""
+    assert root_cause(trace) == said
