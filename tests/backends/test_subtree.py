@@ -49,6 +49,14 @@ while True:
     time.sleep(0.1)
 """
 
+DEAF = """
+import os, signal, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print("last words", flush=True)
+open(sys.argv[1], "w").write(str(os.getpid()))
+time.sleep(600)
+"""
+
 # A command: a scratch folder, a child with a daemon below it and a child that takes notes; says so, then waits.
 COMMAND = """
 import json, sys, time
@@ -141,10 +149,8 @@ def test_a_stopped_child_may_still_close_its_files(tmp_path: Path) -> None:
 def test_a_deaf_child_is_killed_and_its_end_is_told(tmp_path: Path) -> None:
     """`stop` that returned with the broker still running would let two brokers share one log directory."""
     pid_file = tmp_path / "pid"
-    deaf = "import os, signal, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); " \
-           "open(sys.argv[1], 'w').write(str(os.getpid())); print('last words', flush=True); time.sleep(600)"  # fmt: skip
     with Subtree() as subtree:
-        child = subtree.spawn("deaf", [sys.executable, "-c", deaf, str(pid_file)], log=tmp_path / "deaf.log")
+        child = subtree.spawn("deaf", [sys.executable, "-c", DEAF, str(pid_file)], log=tmp_path / "deaf.log")
         await_file(pid_file)
         assert child.stop(grace_s=0.2) == -signal.SIGKILL == child.poll()
         assert not psutil.pid_exists(child.pid)
@@ -176,7 +182,7 @@ def test_a_program_that_is_not_there_is_the_hosts_fault_and_the_rest_goes_on() -
 
 
 def test_the_end_of_a_log_shows_what_went_wrong(tmp_path: Path) -> None:
-    """Flink says why it died, and then twenty lines about its shutdown: a crashed run that shows only those says nothing."""
+    """Flink says why it died, then twenty lines about its shutdown: a crashed run that shows those says nothing."""
     log = tmp_path / "taskmanager.log"
     log.write_text(
         "starting\nFATAL x\n\tat a.b(C.java:1)\nCaused by: java.io.IOException: first\n"

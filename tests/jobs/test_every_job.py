@@ -1,4 +1,4 @@
-"""What every job must be, found by scanning the folder as the bench does: a new one is held to it without a line here."""
+"""What every job must be. Jobs are found by scanning the folder, as the bench does: a new one needs no line here."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_a_job_that_wrote_nothing_is_wrong(name: str) -> None:
 
 
 def test_an_unknown_job_is_the_users_error_with_the_known_ones() -> None:
-    with pytest.raises(ScenarioError, match="no job 'revenu'.*revenue"):
+    with pytest.raises(ScenarioError, match=r"no job 'revenu'.*revenue"):
         jobs.find("revenu")
     assert {"client", "session"}.isdisjoint(jobs.names())  # plumbing beside the jobs is not one of them
 

@@ -12,7 +12,7 @@ from bench.jobs import Output, Verified
 from bench.jobs.revenue import JOB, MINUTE_MS, WINDOW_MINUTES, expected_windows
 from bench.record import Check
 
-MINUTES = 10
+WRONG_ROWS = "clean: rows with a wrong region, amount or due time"
 
 # seq, type, country, cents of the order, event time in minutes, malformed
 EVENTS = [
@@ -80,13 +80,9 @@ def test_the_right_answer_is_right() -> None:
         (lambda rows: rows[rows.seq != 3], "clean: events lost", 1),
         (lambda rows: rows[:0], "clean: events lost", 6),
         (lambda rows: rows.replace({"seq": {6: 4}}), "clean: events nobody sent", 1),  # the malformed one came through
-        (lambda rows: rows.replace({"cents": {250: 251}}), "clean: rows with a wrong region, amount or due time", 1),
-        (
-            lambda rows: rows.replace({"region": {"dach": "cee"}}),
-            "clean: rows with a wrong region, amount or due time",
-            3,
-        ),
-        (lambda rows: rows.assign(due_ns=rows.due_ns + 1), "clean: rows with a wrong region, amount or due time", 6),
+        (lambda rows: rows.replace({"cents": {250: 251}}), WRONG_ROWS, 1),
+        (lambda rows: rows.replace({"region": {"dach": "cee"}}), WRONG_ROWS, 3),
+        (lambda rows: rows.assign(due_ns=rows.due_ns + 1), WRONG_ROWS, 6),
     ],
 )
 def test_a_wrong_row_is_seen(change: Callable[[pd.DataFrame], pd.DataFrame], check: str, found: float) -> None:
@@ -109,10 +105,7 @@ def test_a_repeated_row_is_counted_and_is_no_error() -> None:
     ("change", "says"),
     [
         (lambda rows: rows.replace({"cents": {250: 251}}), "expected 1 orders 250 cents, found 1 and 251"),
-        (
-            lambda rows: rows.assign(orders=rows.orders.where(rows.index != 4, 3)),
-            "expected 1 orders 70 cents, found 3 and 70",
-        ),
+        (lambda rows: rows.replace({"orders": {2: 3}}), "expected 2 orders 750 cents, found 3 and 750"),
         (lambda rows: rows.drop(index=0), "window ending 6060000 DE: expected 1 orders 500 cents, found nan and nan"),
         (lambda rows: pd.concat([rows, rows[-1:].replace({"country": {"XX": "FR"}})]), "FR: expected nan orders"),
         # the same window twice with two different sums: one of the two is a lie
@@ -150,7 +143,8 @@ def test_expected_windows_agree_with_counting_one_by_one() -> None:
     """The oracle sums minutes; a slow and obvious count over a random stream must come to the same windows."""
     rng, n = np.random.default_rng(3), 400
     stream = pd.DataFrame({
-        "type": pd.Categorical(rng.choice(["view", "order"], n)), "country": pd.Categorical(rng.choice(["DE", "FR"], n)),
+        "type": pd.Categorical(rng.choice(["view", "order"], n)),
+        "country": pd.Categorical(rng.choice(["DE", "FR"], n)),
         "amount_cents": rng.integers(1, 999, n), "ts": rng.integers(0, 30 * MINUTE_MS, n),
     })  # fmt: skip
     mark_ms, found = 25 * MINUTE_MS, {}

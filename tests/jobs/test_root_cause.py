@@ -67,5 +67,5 @@ NameError: name 'missing' is not defined
     ],
 )
 def test_the_cause_is_one_line_without_packages(trace: str, said: str) -> None:
-    """A stack trace in a report hides why a run crashed; the outermost "Failed to execute sql" hides it just as well."""
+    """A stack trace in a report hides why a run crashed; the outermost "Failed to execute sql" does just as well."""
     assert root_cause(trace) == said
