@@ -8,6 +8,7 @@ from reports import wording
 from reports.dollars import Bills, Document, Priced, priced, rests_on, usage_number, usages
 from reports.report import Bar, Column, Number, Paragraph, Section, Segment, Source, Stacks, Table, Words, said
 
+_NONE: Words = ("",)  # nothing belongs there: not the same as missing
 _KINDS = (
     "compute",
     "storage",
@@ -47,15 +48,19 @@ def _usage_table(found: Mapping[str, Mapping[str, Document]]) -> Table:
                 else None
                 for part in ("low", "high")
             )
-            n = number.get("n")
+            n, assumed = number.get("n"), number.get("basis") != "measured"
             rows.append(
                 (
                     (path,),
                     (arm,),
                     (usage_number(arm, path, number),),
-                    (low, " to ", high) if low is not None and high is not None else (),
+                    (low, " to ", high) if low is not None and high is not None else _NONE if assumed else (),
                     (str(number.get("basis", "not said")),),
-                    (wording.number(n, "", Source("usage", arm, f"{path} n")),) if n is not None else (),
+                    (wording.number(n, "", Source("usage", arm, f"{path} n")),)
+                    if n is not None
+                    else _NONE
+                    if assumed
+                    else (),
                     (str(number.get("note") or ""),),
                 )
             )

@@ -8,7 +8,7 @@ from typing import Any
 
 from bench.metrics import METRICS
 from bench.record import Outcome, Run
-from reports import plots, wording
+from reports import plots, series, wording
 from reports.evidence import Arm, Evidence, run_id, run_name, run_number
 from reports.report import Column, Number, Paragraph, Section, Source, Table, Tone, Words, said
 
@@ -147,7 +147,7 @@ def method(evidence: Evidence) -> Section:
         said(
             "The run is the unit: one number a run, means with t-intervals over runs. Arms alternate in "
             "time and each run has a topic of its own. Latency counts from the time an event was due, so a stall shows "
-            "in full; percentiles are given only as far as ten samples lie beyond them. Only finished runs are evidence: "
+            "in full; percentiles are given as far as ten samples lie beyond them. Only finished runs are evidence: "
             "one whose generator fell behind, or whose output disagreed with the oracle, is invalid."
         )
     ]
@@ -258,7 +258,7 @@ def _one_run(evidence: Evidence, run: Run) -> Section:
     took = wording.number(run.duration_s, "s", Source("run", run_id(run), "duration_s"))
     blocks: list[Any] = [Paragraph((f"{began}, took ", took, "."))]
     blocks += [said(text, Tone.WARNING) for text in run.warnings]
-    if (small := plots.sparks(evidence, run)) is not None:
+    if (small := series.sparks(evidence, run)) is not None:
         blocks.append(small)
     if run.metrics:
         blocks.append(_run_table(run))
@@ -279,6 +279,8 @@ def _run_table(run: Run) -> Table:
             if (found := run_number(run, name, stat)) is not None
             for part in (f"{stat} ", bare(found), "  ")
         )[:-1]
-        rows.append(((wording.metric_name(name),), (bare(value),) if value else (), (shown_unit(measured.unit),), tail))
+        rows.append(
+            ((wording.metric_name(name),), (bare(value),) if value else (), (shown_unit(measured.unit),), tail or ("",))
+        )
     columns = (Column("metric"), Column("value", numeric=True), Column("unit"), Column("percentiles or bounds"))
     return Table(f"metrics-{run_id(run).replace('/', '-')}", "What this run measured", columns, tuple(rows))

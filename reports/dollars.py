@@ -17,6 +17,9 @@ Bills = Mapping[str, "Document | Sequence[Document]"]
 """Arm (as `wording.arm_label` calls it) -> the document of `cost --json`, or only its options."""
 
 
+MOST_SENTENCES = 4  # platforms told in words; the table has them all
+
+
 @dataclass(frozen=True)
 class Priced:
     """One option of one arm."""
@@ -44,10 +47,13 @@ class Priced:
 
 
 def priced(bills: Bills) -> list[Priced]:
-    """Every option, platform by platform, arms in the order given."""
+    """Every option, arms in the order given; platforms cheapest first, incomplete totals and none after them."""
     found = [Priced(arm, option) for arm, document in bills.items() for option in _options(document)]
-    platforms = list(dict.fromkeys(each.platform for each in found))
-    return sorted(found, key=lambda each: platforms.index(each.platform))
+    rank: dict[str, tuple[bool, bool, float]] = {}
+    for one in found:  # a platform ranks by its first arm
+        usd = one.usd()
+        rank.setdefault(one.platform, (usd is None, one.at_least, usd.value if usd is not None else 0.0))
+    return sorted(found, key=lambda one: (rank[one.platform], one.platform))
 
 
 def _options(document: Document | Sequence[Document]) -> Sequence[Document]:
@@ -103,8 +109,8 @@ def _choice(found: Sequence[Priced], kept: Mapping[str, bool | None]) -> Iterato
 
 
 def _answers(found: Sequence[Priced]) -> Iterator[Words]:
-    """One sentence a platform: the first arm, the last, and the difference."""
-    for platform in dict.fromkeys(each.platform for each in found):
+    """One sentence a platform: the first arm, the last, and the difference; of many platforms the first few."""
+    for platform in list(dict.fromkeys(each.platform for each in found))[:MOST_SENTENCES]:
         arms = [each for each in found if each.platform == platform]
         name = wording.platform_name(platform)
         base, last = arms[0], arms[-1]
@@ -124,7 +130,7 @@ def _cost(one: Priced) -> Words:
         return (f"{one.arm} cannot be had ({why}{f'; nearest: {nearest}' if nearest else ''})",)
     low, high = one.usd("p10"), one.usd("p90")
     band: Words = (" (", low, " to ", high, " in 8 of 10 draws)") if low and high and low.value < high.value else ()
-    return (f"{one.arm} costs {'at least ' if one.at_least else ''}", total, " a month", *band)
+    return ("at least " if one.at_least else "", total, f" a month with {one.arm}", *band)
 
 
 def difference(base: Priced, other: Priced) -> tuple[Number, Number | None] | None:
@@ -162,13 +168,12 @@ def _table(found: Sequence[Priced]) -> Table:
         bound = one.option.get("bound_by") or {}
         rows.append(
             (
-                (wording.platform_name(one.platform),),
+                (one.platform,),
                 (one.arm,),
-                ((*(("at least ",) if one.at_least else ()), total) if total is not None else ()),
-                (low, " to ", high) if low is not None and high is not None else (),
-                (change[0],) if change else ("base",) if base is one else (),
+                ("at least " if one.at_least else "", total) if total is not None else ("infeasible",),
+                (low, " to ", high) if low is not None and high is not None else ("",),
+                (change[0],) if change else ("base" if base is one and total is not None else "",),
                 _rate(one, "usd_gb_in"),
-                _rate(one, "usd_million_events"),
                 (str(bound["constraint"]) if bound else str(one.option.get("reason") or ""),),
             )
         )
@@ -179,7 +184,6 @@ def _table(found: Sequence[Priced]) -> Table:
         Column("p10 to p90", "USD", numeric=True),
         Column("change", "USD", numeric=True),
         Column("per GB in", "USD", numeric=True),
-        Column("per million events", "USD", numeric=True),
         Column("size decided by"),
     )
     note = (

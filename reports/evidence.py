@@ -57,8 +57,8 @@ class Arm:
         value = getattr(found, part) if found is not None else None
         if found is None or value is None:
             return None
-        source = Source("cell", self.key, f"{found.metric} {part}")
-        return Number(float(value), wording.with_unit(value, "" if part == "n" else found.unit), found.unit, source)
+        unit = "" if part == "n" else found.unit
+        return wording.number(float(value), unit, Source("cell", self.key, f"{found.metric} {part}"))
 
 
 @dataclass

@@ -22,6 +22,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure as Canvas
+from matplotlib.figure import FigureBase
 from matplotlib.ticker import FixedLocator, FuncFormatter, Locator, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from reports import wording
@@ -97,15 +98,19 @@ def files(figure: AnyFigure) -> tuple[str, bytes]:
 @contextmanager
 def _drawn(figure: AnyFigure, *, narrow: bool, alone: bool) -> Iterator[Canvas]:
     with mpl.rc_context(_STYLE):
-        width = NARROW_IN if narrow else WIDE_IN
-        note = textwrap.wrap(plain(figure.note), 118) if alone else []
-        extra = 0.45 + 0.17 * len(note) if alone else 0.0
-        height = _height(figure, narrow=narrow)
-        canvas = Canvas(figsize=(width, height + extra), layout="constrained")
-        if alone:
-            canvas.suptitle(figure.title, x=0.01, ha="left", fontsize=12, fontweight="bold")
-            canvas.supxlabel("\n".join(note), x=0.01, ha="left", fontsize=7.5, color=QUIET)
-        _draw(canvas, figure, narrow=narrow)
+        width, height = NARROW_IN if narrow else WIDE_IN, _height(figure, narrow=narrow)
+        if not alone:
+            canvas = Canvas(figsize=(width, height), layout="constrained")
+            _draw(canvas, figure, narrow=narrow)
+        else:
+            note = textwrap.wrap(plain(figure.note), 165)
+            heights = (0.35, height, 0.1 + 0.15 * len(note))
+            canvas = Canvas(figsize=(width, sum(heights)), layout="constrained")
+            parts: Any = canvas.subfigures(3, 1, height_ratios=heights)
+            title, body, foot = parts
+            title.text(0.01, 0.5, figure.title, va="center", fontsize=12, fontweight="bold")
+            foot.text(0.01, 0.95, "\n".join(note), va="top", fontsize=7.5, color=QUIET)
+            _draw(body, figure, narrow=narrow)
         yield canvas
 
 
@@ -126,7 +131,7 @@ def _height(figure: AnyFigure, *, narrow: bool) -> float:
             return 0.9 + 0.42 * len(figure.bars) + 0.35 * groups + 0.22 * -(-kinds // (2 if narrow else 5))
 
 
-def _draw(canvas: Canvas, figure: AnyFigure, *, narrow: bool) -> None:
+def _draw(canvas: FigureBase, figure: AnyFigure, *, narrow: bool) -> None:
     match figure:
         case Intervals():
             _intervals(canvas, figure, narrow=narrow)
@@ -145,7 +150,7 @@ def _is_ladder(figure: Intervals) -> bool:
     return all(len(panel.arms) >= LADDER and all(arm.at is not None for arm in panel.arms) for panel in figure.panels)
 
 
-def _intervals(canvas: Canvas, figure: Intervals, *, narrow: bool) -> None:
+def _intervals(canvas: FigureBase, figure: Intervals, *, narrow: bool) -> None:
     many = len(figure.panels)
     grid = canvas.subplots(many if narrow else 1, 1 if narrow else many, squeeze=False).ravel()
     for axes, panel in zip(grid, figure.panels, strict=True):
@@ -207,7 +212,7 @@ def _error(arm: Estimated) -> Any:
 # ---- latency by percentile
 
 
-def _percentiles(canvas: Canvas, figure: Percentiles, *, narrow: bool) -> None:
+def _percentiles(canvas: FigureBase, figure: Percentiles, *, narrow: bool) -> None:
     axes = canvas.subplots()
     for index, curve in enumerate(figure.curves):
         shares, values = [p for p, _ in curve.points], [v for _, v in curve.points]
@@ -251,7 +256,7 @@ def _log_values(axes: Axes, values: Sequence[float]) -> None:
 # ---- small multiples over time
 
 
-def _over_time(canvas: Canvas, figure: OverTime, *, narrow: bool) -> None:
+def _over_time(canvas: FigureBase, figure: OverTime, *, narrow: bool) -> None:
     columns = max(len(row) for row in figure.rows)
     panels = [panel for row in figure.rows for panel in row]
     if narrow:
@@ -307,7 +312,7 @@ def _panel(axes: Axes, panel: TimePanel) -> None:
 # ---- stacked bars
 
 
-def _stacks(canvas: Canvas, figure: Stacks, *, narrow: bool) -> None:
+def _stacks(canvas: FigureBase, figure: Stacks, *, narrow: bool) -> None:
     axes = canvas.subplots()
     kinds = list(dict.fromkeys(segment.kind for bar in figure.bars for segment in bar.segments))
     places = _places(figure.bars)

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
-import numpy.typing as npt
-import pandas as pd
-
 from bench.analysis.histogram import LogLinearHistogram
-from bench.record import Run
 from reports import wording
-from reports.evidence import Arm, Evidence, is_drain, machine, run_id, run_number
+from reports.evidence import Arm, Evidence, machine, run_number
 from reports.report import (
     AnyFigure,
     Bar,
@@ -21,46 +15,21 @@ from reports.report import (
     Estimated,
     IntervalPanel,
     Intervals,
-    Line,
     OverTime,
     Percentiles,
     Segment,
     Source,
-    Sparks,
     Stacks,
     TimePanel,
     Words,
 )
+from reports.series import COMPONENTS, Reader, backlog, measured_window, throughput
 
 BYTES = ("disk_bytes_per_event", "wire_bytes_per_event")
 LATENCIES = ("e2e_latency_ms", "produce_latency_ms")
-COMPONENTS = ("broker", "flink", "consumer", "generator")
 MOST_COLUMNS = 4  # of small multiples: more would be too small to read; every run has its own series below anyway
 
 _GRID = (*range(5, 95, 5), 92.5, 95, 96.5, 98, 99, 99.5, 99.8, 99.9, 99.95, 99.99)
-
-F64 = npt.NDArray[np.float64]
-
-_COUNTER, _GAUGE = "counter", "gauge"  # a counter only grows and is shown as a rate
-_RATE = (
-    ("offered", "generator_offered", _GAUGE),
-    ("acknowledged", "generator_acked", _GAUGE),
-    ("read by the job", "source_events", _COUNTER),
-)
-
-
-_Reader = Callable[[Run, Mapping[str, pd.DataFrame]], list[Line]]
-
-
-def measured_window(run: Run) -> tuple[float, float] | None:
-    """(from, to) of the measured window in seconds since the load began; None for a drain, whose window is its own."""
-    phases = run.settings.get("phases")
-    if not isinstance(phases, Mapping) or is_drain(run):
-        return None
-    warmup_s, measure_s = phases.get("warmup_s"), phases.get("measure_s")
-    if not isinstance(warmup_s, int | float) or not isinstance(measure_s, int | float):
-        return None
-    return float(warmup_s), float(warmup_s + measure_s)
 
 
 def key_figures(evidence: Evidence) -> list[AnyFigure]:
@@ -182,8 +151,8 @@ def _latency_alt(arm: Arm, histogram: LogLinearHistogram, runs: int, metric: str
 def over_time(evidence: Evidence, arms: Sequence[Arm], load: str) -> OverTime | None:
     """Throughput above backlog, a column an arm, a line a run."""
     shown = [arm for arm in arms if arm.finished][:MOST_COLUMNS]
-    rates = [_time_panel(evidence, arm, "throughput", "events/s", _throughput) for arm in shown]
-    backlogs = [_time_panel(evidence, arm, "backlog", "events", _backlog) for arm in shown]
+    rates = [_time_panel(evidence, arm, "throughput", "events/s", throughput) for arm in shown]
+    backlogs = [_time_panel(evidence, arm, "backlog", "events", backlog) for arm in shown]
     rows = tuple(tuple(row) for row in (rates, backlogs) if any(panel.lines for panel in row))
     if not rows:
         return None
@@ -199,7 +168,7 @@ def over_time(evidence: Evidence, arms: Sequence[Arm], load: str) -> OverTime | 
     )
 
 
-def _time_panel(evidence: Evidence, arm: Arm, quantity: str, unit: str, lines: _Reader) -> TimePanel:
+def _time_panel(evidence: Evidence, arm: Arm, quantity: str, unit: str, lines: Reader) -> TimePanel:
     windows = [window for run in arm.finished if (window := measured_window(run)) is not None]
     # of several lines the last in the chain: what the job read, else what was acknowledged
     found = [
@@ -234,102 +203,6 @@ def cpu(arms: Sequence[Arm]) -> Stacks | None:
         unit="CPU-s per million events",
         bars=tuple(bars),
     )
-
-
-# ---- series of one run
-
-
-def sparks(evidence: Evidence, run: Run) -> Sparks | None:
-    """Everything a run recorded once a second, as small panels."""
-    tables = evidence.series(run)
-    readers: tuple[tuple[str, str, _Reader], ...] = (
-        ("throughput", "events/s", _throughput),
-        ("backlog", "events", _backlog),
-        ("end-to-end latency", "ms", _latency_series),
-        ("busy and backpressured", "share", _busy),
-        ("CPU cores in use", "cores", _cpu_series),
-        ("memory", "bytes", _memory),
-        ("checkpoint duration", "ms", _checkpoints),
-    )
-    panels = []
-    for quantity, unit, reader in readers:
-        lines = reader(run, tables)
-        if lines:
-            panels.append(TimePanel(quantity, quantity, unit, tuple(lines), measured_window(run)))
-    return Sparks(f"run-{run_id(run).replace('/', '-')}", tuple(panels)) if panels else None
-
-
-def _throughput(run: Run, tables: Mapping[str, pd.DataFrame]) -> list[Line]:
-    return _lines(run, tables, _RATE)
-
-
-def _backlog(run: Run, tables: Mapping[str, pd.DataFrame]) -> list[Line]:
-    return _lines(run, tables, [("backlog", "backlog_events", _GAUGE)])
-
-
-def _latency_series(run: Run, tables: Mapping[str, pd.DataFrame]) -> list[Line]:
-    names = [name for metric in LATENCIES for name in tables if name.startswith(metric)]
-    return _lines(run, tables, [(_stat(name), name, _GAUGE) for name in names])
-
-
-def _busy(run: Run, tables: Mapping[str, pd.DataFrame]) -> list[Line]:
-    """Shares of each task: Flink's counters are milliseconds summed over a task's subtasks."""
-    pipeline = run.settings.get("pipeline")
-    subtasks = float(pipeline.get("parallelism") or 1) if isinstance(pipeline, Mapping) else 1.0
-    wanted = [
-        (f"{word} {_stat(name)}", name, _COUNTER)
-        for word, start in (("busy", "busy_ms:"), ("waiting", "backpressured_ms:"))
-        for name in tables
-        if name.startswith(start)
-    ]
-    return [
-        replace(line, values=tuple(ms / 1000.0 / subtasks for ms in line.values))  # noqa: PD011 -- no pandas here
-        for line in _lines(run, tables, wanted)
-    ]
-
-
-def _cpu_series(run: Run, tables: Mapping[str, pd.DataFrame]) -> list[Line]:
-    return _lines(run, tables, [(component, f"{component}_cpu_s", _COUNTER) for component in COMPONENTS])
-
-
-def _memory(run: Run, tables: Mapping[str, pd.DataFrame]) -> list[Line]:
-    return _lines(run, tables, [(component, f"{component}_rss_bytes", _GAUGE) for component in COMPONENTS])
-
-
-def _checkpoints(run: Run, tables: Mapping[str, pd.DataFrame]) -> list[Line]:
-    return _lines(run, tables, [("checkpoint", "checkpoint_duration_ms", _GAUGE)])
-
-
-def _lines(run: Run, tables: Mapping[str, pd.DataFrame], wanted: Iterable[tuple[str, str, str]]) -> list[Line]:
-    found = []
-    for name, series, kind in wanted:
-        if series not in tables or len(tables[series]) == 0:
-            continue
-        t_s, values = _read(tables[series], kind)
-        if np.isfinite(values).any():
-            source = Source("series", run_id(run), series)
-            found.append(Line(name, tuple(t_s.tolist()), tuple(values.tolist()), source))
-    return found
-
-
-def _read(table: pd.DataFrame, kind: str) -> tuple[F64, F64]:
-    t_s, values = table["t_s"].to_numpy(dtype=float), table["value"].to_numpy(dtype=float)
-    if kind == _GAUGE:
-        return t_s, values
-    if len(t_s) < 2:
-        return t_s[:0], values[:0]
-    steps = np.diff(t_s)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        rates = np.where(steps > 0, np.diff(values) / steps, math.nan)
-    return t_s[1:], rates
-
-
-def _stat(name: str) -> str:
-    for separator in (":", " "):
-        if separator in name:
-            tail = name.partition(separator)[2]
-            return f"task {int(tail) + 1}" if tail.isdigit() else tail
-    return ""
 
 
 def _axis(arms: Sequence[Arm]) -> str:

@@ -148,7 +148,7 @@ def _md_table(table: Table) -> Iterator[str]:
 def _md(text: str) -> str:
     """Text that Markdown takes for text."""
     one_line = " ".join(text.split())
-    return re.sub(r"([\\`*_<>|\[\]])", r"\\\1", one_line).replace("\\_", "_")
+    return re.sub(r"([\\`*_<>|\[\]$])", r"\\\1", one_line).replace("\\_", "_")
 
 
 def _heading(name: str, unit: str) -> str:
@@ -208,7 +208,9 @@ def _print(block: Any, console: Console) -> None:
 def _rich_table(table: Table) -> RichTable:
     drawn = RichTable(title=escape(table.caption), title_justify="left", title_style="italic", box=None, pad_edge=False)
     for column in table.columns:
-        drawn.add_column(escape(_heading(column.name, column.unit)), justify="right" if column.numeric else "left")
+        drawn.add_column(
+            escape(_heading(column.name, column.unit)), justify="right" if column.numeric else "left", overflow="fold"
+        )
     for row in table.rows:
         drawn.add_row(*(escape(plain(cell)) for cell in row))
     return drawn

@@ -21,14 +21,14 @@ DASHES = ("", "5 2", "1.5 1.5", "7 2 1.5 2")
 
 
 def small(sparks: Sparks) -> str:
-    """One <figure> a panel: name, unit and range as text, lines as one SVG, the measured window shaded."""
-    return f'<div class="sparks">{"".join(_figure(panel) for panel in sparks.panels)}</div>'
+    """One <figure> a panel, all over the same seconds: name, range, lines, the measured window shaded."""
+    end = max((t for panel in sparks.panels for line in panel.lines for t in line.t_s), default=0.0)
+    return f'<div class="sparks">{"".join(_figure(panel, end) for panel in sparks.panels)}</div>'
 
 
-def _figure(panel: TimePanel) -> str:
+def _figure(panel: TimePanel, end: float) -> str:
     values = [value for line in panel.lines for value in line.values if math.isfinite(value)]
     top = max(values, default=0.0)
-    end = max((t for line in panel.lines for t in line.t_s), default=0.0)
     highest = wording.with_unit(top, panel.unit)
     names = [f'<i style="color:{INKS[i % len(INKS)]}">{escape(line.name)}</i>' for i, line in enumerate(panel.lines)]
     label = escape(f"{panel.quantity} over {end:.0f} s, highest {highest}", quote=True)
@@ -79,9 +79,11 @@ def _thinned(t_s: Sequence[float], values: Sequence[float]) -> list[tuple[float,
 def tidied(text: str, prefix: str, alt: str) -> str:
     """Matplotlib's SVG as an element of a page: ids of its own, a role and a name for who listens, the page's fonts."""
     text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
-    text = re.sub(r'\bid="', f'id="{prefix}-', text)
-    text = re.sub(r"url\(#", f"url(#{prefix}-", text)
-    text = re.sub(r'href="#', f'href="#{prefix}-', text)
+    # matplotlib hashes ids from coordinates that differ in the last digit from call to call: numbered, files stay equal
+    ids = dict.fromkeys(re.findall(r'\bid="([^"]+)"', text))
+    numbers = {name: f"{prefix}-{index}" for index, name in enumerate(ids)}
+    text = re.sub(r'(\bid="|url\(#|href="#)([^")]+)', lambda m: m[1] + numbers.get(m[2], m[2]), text)
+    text = re.sub(r"<[^>]*>", lambda tag: re.sub(r"\d+\.\d{3,}", lambda n: f"{float(n[0]):.2f}", tag[0]), text)
     text = text.replace("'DejaVu Sans'", FONTS.replace('"', "'"))
     text = re.sub(r"\n\s*", "\n", text)
     return text.replace("<svg", f'<svg role="img" aria-label="{escape(alt, quote=True)}"', 1)

@@ -133,8 +133,9 @@ def metric_name(metric: str) -> str:
         return _NAMES[metric]
     for ending in _ENDINGS:
         if metric.endswith(ending) and metric != ending.strip("_"):
-            return (metric.removesuffix(ending) + _SAYS.get(ending, "")).replace("_", " ")
-    return metric.replace("_", " ")
+            metric = metric.removesuffix(ending) + _SAYS.get(ending, "")
+            break
+    return metric.replace("_", " ").replace("flink", "Flink")
 
 
 def metric_unit(metric: str, otherwise: str = "") -> str:

@@ -85,7 +85,11 @@ def asked(folder: Path) -> Scenario:
 
 def judged(made: Sequence[Cell]) -> list[Verdict]:
     """Verdicts with fixed sentences: what the judge says is tested elsewhere."""
-    disk = {cell.knobs["topic.partitions"]: cell.metrics.get("disk_bytes_per_event") for cell in made if cell.load == "steady"}
+    disk = {
+        cell.knobs["topic.partitions"]: cell.metrics.get("disk_bytes_per_event")
+        for cell in made
+        if cell.load == "steady"
+    }
     base, changed = disk.get(6), disk.get(96)
     name, quoted = "over-partitioning-inflates-storage", "Over-partitioning inflates cloud storage costs."
     if base is None or changed is None:
@@ -96,8 +100,38 @@ def judged(made: Sequence[Cell]) -> list[Verdict]:
     sentence = "Supported: disk bytes per event rise by more than the 5 % claimed from topic.partitions 6 to 96."
     few = "Inconclusive: the latency p99 is not told apart from what is claimed; needs 8 repeats, ~7 more minutes."
     return [
-        Verdict(name, "disk", True, quoted, Answer.SUPPORTED, Reason.NONE, "ratio", ratio, ratio * 0.99, ratio * 1.01, 3, 0, sentence),
-        Verdict(name, "latency", False, quoted, Answer.INCONCLUSIVE, Reason.TOO_FEW, "ratio", 1.4, 1.1, 1.7, 3, 0, few, 8, 6.1),
+        Verdict(
+            name,
+            "disk",
+            True,
+            quoted,
+            Answer.SUPPORTED,
+            Reason.NONE,
+            "ratio",
+            ratio,
+            ratio * 0.99,
+            ratio * 1.01,
+            3,
+            0,
+            sentence,
+        ),
+        Verdict(
+            name,
+            "latency",
+            False,
+            quoted,
+            Answer.INCONCLUSIVE,
+            Reason.TOO_FEW,
+            "ratio",
+            1.4,
+            1.1,
+            1.7,
+            3,
+            0,
+            few,
+            8,
+            6.1,
+        ),
     ]
 
 
@@ -150,11 +184,13 @@ def steady(folder: Path, partitions: int, repetition: int, order: int, **changes
     found = latency.percentiles()
     metrics["e2e_latency_ms"] = Measurement(found["p50"], "ms", found, latency.n)
     metrics["checkpoint_duration_ms"] = Measurement(62.0 * jitter[16], "ms", n=3)
-    run = _run(partitions, repetition, order, "steady", {"rate_eps": RATE_EPS, "drain": None, "shape": None, "workers": 1})
-    run = replace(run, metrics=metrics, checks=_checks(1_150_000), **changes)
+    run = _run(
+        partitions, repetition, order, "steady", {"rate_eps": RATE_EPS, "drain": None, "shape": None, "workers": 1}
+    )
+    run = replace(run, **({"metrics": metrics, "checks": _checks(1_150_000)} | changes))
     bundle = folder / run.trial_id / f"20261123T1200{order:02d}Z"
     kept = run.outcome is not Outcome.CRASHED
-    series = _steady_series(rng, many) if kept else {}
+    series = _steady_series(rng, many=many) if kept else {}
     return record.save(run, bundle, series=series, histograms={"e2e_latency_ms": latency} if kept else None)
 
 
@@ -191,9 +227,12 @@ def crashed(folder: Path, partitions: int = 96, repetition: int = 2, order: int 
     )  # fmt: skip
     assert run.bundle is not None
     logs = run.bundle / "logs"
-    logs.mkdir()
+    logs.mkdir(exist_ok=True)
     lines = [f"[2026-11-23 12:00:{second:02d},000] INFO segment rolled <topic> & {second}" for second in range(40)]
-    lines += ["[2026-11-23 12:00:41,000] ERROR \x1b[31mjava.lang.OutOfMemoryError: Java heap space", "\tat kafka.log.Log.append"]
+    lines += [
+        "[2026-11-23 12:00:41,000] ERROR \x1b[31mjava.lang.OutOfMemoryError: Java heap space",
+        "\tat kafka.log.Log.append",
+    ]
     (logs / "broker-0.log").write_text("\n".join(lines))
     (logs / "flink.log").write_text("all is well\n")
     return run
@@ -216,7 +255,12 @@ def _run(partitions: int, repetition: int, order: int, load_name: str, asked: Ma
         reason="",
         knobs={"topic.partitions": partitions},
         settings={
-            "workload": {"name": "clicks", "format": "json", "event_bytes": 200, "keys": {"distinct": 100_000, "zipf": 1.05}},
+            "workload": {
+                "name": "clicks",
+                "format": "json",
+                "event_bytes": 200,
+                "keys": {"distinct": 100_000, "zipf": 1.05},
+            },
             "load": dict(asked),
             "producer": {"acks": "all", "routing": "keyed", "compression": "lz4", "linger_ms": 10.0},
             "topic": {"partitions": partitions, "replication_factor": 1},
@@ -246,7 +290,7 @@ def _table(t_s: Any, value: Any) -> pd.DataFrame:
     return pd.DataFrame({"t_s": t_s, "value": value}, dtype=float)
 
 
-def _steady_series(rng: np.random.Generator, many: bool) -> dict[str, pd.DataFrame]:
+def _steady_series(rng: np.random.Generator, *, many: bool) -> dict[str, pd.DataFrame]:
     seconds = int(WARMUP_S + MEASURE_S)
     t_s = np.arange(1.0, seconds + 1)
     offered = np.full(seconds, RATE_EPS)
@@ -282,7 +326,9 @@ def bill(cell: Cell) -> Mapping[str, Any]:
     share = wire.value / 214.2
     usage = {
         "ingest.mb_s": _basis(100.0, "assumed"),
-        "ingest.compression_ratio": _basis(1 / share, "measured", 0.98 / share, 1.02 / share, cell.n, "raw / wire bytes per event"),
+        "ingest.compression_ratio": _basis(
+            1 / share, "measured", low=0.98 / share, high=1.02 / share, n=cell.n, note="raw / wire bytes per event"
+        ),
         "broker.disk_bytes_per_wire_byte": _basis(disk.value / wire.value, "measured", n=cell.n),
         "consumers.groups": _basis(3.0, "assumed"),
         "topics.replication_factor": _basis(3.0, "assumed"),
@@ -322,12 +368,20 @@ def infeasible(platform: str) -> Mapping[str, Any]:
 
 
 def _basis(
-    value: float, basis: str, low: float | None = None, high: float | None = None, n: int | None = None, note: str = ""
+    value: float,
+    basis: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    n: int | None = None,
+    note: str = "",
 ) -> dict[str, Any]:
     return {"value": value, "low": low, "high": high, "basis": basis, "n": n, "note": note}
 
 
-def _line(item: str, kind: str, quantity: float, unit: str, usd: float | None, price: str, confidence: str) -> dict[str, Any]:
+def _line(  # noqa: PLR0917 -- a row of a small table
+    item: str, kind: str, quantity: float, unit: str, usd: float | None, price: str, confidence: str
+) -> dict[str, Any]:
     return {
         "item": item,
         "kind": kind,

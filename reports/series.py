@@ -1,0 +1,140 @@
+"""What a run recorded over time, as lines: counters become rates, missing samples stay holes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from bench.record import Run
+from reports import wording
+from reports.evidence import Evidence, is_drain, run_id
+from reports.report import Line, Source, Sparks, TimePanel
+
+F64 = npt.NDArray[np.float64]
+Tables = Mapping[str, pd.DataFrame]
+Reader = Callable[[Run, Tables], list[Line]]
+
+COMPONENTS = ("broker", "flink", "consumer", "generator")
+SPAN_S = 1.8  # a counter's rate is taken over at least this long
+
+_COUNTER, _GAUGE = "counter", "gauge"
+_RATE = (
+    ("offered", "generator_offered", _GAUGE),
+    ("acknowledged", "generator_acked", _GAUGE),
+    ("read by the job", "source_events", _COUNTER),
+)
+
+
+def measured_window(run: Run) -> tuple[float, float] | None:
+    """(from, to) of the measured window in seconds since the load began; None for a drain, whose window is its own."""
+    phases = run.settings.get("phases")
+    if not isinstance(phases, Mapping) or is_drain(run):
+        return None
+    warmup_s, measure_s = phases.get("warmup_s"), phases.get("measure_s")
+    if not isinstance(warmup_s, int | float) or not isinstance(measure_s, int | float):
+        return None
+    return float(warmup_s), float(warmup_s + measure_s)
+
+
+def sparks(evidence: Evidence, run: Run) -> Sparks | None:
+    """Everything a run recorded once a second, as small panels."""
+    tables = evidence.series(run)
+    readers: tuple[tuple[str, str, Reader], ...] = (
+        ("throughput", "events/s", throughput),
+        ("backlog", "events", backlog),
+        ("latency and lateness", "ms", _latency),
+        ("busy and backpressured", "share", _busy),
+        ("CPU cores in use", "cores", _cpu),
+        ("memory", "bytes", _memory),
+        ("checkpoint duration", "ms", _checkpoints),
+    )
+    panels = []
+    for quantity, unit, reader in readers:
+        lines = reader(run, tables)
+        if lines:
+            panels.append(TimePanel(quantity, quantity, unit, tuple(lines), measured_window(run)))
+    return Sparks(f"run-{run_id(run).replace('/', '-')}", tuple(panels)) if panels else None
+
+
+def throughput(run: Run, tables: Tables) -> list[Line]:
+    """Events per second along the chain: offered, acknowledged, read by the job."""
+    return _lines(run, tables, _RATE)
+
+
+def backlog(run: Run, tables: Tables) -> list[Line]:
+    """Events between the log's end and the job's read position."""
+    return _lines(run, tables, [("backlog", "backlog_events", _GAUGE)])
+
+
+def _latency(run: Run, tables: Tables) -> list[Line]:
+    """Percentiles a second, as far as they were recorded, and how late the generator itself was."""
+    found = sorted(name for name in tables if name.startswith(("e2e_latency", "produce_latency")))
+    wanted = [(wording.metric_name(name), name, _GAUGE) for name in found]
+    return _lines(run, tables, [*wanted, ("schedule lateness p99", "generator_lateness_p99_ms", _GAUGE)])
+
+
+def _busy(run: Run, tables: Tables) -> list[Line]:
+    """Shares of each task: Flink's counters are milliseconds summed over a task's subtasks."""
+    pipeline = run.settings.get("pipeline")
+    subtasks = float(pipeline.get("parallelism") or 1) if isinstance(pipeline, Mapping) else 1.0
+    wanted = [
+        (f"{word} task {name.partition(':')[2]}", name, _COUNTER)
+        for word, start in (("busy", "busy_ms:"), ("waiting", "backpressured_ms:"))
+        for name in tables
+        if name.startswith(start)
+    ]
+    return [
+        replace(line, values=tuple(ms / 1000.0 / subtasks for ms in line.values))  # noqa: PD011 -- no pandas here
+        for line in _lines(run, tables, wanted)
+    ]
+
+
+def _cpu(run: Run, tables: Tables) -> list[Line]:
+    counted = [(component, f"{component}_cpu_s", _COUNTER) for component in ("broker", "flink", "consumer")]
+    return _lines(
+        run, tables, [*counted, ("generator", "generator_cpu_s", _GAUGE)]
+    )  # the generator notes it by the second
+
+
+def _memory(run: Run, tables: Tables) -> list[Line]:
+    return _lines(run, tables, [(component, f"{component}_rss_bytes", _GAUGE) for component in COMPONENTS])
+
+
+def _checkpoints(run: Run, tables: Tables) -> list[Line]:
+    return _lines(run, tables, [("checkpoint", "checkpoint_duration_ms", _GAUGE)])
+
+
+def _lines(run: Run, tables: Tables, wanted: Iterable[tuple[str, str, str]]) -> list[Line]:
+    found = []
+    for name, series, kind in wanted:
+        if series not in tables or len(tables[series]) == 0:
+            continue
+        t_s, values = _read(tables[series], kind)
+        if np.isfinite(values).any():
+            source = Source("series", run_id(run), series)
+            found.append(Line(name, tuple(t_s.tolist()), tuple(values.tolist()), source))
+    return found
+
+
+def _read(table: pd.DataFrame, kind: str) -> tuple[F64, F64]:
+    """(t_s, values); of a counter its growth per second over the two seconds before each sample.
+
+    Two, because Flink refreshes its counters once a second: over one, every late sample would be a stall and a spike.
+    """
+    t_s, values = table["t_s"].to_numpy(dtype=float), table["value"].to_numpy(dtype=float)
+    if kind == _GAUGE:
+        return t_s, values
+    rates = np.full(len(t_s), math.nan)
+    known = np.flatnonzero(np.isfinite(values))
+    at, counts = t_s[known], values[known]
+    before = np.searchsorted(at, at - SPAN_S, side="right") - 1
+    usable = before >= 0
+    span = at[usable] - at[before[usable]]
+    growth = (counts[usable] - counts[before[usable]]) / span
+    rates[known[usable]] = np.where(span <= 2 * SPAN_S, growth, math.nan)  # a longer hole is a hole
+    return t_s, rates
