@@ -177,6 +177,13 @@ def latency_metrics(found: Findings, output: Output, sent: Sent, window: Window)
     found.put_latency("e2e_latency_ms", LogLinearHistogram("ms").add(output.append_ms[inside] - due_ns[inside] / 1e6))
 
 
+def latency_by_second(output: Output, t0_ns: int) -> pd.DataFrame:
+    """99th percentile of the latencies of events due in each second; DataFrame(t_s: the second's end, value: ms)."""
+    due_ns = output.rows["due_ns"].to_numpy(dtype=np.int64)
+    table = pd.DataFrame({"t_s": (due_ns - t0_ns) // 1_000_000_000 + 1, "value": output.append_ms - due_ns / 1e6})
+    return table.groupby("t_s")["value"].quantile(0.99).reset_index().astype(float)
+
+
 def window_latency(found: Findings, output: Output, t0_ns: int, speed: float, window: Window) -> None:
     """Append of a window's result minus the due time of its end. Samples are emission instants, not rows.
 
@@ -213,6 +220,7 @@ def drain_window(samples: Samples, events: int) -> Window | None:
     if len(table) < 3 or table.value.iloc[-1] < DRAIN_EDGES[1] * events:
         return None
     # the counter only grows; equal neighbours (Flink refreshes once a second) would make the inverse ambiguous
-    table = table[table.value.diff().fillna(1) > 0]
-    low, high = (float(np.interp(share * events, table.value, table.t_s)) for share in DRAIN_EDGES)
+    t_s, read = table["t_s"].to_numpy(), table["value"].to_numpy()
+    grew = np.diff(read, prepend=-1.0) > 0
+    low, high = (float(np.interp(share * events, read[grew], t_s[grew])) for share in DRAIN_EDGES)
     return Window(low, high) if high > low else None

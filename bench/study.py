@@ -177,7 +177,7 @@ def remember(asked: Asked, scenario: Scenario, trials: Sequence[Trial], out: Pat
 def write_index(folder: Path, document: Mapping[str, Any]) -> None:
     """The answer of `run --json` beside the results; what was asked stays."""
     before = _read_json(folder / INDEX) or {}
-    kept = {key: before[key] for key in ("asked", "trials") if key in before}
+    kept: dict[str, Any] = {key: before[key] for key in ("asked", "trials") if key in before}
     _write_json(folder / INDEX, {**document, **kept})
 
 

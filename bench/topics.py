@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ignore[attr-defined]  # not re-exported
 
 from bench.errors import BrokerError
 from bench.scenario import Settings, Trial
@@ -99,7 +100,7 @@ def end_offsets(bootstrap: str, topic: str, *, committed: bool = False, timeout_
     level = IsolationLevel.READ_COMMITTED if committed else IsolationLevel.READ_UNCOMMITTED
     try:
         found = admin.list_topics(topic, timeout=timeout_s).topics[topic]
-        wanted = {TopicPartition(topic, p): OffsetSpec.latest() for p in found.partitions}
+        wanted = {TopicPartition(topic, p): OffsetSpec.latest() for p in found.partitions}  # type: ignore[no-untyped-call]
         # a topic in error has no partitions: a sum over them would read as an empty topic
         answers = admin.list_offsets(wanted, isolation_level=level, request_timeout=timeout_s) if wanted else {}
         ends = {tp.partition: answer.result().offset for tp, answer in answers.items()}
@@ -115,8 +116,8 @@ class ReadBack:
     """Every record of a topic: values as written, the broker's or the producer's timestamp, where each lay."""
 
     values: list[bytes]
-    timestamp_ms: np.ndarray
-    partition: np.ndarray
+    timestamp_ms: npt.NDArray[np.int64]
+    partition: npt.NDArray[np.int32]
 
 
 def read_topic(bootstrap: str, topic: str, *, committed: bool = False, timeout_s: float = READ_TIMEOUT_S) -> ReadBack:
@@ -147,11 +148,16 @@ def read_topic(bootstrap: str, topic: str, *, committed: bool = False, timeout_s
             batch = consumer.consume(10_000, timeout=0.5)
             waits = 0.0 if batch else waits + 0.5
             good = [message for message in batch if message.error() is None]
-            values += [message.value() for message in good]
+            values += [message.value() or b"" for message in good]
             timestamps += [message.timestamp()[1] for message in good]
-            partitions += [message.partition() for message in good]
-            # at the end of a partition librdkafka says so with an error object; control records count there too
-            open_partitions -= {message.partition() for message in batch if message.error() is not None}
+            partitions += [message.partition() or 0 for message in good]
+            for message in batch:
+                error = message.error()
+                # the end of a partition is told as an error object; control records are passed over on the way there
+                if error is not None and error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 -- librdkafka's own codes
+                    open_partitions.discard(message.partition())
+                elif error is not None:
+                    raise BrokerError(f"reading {topic} back: {error.str()}")
     finally:
         consumer.close()
     if open_partitions:

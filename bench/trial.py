@@ -12,9 +12,10 @@ from pathlib import Path
 import pandas as pd
 
 from bench import environment, measure, topics, verify
+from bench.analysis import steady
 from bench.analysis.histogram import LogLinearHistogram
 from bench.backends import Cluster
-from bench.errors import BrokerError, PlatformError
+from bench.errors import BrokerError, PlatformError, StreamgaugeError
 from bench.jobs import find, job_params
 from bench.jobs.session import JobSession
 from bench.loadgen import Drive, Sent, start, validity
@@ -73,7 +74,7 @@ def run(trial: Trial, stage: Stage, *, latency_slo_ms: float | None = None, tell
     try:
         stage.cluster.check()
         life.live(latency_slo_ms)
-    except PlatformError as error:
+    except StreamgaugeError as error:  # whoever is to blame: this trial is over, the next one goes on
         outcome, reason = Outcome.CRASHED, str(error)
     finally:
         life.tear_down()
@@ -362,7 +363,12 @@ class _Life:
         if self.is_drain or per_event is None or not len(per_event.rows):
             return
         measure.latency_metrics(self.found, per_event, sent, seen.window)
-        self.series["output_eps"] = verify.append_rate(per_event, sent.t0_ns)
+        self.series["output_eps"] = rate = verify.append_rate(per_event, sent.t0_ns)
+        self.series["e2e_latency_ms"] = measure.latency_by_second(per_event, sent.t0_ns)
+        inside = rate[(rate.t_s > seen.window.from_s) & (rate.t_s <= seen.window.to_s)]
+        steadiness = steady.assess(inside.value)
+        if steadiness.state is not steady.State.STEADY:
+            self.warnings.append(f"no steady state in the output's rate: {steadiness.reason}")
         speed = self.settings.workload.event_time_speed
         for output in compared.outputs.values():
             measure.window_latency(self.found, output, sent.t0_ns, speed, seen.window)

@@ -88,7 +88,7 @@ class Cluster(Protocol):
 
     @property
     def capabilities(self) -> frozenset[str]:
-        """ "kill-broker", "log-dirs", "account-cpu", …"""
+        """What can be done with it: kill-broker, log-dirs, account-cpu and the like."""
         ...
 
     @property

@@ -53,7 +53,7 @@ class Verified:
     """What an oracle found: the checks, and what only it can count."""
 
     checks: tuple[Check, ...]
-    counts: Mapping[str, float]  # lost_events, duplicated_events, late_events
+    counts: Mapping[str, float]  # metrics: lost_events, duplicated_events, output_share
 
 
 class Job(Protocol):

@@ -99,7 +99,8 @@ def verify_clean(good: pd.DataFrame, rows: pd.DataFrame) -> tuple[tuple[Check, .
         Check("clean: events nobody sent", 0, strangers, strangers == 0),
         Check("clean: rows with a wrong region, amount or due time", 0, float(wrong.sum()), not wrong.any()),
     )
-    return checks, {"lost_events": lost, "duplicated_events": duplicated}
+    share = 1 - lost / len(wanted) if len(wanted) else float("nan")
+    return checks, {"lost_events": lost, "duplicated_events": duplicated, "output_share": share}
 
 
 def expected_windows(good: pd.DataFrame, final_watermark_ms: int) -> pd.DataFrame:
