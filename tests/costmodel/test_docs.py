@@ -23,8 +23,8 @@ def reference_table() -> str:
             assert line.unit_price is not None
             assert line.usd_month is not None
             rows.append(
-                f"| {option.platform} | {line.item} ({line.kind}) | {line.quantity:,.0f} {line.unit} | {line.unit_price:f} "
-                f"| {line.usd_month:,.2f} | `{line.price_id}` | {line.source}, {line.as_of} ({line.confidence}) |"
+                f"| {option.platform} | {line.item} ({line.kind}) | {line.quantity:,.0f} {line.unit} "
+                f"| {line.unit_price:f} | {line.usd_month:,.2f} | `{line.price_id}` | {line.source}, {line.as_of} ({line.confidence}) |"
             )
         rows.append(f"| **{option.platform}** | | | | **{option.bill.usd_month:,.2f}** | | |")
     return "\n".join(rows) + "\n"
