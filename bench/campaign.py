@@ -15,7 +15,7 @@ import psutil
 
 from bench import record, trial
 from bench.backends import Cluster, ClusterSpec, open_cluster
-from bench.errors import HostError, PlatformError
+from bench.errors import HostError, PlatformError, ScenarioError
 from bench.jobs.session import JobSession
 from bench.record import BundleError, Outcome, Run
 from bench.scenario import Settings, Trial
@@ -58,8 +58,26 @@ def cluster_spec(settings: Settings) -> ClusterSpec:
     )
 
 
+def unsupported(settings: Settings) -> Iterator[str]:
+    """What a scenario may say but no backend here can do yet: refused rather than silently left out."""
+    pipeline = settings.pipeline
+    if settings.load.kind == "search":
+        yield "load.rate_eps: search"
+    if settings.faults:
+        yield "faults"
+    if settings.consumers:
+        yield "consumers"
+    if pipeline is not None and pipeline.checkpoint is not None and pipeline.checkpoint.storage == "s3":
+        yield "pipeline.checkpoint.storage: s3"
+
+
 def preflight(trials: Sequence[Trial], out: Path) -> None:
-    """Refuse before anything starts: HostError when disk or memory cannot hold what the trials need."""
+    """Refuse before anything starts.
+
+    ScenarioError for what cannot be run yet, HostError when disk or memory cannot hold what the trials need.
+    """
+    for word in dict.fromkeys(word for one in trials for word in unsupported(one.settings)):
+        raise ScenarioError(f"{trials[0].scenario}: {word} cannot be run yet; nothing was started")
     out.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(out).free
     needed = LEAST_DISK_BYTES + max((_topic_bytes(t) for t in trials), default=0)

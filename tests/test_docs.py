@@ -1,0 +1,107 @@
+"""What the documents promise, the code keeps: a newcomer's first copy-and-paste must work."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from importlib import import_module
+from pathlib import Path
+
+import click
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+EXTENDING = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
+
+
+def commands() -> dict[str, click.Command]:
+    """Every command of the command line, subcommands as "prices list"."""
+    from bench.cli import cli
+
+    for name in ("studies", "money"):
+        import_module(f"bench.cli.{name}")
+    found: dict[str, click.Command] = {}
+    for name, command in cli.commands.items():
+        if isinstance(command, click.Group):
+            found |= {f"{name} {inner}": one for inner, one in command.commands.items()}
+        else:
+            found[name] = command
+    return found
+
+
+def mentioned() -> list[list[str]]:
+    """Every `streamgauge ...` of the README, as words."""
+    return [shlex.split(words) for words in re.findall(r"`streamgauge ([^`]+)`", README)]
+
+
+def test_every_command_that_the_readme_shows_exists_with_its_options() -> None:
+    """A reader types what stands there; a renamed option would meet them with an error."""
+    known = commands()
+    assert mentioned()
+    for words in mentioned():
+        name = " ".join(words[:2]) if " ".join(words[:2]) in known else words[0]
+        assert name in known, f"streamgauge {' '.join(words)}"
+        options = {opt for parameter in known[name].params for opt in parameter.opts}
+        assert {word for word in words if word.startswith("--")} <= options, words
+
+
+def test_every_command_says_what_it_does() -> None:
+    """An undocumented command is one that nobody dares to run."""
+    assert [name for name, command in commands().items() if not (command.help or "").strip()] == []
+
+
+def test_every_exit_code_is_documented_for_readers() -> None:
+    """CI scripts are written from this table."""
+    import bench.cli
+
+    documented = set(re.findall(r"^\| (\d+) \|", README, re.MULTILINE))
+    assert all(f"{code} " in (bench.cli.__doc__ or "") for code in documented)
+    assert documented == {"0", "1", "2", "3", "4", "5", "130"}
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    """A dead link in a README costs the reader's trust in its numbers."""
+    broken = []
+    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+            if "://" not in target and not (page.parent / target).exists():
+                broken.append(f"{page.name}: {target}")
+    assert broken == []
+
+
+def test_the_example_workload_of_the_documents_works() -> None:
+    """Adding a workload is promised to take one file: this is that file."""
+    from bench import workloads
+
+    example = re.search(r"## A workload.*?```python\n(.*?)```", EXTENDING, re.DOTALL)
+    assert example
+    space = {"Workload": workloads.Workload, "Field": workloads.Field, "np": np}
+    exec(example.group(1), space)  # noqa: S102 -- our own document
+    knobs = workloads.Knobs(name="parking", event_bytes=160)
+    parking = space["Parking"](knobs, 7, 0)
+    due_ns = np.arange(100, dtype=np.int64)
+    batch, truth = parking.encode(0, due_ns), parking.columns(0, due_ns)
+    assert len(batch) == len(truth) == 100
+    assert set(truth["event"].astype(str)) == {"enter", "leave"}
+    assert b'"garage"' in batch.value(0)
+
+
+def test_the_example_scenario_of_the_documents_is_valid_up_to_its_own_workload_and_job(tmp_path: Path) -> None:
+    """The shortest scenario must need no more keys than the documents show."""
+    from bench.errors import ScenarioError
+    from bench.scenario import load
+
+    example = re.search(r"## A scenario.*?```yaml\n(.*?)```", EXTENDING, re.DOTALL)
+    assert example
+    file = tmp_path / "garages.yaml"
+    file.write_text(example.group(1), encoding="utf-8")
+    with pytest.raises(ScenarioError) as raised:
+        load(file)
+    findings = str(raised.value).splitlines()
+    assert len(findings) == 2
+    assert "parking" in findings[0]
+    assert "level_counts" in findings[1]
+    file.write_text(example.group(1).replace("parking", "clicks").replace("level_counts", "revenue"), encoding="utf-8")
+    assert load(file).name == "garages"
