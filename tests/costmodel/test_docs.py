@@ -22,10 +22,10 @@ def reference_table() -> str:
         for line in option.bill.lines:
             assert line.unit_price is not None
             assert line.usd_month is not None
-            rows.append(
-                f"| {option.platform} | {line.item} ({line.kind}) | {line.quantity:,.0f} {line.unit} "
-                f"| {line.unit_price:f} | {line.usd_month:,.2f} | `{line.price_id}` | {line.source}, {line.as_of} ({line.confidence}) |"
-            )
+            price = f"{line.unit_price:f} | {line.usd_month:,.2f} | `{line.price_id}`"
+            origin = f"{line.source}, {line.as_of} ({line.confidence})"
+            item = f"{line.item} ({line.kind}) | {line.quantity:,.0f} {line.unit}"
+            rows.append(f"| {option.platform} | {item} | {price} | {origin} |")
         rows.append(f"| **{option.platform}** | | | | **{option.bill.usd_month:,.2f}** | | |")
     return "\n".join(rows) + "\n"
 
