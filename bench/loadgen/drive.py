@@ -16,15 +16,16 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis.histogram import LogLinearHistogram
-from bench.errors import HostError, ScenarioError, StreamgaugeError
+from bench.errors import HostError, StreamgaugeError
 from bench.loadgen.schedule import Schedule
-from bench.loadgen.sender import Mode, Share
+from bench.loadgen.sender import Mode
 from bench.loadgen.sent import Progress, Sent
+from bench.loadgen.shapes import plan
+from bench.workloads.recorded import read_recording
 
 READY_TIMEOUT_S = 60.0
 START_DELAY_S = 0.3  # from "go" to t0, so that every worker has read it
 FINISH_TIMEOUT_S = 60.0  # flush and result, after the schedule's end
-NOMINAL_DRAIN_EPS = 100_000.0  # due times of a prefill: what its event times are spread over
 
 SUMS = (
     "offered", "offered_bytes", "acked", "failed", "queue_full_s", "blocked_s", "cpu_s", "tx_bytes", "rx_bytes",
@@ -190,15 +191,17 @@ def start(
     and t0 give the same bytes. A generator that cannot start is a HostError or what its client said.
     """
     load, workload, producer = (_plain(_section(settings, name)) for name in ("load", "workload", "producer"))
-    mode, schedule = plan(load, t0_ns or 0, duration_s, warmup_s)
+    replay = (load.get("shape") or {}).get("replay")
+    recording = read_recording(replay) if replay else None
+    mode, schedule = plan(load, duration_s=duration_s, warmup_s=warmup_s, seed=seed, recording=recording)
     folder = run_dir / "loadgen"
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("*"):
         old.unlink()
     count = int(load.get("workers") or 1)
     common = {
-        "count": count, "workload": workload, "producer": producer, "bootstrap": bootstrap, "topic": topic,
-        "partitions": partitions, "seed": seed, "mode": mode, "schedule": schedule.to_json(),
+        "count": count, "workload": workload, "replay": replay, "producer": producer, "bootstrap": bootstrap,
+        "topic": topic, "partitions": partitions, "seed": seed, "mode": mode, "schedule": schedule.to_json(),
         "window_s": [warmup_s, schedule.seconds] if mode != "drain" else [0, 0],  # a drain has no due times to keep
     }  # fmt: skip
     workers = []
@@ -212,7 +215,7 @@ def start(
     t0_ns = t0_ns if t0_ns is not None else soon_ns
     started_ns = soon_ns if mode == "drain" else t0_ns
     drive = Drive(
-        workers, Schedule(t0_ns, schedule.segments), mode=mode, started_ns=started_ns, warmup_s=warmup_s,
+        workers, schedule.starting(t0_ns), mode=mode, started_ns=started_ns, warmup_s=warmup_s,
         duration_s=schedule.seconds, folder=folder,
     )  # fmt: skip
     part = folder / "go.part"
@@ -255,20 +258,6 @@ def prefill(
     )  # fmt: skip
 
 
-def plan(load: Mapping[str, Any], t0_ns: int, duration_s: float, warmup_s: float) -> tuple[Mode, Schedule]:
-    """How a scenario's `load:` section sends, and when each event is due."""
-    _ = warmup_s
-    if load.get("drain"):
-        rate = float(load.get("nominal_eps") or NOMINAL_DRAIN_EPS)
-        return "drain", Schedule.constant(t0_ns, rate, int(load["drain"]) / rate)
-    rate_eps = load.get("rate_eps")
-    if rate_eps == "maximum":
-        return "maximum", Schedule.constant(t0_ns, NOMINAL_DRAIN_EPS, duration_s)
-    if isinstance(rate_eps, int | float) and rate_eps > 0:
-        return "paced", Schedule.constant(t0_ns, float(rate_eps), duration_s)
-    raise ScenarioError(f"load: {dict(load)!r} is no load to drive; expected rate_eps (a number or maximum) or drain")
-
-
 def _await_ready(workers: list[_Worker]) -> None:
     end = time.monotonic() + READY_TIMEOUT_S
     while not all(w.is_ready for w in workers):
@@ -303,8 +292,7 @@ def _seconds(rows: list[list[dict[str, float]]], schedule: Schedule, duration_s:
         data[name] = np.max([_at(r, "t_s", name, grid) for r in rows], axis=0)[1:]
     frame = pd.DataFrame(data, index=pd.Index(grid[1:], name="t_s"))
     if mode == "paced":
-        due = np.clip(schedule.rate_eps(grid[1:] - 0.5), 0, None)
-        frame["target"] = np.where(grid[1:] <= duration_s + 1e-9, due, 0.0)
+        frame["target"] = np.diff(schedule.due_before(np.minimum(grid, duration_s))).astype(np.float64)
     return frame
 
 
@@ -344,4 +332,4 @@ def _plain(section: Any) -> dict[str, Any]:
     return dict(section.model_dump(mode="json")) if hasattr(section, "model_dump") else dict(section)
 
 
-__all__ = ["Drive", "Share", "drive", "plan", "prefill", "spawn_process", "start"]
+__all__ = ["Drive", "drive", "prefill", "spawn_process", "start"]

@@ -137,8 +137,9 @@ class NativeEngine:
         messages["payload"] = batch.rows.ctypes.data + index * batch.rows.shape[1]
         messages["len"] = batch.lengths if order is None else batch.lengths.take(order)
         if not self._keyless:
-            messages["key"] = batch.keys.ctypes.data + index * 8
-            messages["key_len"] = 8
+            lengths = batch.key_lengths
+            messages["key"] = batch.keys.ctypes.data + index * batch.keys.shape[1]
+            messages["key_len"] = batch.keys.shape[1] if lengths is None else lengths.take(index)
         messages["private"] = due_ns if order is None else due_ns.take(order)
         return messages, batch  # the batch keeps the bytes alive
 
@@ -186,12 +187,12 @@ class ConfluentEngine:
         partition, order = self._router.route(batch, slices)
         index = range(len(batch)) if order is None else order.tolist()
         whole, stride = batch.rows.tobytes(), batch.rows.shape[1]
-        lengths, keys = batch.lengths.tolist(), batch.keys.tobytes()
+        lengths = batch.lengths.tolist()
         made = []
         for i, part in zip(index, partition.tolist(), strict=True):
             message: dict[str, Any] = {"value": whole[i * stride : i * stride + lengths[i]]}
             if not self._keyless:
-                message["key"] = keys[8 * i : 8 * i + 8]
+                message["key"] = batch.key(i)
             if self._batched:
                 message["callback"] = self._on_delivery
             else:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from bench.loadgen.engine import Engine
 from bench.loadgen.recorder import Recorder
 from bench.loadgen.schedule import Schedule
-from bench.workloads import Workload
+from bench.workloads import Source
 
 I64 = npt.NDArray[np.int64]
 
@@ -57,14 +57,14 @@ class Sender:
     """Sends one worker's share. `paced`: by the schedule. `drain`: its due times, but flat out. `maximum`: flat out."""
 
     def __init__(
-        self, engine: Engine, workload: Workload, schedule: Schedule, *, share: Share, mode: Mode, recorder: Recorder,
+        self, engine: Engine, source: Source, schedule: Schedule, *, share: Share, mode: Mode, recorder: Recorder,
         ports: Ports,
     ) -> None:  # fmt: skip
-        self._engine, self._workload, self._schedule, self._share = engine, workload, schedule, share
+        self._engine, self._source, self._schedule, self._share = engine, source, schedule, share
         self._mode, self._recorder, self._ports = mode, recorder, ports
         self._events = share.of(schedule.events) if mode != "maximum" else 1 << 62
         self._end_ns = schedule.t0_ns + int(schedule.seconds * 1e9)
-        self._pages = [workload.page(CHUNK_EVENTS) for _ in range(2)]
+        self._pages = [source.page(CHUNK_EVENTS) for _ in range(2)]
         self._turn = 0
         self._prepared_to = 0
 
@@ -72,7 +72,7 @@ class Sender:
         """Build pools and touch memory before the clock starts."""
         seq = self._share.seqs(0, CHUNK_EVENTS)
         for page in self._pages:
-            batch = self._workload.encode(seq, self._schedule.due_ns(seq), page)
+            batch = self._source.encode(seq, self._schedule.due_ns(seq), page)
             self._engine.prepare(batch, seq, np.array([0, len(batch)]))
 
     def run(self) -> None:
@@ -121,7 +121,7 @@ class Sender:
             tick = (due - self._schedule.t0_ns) // TICK_NS
             bounds = np.concatenate(([0], np.flatnonzero(np.diff(tick)) + 1, [count]))
         self._turn ^= 1
-        batch = self._workload.encode(seq, due, self._pages[self._turn])
+        batch = self._source.encode(seq, due, self._pages[self._turn])
         self._prepared_to = start + count
         return _Chunk(due, bounds, int(batch.lengths.sum()), self._engine.prepare(batch, due, bounds))
 

@@ -33,7 +33,8 @@ from bench.loadgen.engine import Engine, open_engine
 from bench.loadgen.recorder import Recorder, Row
 from bench.loadgen.schedule import Schedule
 from bench.loadgen.sender import Ports, Sender, Share
-from bench.workloads import Workload, open_workload
+from bench.workloads import Source, Workload, open_workload
+from bench.workloads.recorded import RecordedEvents, read_recording
 
 _nanosleep = gevent.monkey.get_original("time", "sleep")
 GEVENT_SLACK_NS = 1_500_000  # gevent's sleep overshoots by about 0.7 ms: the rest is slept by the kernel
@@ -81,8 +82,8 @@ class Job:
             worker=self.share.index, workers=self.share.count,
         )
         rough = Schedule.from_json({**s["schedule"], "t0_ns": time.time_ns()})
-        workload = open_workload(_namespace(s["workload"]), s["seed"], rough.t0_ns, rough)
-        self._assemble(engine, workload, rough, environment, rough.t0_ns)[0].warm()
+        source = RecordedEvents(read_recording(s["replay"])) if s["replay"] else self._workload(rough)
+        self._assemble(engine, source, rough, environment, rough.t0_ns)[0].warm()
         self.rows.write(json.dumps({"ready": os.getpid(), "librdkafka": native.version()}) + "\n")
         self.rows.flush()
         go = self._await_go()
@@ -90,7 +91,7 @@ class Job:
             self._write({"error": "stopped before the start"})
             return
         schedule = Schedule.from_json({**s["schedule"], "t0_ns": go["t0_ns"]})
-        timed = workload.starting(schedule.t0_ns, schedule)
+        timed = source.starting(schedule.t0_ns, schedule) if isinstance(source, Workload) else source
         sender, recorder = self._assemble(engine, timed, schedule, environment, go["started_ns"])
         sender.warm()
         gc.collect()
@@ -102,7 +103,7 @@ class Job:
         engine.close()
 
     def _assemble(
-        self, engine: Engine, workload: Workload, schedule: Schedule, environment: Environment, started_ns: int
+        self, engine: Engine, source: Source, schedule: Schedule, environment: Environment, started_ns: int
     ) -> tuple[Sender, Recorder]:
         s = self.settings
         window = tuple(started_ns + int(t * 1e9) for t in s["window_s"])
@@ -114,9 +115,13 @@ class Job:
         )
         ports = Ports(time.time_ns, wait_until_ns, self._stopped)
         sender = Sender(
-            engine, workload, schedule, share=self.share, mode=s["mode"], recorder=recorder, ports=ports
+            engine, source, schedule, share=self.share, mode=s["mode"], recorder=recorder, ports=ports
         )
         return sender, recorder
+
+    def _workload(self, schedule: Schedule) -> Source:
+        s = self.settings
+        return open_workload(_namespace(s["workload"]), s["seed"], schedule.t0_ns, schedule)
 
     def _await_go(self) -> dict[str, int] | None:
         go = self.folder / "go.json"

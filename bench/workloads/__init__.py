@@ -22,22 +22,23 @@ import numpy.typing as npt
 import pandas as pd
 
 from bench.errors import ScenarioError
-from bench.workloads.draws import KEY_SLOTS, bits, counter_hash, key_slots, murmur2
-from bench.workloads.encoding import Format, Layout, Page, Slot, head, render_last, render_pooled
+from bench.workloads.draws import bits, counter_hash, key_slots, murmur2
+from bench.workloads.encoding import Layout, Page, Slot, head, render_last, render_pooled
+from bench.workloads.filler import texts
+from bench.workloads.knobs import Knobs, check
 
 I64 = npt.NDArray[np.int64]
 
 POOL_BITS = 15
 POOL_ROWS = 1 << POOL_BITS
 POOL_SHIFT = 7919
-FILLER_TEXT_BYTES = 1 << 21
-MAX_KEYS = 10_000_000  # a key is a letter and seven digits
-_WORDS = (  # of the filler text
-    *("red", "blue", "linen", "cotton", "kettle", "lamp", "desk", "garden", "winter", "summer", "classic", "urban"),
-    *("trail", "nordic", "oak", "steel", "paper", "ceramic", "portable", "compact", "premium", "daily", "travel"),
-    *("kids", "home", "office", "music", "sound", "light", "water", "stone", "river", "forest", "cloud", "signal"),
-)
-_BASE62 = np.frombuffer(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", dtype=np.uint8)
+
+class Source(Protocol):
+    """What a generator sends: a workload, or a recording."""
+
+    def page(self, events: int) -> Page: ...
+
+    def encode(self, seq: int | I64, due_ns: I64, page: Page | None = None) -> Batch: ...
 
 
 class Schedule(Protocol):
@@ -63,38 +64,13 @@ class Field:
 
 
 @dataclass(frozen=True)
-class Knobs:
-    """What of a scenario's `workload:` section shapes the events. `of` reads any object with these attributes."""
-
-    name: str
-    format: Format = "json"
-    event_bytes: int = 200  # mean size of a value
-    event_bytes_sigma: float = 0.0  # sigma of the log-normal sizes; 0: all alike
-    distinct: int = 100_000
-    zipf: float = 1.05
-    disorder_s: float = 0.0  # event-time seconds: the bound a watermark needs
-    event_time_speed: float = 1.0
-    malformed: float = 0.0  # share of events that do not parse
-    duplicates: float = 0.0  # share of events that repeat one of the 64 before them
-    entropy: float = 0.5  # share of random tokens in the filler text; the rest are dictionary words
-
-    @classmethod
-    def of(cls, spec: Any) -> Knobs:
-        """Knobs from a scenario's section (attributes), absent ones at their defaults."""
-        own = {f: getattr(spec, f) for f in cls.__dataclass_fields__ if getattr(spec, f, None) is not None}
-        keys = getattr(spec, "keys", None)
-        if keys is not None and not callable(keys):
-            own |= {"distinct": keys.distinct, "zipf": keys.zipf}
-        return cls(**own)
-
-
-@dataclass(frozen=True)
 class Batch:
-    """n encoded events. Event i's value is `rows[i, :lengths[i]]`; all keys are eight bytes."""
+    """n encoded events. Event i's value is `rows[i, :lengths[i]]`, its key `keys[i, :key_lengths[i]]`."""
 
     rows: npt.NDArray[np.uint8]  # [n, stride], C-contiguous
     lengths: npt.NDArray[np.int64]
-    keys: npt.NDArray[np.uint64]  # eight bytes each, in memory order
+    keys: npt.NDArray[np.uint8]  # [n, width], C-contiguous
+    key_lengths: npt.NDArray[np.int64] | None  # None: the whole width
     key_hash: npt.NDArray[np.uint32]  # murmur2 of the key
 
     def __len__(self) -> int:
@@ -104,7 +80,7 @@ class Batch:
         return self.rows[i, : self.lengths[i]].tobytes()
 
     def key(self, i: int) -> bytes:
-        return self.keys[i : i + 1].tobytes()
+        return self.keys[i, : None if self.key_lengths is None else self.key_lengths[i]].tobytes()
 
 
 @dataclass(frozen=True)
@@ -145,7 +121,7 @@ class Workload(ABC):
     filler: ClassVar[Field]  # text that brings the event to its size
 
     def __init__(self, knobs: Knobs, seed: int, t0_ns: int, schedule: Schedule | None = None) -> None:
-        _check(knobs)
+        check(knobs)
         self.knobs, self.seed, self.t0_ns, self.schedule = knobs, seed, t0_ns, schedule
         slot_bits = min(20, max(12, (16 * knobs.distinct).bit_length()))  # small tables stay in the cache
         self._slots, self._slot_bits = key_slots(knobs.distinct, knobs.zipf, 1 << slot_bits), slot_bits
@@ -165,6 +141,14 @@ class Workload(ABC):
         """Further per-event truth that is not in the payload (labels)."""
         del draw
         return {}
+
+    def place(self, origin: I64, h: npt.NDArray[np.uint64]) -> tuple[I64, I64]:
+        """(key id, pool row) of each event. Here: keys by their skew, independent of position.
+
+        Pool rows come in turn, from another start each time round: random content in an order that memory can foresee.
+        """
+        row = (origin + (origin >> POOL_BITS) * POOL_SHIFT) & (POOL_ROWS - 1)
+        return self._slots.take(bits(h, 0, self._slot_bits)).astype(np.int64), row
 
     # what everyone calls
 
@@ -208,7 +192,8 @@ class Workload(ABC):
             page.put(slot, words if slot.kind == "text" else stamps[slot.name])
         if self.knobs.malformed:
             self._break(values, lengths, draw)
-        return Batch(values, lengths, words, self._key_hash.take(draw.key))
+        keys = words.view(np.uint8).reshape(-1, 8)
+        return Batch(values, lengths, keys, None, self._key_hash.take(draw.key))
 
     def columns(self, seq: int | I64, due_ns: I64) -> pd.DataFrame:
         """The truth of the same events: every field, plus event_ns, origin, duplicate, malformed and the labels.
@@ -251,9 +236,7 @@ class Workload(ABC):
         malformed = np.zeros(len(seq), dtype=np.bool_)
         if knobs.malformed:
             malformed = bits(counter_hash(seq, self.seed + 2), 0, 30) < knobs.malformed * (1 << 30)
-        key = self._slots.take(bits(h, 0, self._slot_bits)).astype(np.int64)
-        # pool rows in turn, from another start each time round: random content in an order that memory can foresee
-        row = (origin + (origin >> POOL_BITS) * POOL_SHIFT) & (POOL_ROWS - 1)
+        key, row = self.place(origin, h)
         return Draw(seq, due_ns, origin, event_ns, h, row, key, malformed)
 
     def _origins(self, seq: I64) -> I64:
@@ -291,32 +274,13 @@ class Workload(ABC):
         given = [_plain(self._pool[name]) for name in names]
         pooled = [render_pooled(fmt, names, row) for row in zip(*given, strict=True)]
         without = np.array([len(p) for p in pooled]) + len(start) + len(render_last(fmt, self.filler.name, ""))
-        fillers = self._fillers(without)
+        fillers = texts(np.random.default_rng([self.seed, 0x66696C6C]), self.knobs, without)
         tails = [p + render_last(fmt, self.filler.name, f) for p, f in zip(pooled, fillers, strict=True)]
         lengths = np.array([len(start) + len(t) for t in tails], dtype=np.int64)
         stride = (int(lengths.max()) + 7) // 8 * 8
         joined = b"".join((start + t).ljust(stride, b" ") for t in tails)
         rows = np.frombuffer(joined, dtype=np.uint8).reshape(len(tails), stride).copy()  # aligned, and in huge pages
         return Layout(rows, lengths, slots, len(start))
-
-    def _fillers(self, without: I64) -> list[str]:
-        """Text that brings each pool row from `without` bytes to its size."""
-        knobs, rng = self.knobs, np.random.default_rng([self.seed, 0x66696C6C])
-        sigma = knobs.event_bytes_sigma
-        sizes = rng.lognormal(np.log(knobs.event_bytes) - sigma**2 / 2, sigma, len(without)) if sigma else None
-        want = np.full(len(without), knobs.event_bytes) if sizes is None else sizes.round().astype(np.int64)
-        least = int(without.max()) + (2 if knobs.format == "avro" else 0)
-        if knobs.event_bytes < least:
-            raise ScenarioError(
-                f"workload.event_bytes: {knobs.event_bytes} is too small for {self.name} as {knobs.format}; "
-                f"expected at least {least}"
-            )
-        room = np.clip(want - without, 0, 64 * knobs.event_bytes)
-        if knobs.format == "avro":
-            room -= (room > 64).astype(np.int64)  # a second length byte
-        text = _filler_text(rng, knobs.entropy, max(FILLER_TEXT_BYTES, 4 * int(room.max())))
-        starts = rng.integers(0, len(text) - int(room.max()), len(without))
-        return [text[s : s + n] for s, n in zip(starts.tolist(), room.tolist(), strict=True)]
 
     @cached_property
     def _pool_columns(self) -> dict[str, Any]:
@@ -369,18 +333,6 @@ def open_workload(spec: Any, seed: int, t0_ns: int, schedule: Schedule | None = 
     return known[knobs.name](knobs, seed, t0_ns, schedule)
 
 
-def _check(knobs: Knobs) -> None:
-    if not 1 <= knobs.distinct <= MAX_KEYS:
-        raise ScenarioError(f"workload.keys.distinct: {knobs.distinct} is not within 1 and {MAX_KEYS:,}")
-    if knobs.format not in ("json", "csv", "avro"):
-        raise ScenarioError(f"workload.format: {knobs.format!r} is none of json, csv, avro")
-    for name in ("malformed", "duplicates", "entropy"):
-        if not 0 <= getattr(knobs, name) <= 1:
-            raise ScenarioError(f"workload.{name}: {getattr(knobs, name)} is not a share within 0 and 1")
-    if knobs.format == "avro" and knobs.malformed:
-        raise ScenarioError("workload.malformed: Flink's Avro format cannot skip an unreadable record; use json or csv")
-
-
 def _seqs(seq: int | I64, due_ns: I64) -> I64:
     return np.arange(seq, seq + len(due_ns), dtype=np.int64) if isinstance(seq, int | np.integer) else seq
 
@@ -389,12 +341,4 @@ def _plain(values: Sequence[Any] | npt.NDArray[Any]) -> list[Any]:
     return values.tolist() if isinstance(values, np.ndarray) else list(values)
 
 
-def _filler_text(rng: np.random.Generator, entropy: float, size: int) -> str:
-    """About `size` characters: dictionary words and, with probability `entropy`, random tokens, joined by '-'."""
-    count = size // 6
-    tokens = rng.choice(_BASE62, (count, 8)).view("S8").reshape(-1).astype("U8")
-    words = np.where(rng.random(count) < entropy, tokens, rng.choice(np.array(_WORDS), count))
-    return "-".join(words.tolist())[:size]
-
-
-__all__ = ["KEY_SLOTS", "Batch", "Draw", "Field", "Knobs", "Schedule", "Workload", "find", "open_workload"]
+__all__ = ["Batch", "Draw", "Field", "Knobs", "Schedule", "Source", "Workload", "find", "open_workload"]
