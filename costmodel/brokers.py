@@ -16,13 +16,17 @@ def constraints(
     """Constraints of one broker of instance type `kind`, which must be among the catalogued shapes.
 
     Network by direction: each replica's bytes come in; followers, consumer groups and the upload to S3 take them out.
-    CPU: the measured CPU-seconds are taken once per replica. Disk path: writes; tail reads come from the page cache.
+    CPU: the measured CPU-seconds for the leader, a share of them for each follower. Disk path: writes; tail reads come
+    from the page cache.
     """
     shape: Mapping[str, Decimal] = prices.quota("ec2.shapes")[kind]
     fill = usage.sizing
     network, cpu = (zone_fill(share.value, f.zones) for share in (fill.network_fill, fill.cpu_fill))
     wire, peak, rf = f.wire_mb_s, f.peak, f.rf
-    cores = f.events_s * usage.broker.cpu_s_per_million_events.value / 1_000_000 * rf / usage.broker.speed_factor.value
+    copies = 1 + (rf - 1) * usage.broker.follower_cpu_share.value
+    cores = (
+        f.events_s * usage.broker.cpu_s_per_million_events.value / 1_000_000 * copies / usage.broker.speed_factor.value
+    )
     net = f.net_mb_s(shape["net_gbps"])
     limit = prices.quota("msk.std.partitions_per_broker")[kind.split(".")[1]]
     return [
@@ -55,7 +59,7 @@ def assumptions(usage: Usage, *, follower: bool) -> tuple[str, ...]:
     sized = (
         f"brokers by baselines, not bursts: at peak network and disk path {s.network_fill.value:.0%}, CPU "
         f"{s.cpu_fill.value:.0%} full, under 100 % with one zone gone; disk {s.disk_fill.value:.0%} full; "
-        "broker CPU counted once per replica"
+        f"a follower takes {usage.broker.follower_cpu_share.value:.0%} of its leader's CPU"
     )
     place = "a replica in their own zone where there is one" if follower else "the leader, in whatever zone it is"
     return sized, f"consumers read from {place}"

@@ -144,6 +144,7 @@ class Broker(_Section):
     """What a broker did for it, measured on some host."""
 
     cpu_s_per_million_events: NotNegative = assumed("1.1", "0.5", "2.2", "not measured")
+    follower_cpu_share: Share = assumed("0.5", "0.2", "1.0", "CPU of keeping a copy / of leading it; not measured")
     disk_bytes_per_wire_byte: Positive = assumed("1.0")
     speed_factor: Positive = assumed(
         "1.0", "0.6", "1.6", "speed of a cloud vCPU / of the measured core, not calibrated"

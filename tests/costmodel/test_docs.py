@@ -37,6 +37,15 @@ def test_the_documented_reference_case_is_traced_to_prices_and_sources_as_they_a
     assert documented == reference_table()
 
 
+def test_the_documented_usage_is_one_that_loads_and_prices(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "cost.md").read_text("utf-8")
+    file = tmp_path / "usage.yaml"
+    file.write_text(text.split("```yaml\n")[1].split("```")[0], "utf-8")
+
+    options = costmodel.price(costmodel.load(file), draws=0)
+    assert sum(option.bill is not None for option in options) > 15
+
+
 def test_the_reference_case_is_the_published_one() -> None:
     """$49.7k a month for 100 MB/s, fan-out 3, 7 days: compute 0.9k, disk 24.2k, traffic between zones 24.5k."""
     usage = costmodel.load(ROOT / "costmodel" / "examples" / "reference.yaml")

@@ -10,17 +10,18 @@ import costmodel
 from costmodel.option import Option
 from costmodel.usage import Usage
 
+BASE: dict[str, Any] = {
+    "schema": 1,
+    "region": "us-east-1",
+    "ingest": {"mb_s": 0.1, "record_bytes": 1000},
+    "consumers": {"groups": 1},
+    "topics": {"partitions": 6},
+    "retention": {"days": 1},
+}
+
 
 def sized(platform: str, **changes: Any) -> Option:
-    data: dict[str, Any] = {
-        "schema": 1,
-        "region": "us-east-1",
-        "ingest": {"mb_s": 0.1, "record_bytes": 1000},
-        "consumers": {"groups": 1},
-        "topics": {"partitions": 6},
-        "retention": {"days": 1},
-    }
-    (option,) = costmodel.price(Usage.model_validate({**data, **changes}), [platform], draws=0)
+    (option,) = costmodel.price(Usage.model_validate({**BASE, **changes}), [platform], draws=0)
     return option
 
 
@@ -155,3 +156,19 @@ def test_tiering_saves_three_quarters_of_the_disk_only_after_a_week() -> None:
         saved[days] = 1 - float(tiered.of("storage") / local.of("storage"))
 
     assert saved[5] < 0.75 < saved[7]
+
+
+def test_followers_cost_cpu_but_not_as_much_as_leaders_and_how_much_is_a_band() -> None:
+    """30 CPU-s per million events, 100,000 events/s, peak 1.5: 4.5 cores for leaders, as many for two followers."""
+    heavy = {
+        "ingest": {"mb_s": 10, "record_bytes": 100},
+        "broker": {"cpu_s_per_million_events": 30, "speed_factor": 1},
+    }
+    option = sized("self-ec2", **heavy)
+
+    assert option.bound_by is not None
+    assert option.bound_by.constraint == "CPU: 9 cores at 1.333 a broker"
+    (drawn,) = costmodel.price(Usage.model_validate({**BASE, **heavy}), ["self-ec2"])
+    assert drawn.p10 is not None
+    assert drawn.p90 is not None
+    assert drawn.p10 < drawn.p90
