@@ -75,6 +75,11 @@ def per_million(cpu_s: float, events: float) -> float:
     return cpu_s / events * 1e6 if events > 0 else math.nan
 
 
+def share(used_s: float, available_s: float) -> float:
+    """Of the time there was; NaN when there was none (a drain that was not over has an empty window)."""
+    return used_s / available_s if available_s > 0 else math.nan
+
+
 def generator_metrics(found: Findings, sent: Sent, window: Window) -> None:
     """Rates, lateness, produce latency, CPU, bytes and batches, as the generator and librdkafka saw them."""
     acked, offered, batches = (sent.in_window(name) for name in ("acked", "offered", "batches"))
@@ -85,7 +90,7 @@ def generator_metrics(found: Findings, sent: Sent, window: Window) -> None:
     found.put("generator_cpu_s_per_million_events", sent.cpu_s_per_million_events)
     found.put("generator_rss_bytes", float(sent.rss_peak_bytes))
     # librdkafka counts bytes at its own moments: over the whole run nothing falls between two of them
-    whole = sent.seconds[["tx_bytes", "batches", "batch_records", "batch_bytes"]].sum()
+    whole = sent.seconds[["tx_bytes", "batches", "batch_records", "batch_bytes"]].sum(min_count=1)  # never told: NaN
     if sent.acknowledged_events:
         found.put("wire_bytes_per_event", float(whole["tx_bytes"]) / sent.acknowledged_events)
     if batches > 0:
@@ -110,7 +115,7 @@ def component_metrics(
         found.put(f"{component}_rss_bytes", float(resident.max()) if resident.size else math.nan)
     for name in ("busy", "steal"):
         used = samples.delta(f"host_{name}_s", window.from_s, window.to_s)
-        found.put(f"host_{name}_share", used / window.seconds / cores)
+        found.put(f"host_{name}_share", share(used, window.seconds * cores))
 
 
 def job_metrics(found: Findings, samples: Samples, window: Window, parallelism: int) -> None:
@@ -137,11 +142,11 @@ def missing_share(values: F64) -> float:
 def busiest(samples: Samples, counter: str, window: Window, parallelism: int) -> float:
     """The largest share of time over the vertices, of a cumulative ms counter summed over `parallelism` subtasks."""
     shares = [
-        samples.delta(name, window.from_s, window.to_s) / 1000 / window.seconds / parallelism
+        share(samples.delta(name, window.from_s, window.to_s) / 1000, window.seconds * parallelism)
         for name in samples.names()
         if name.startswith(f"{counter}:")
     ]
-    finite = [share for share in shares if math.isfinite(share)]
+    finite = [one for one in shares if math.isfinite(one)]
     return max(finite) if finite else math.nan
 
 
@@ -209,7 +214,11 @@ def storage_metrics(found: Findings, disk: Mapping[str, int], sent: Sent) -> Non
     if events and disk.get("partitions"):
         found.put("disk_bytes_per_event", disk["allocated"] / events)
         found.put("log_bytes_per_event", disk["log"] / events)
-        payload = float(sent.seconds["offered_bytes"].sum()) / sent.offered_events if sent.offered_events else math.nan
+        payload = (
+            float(sent.seconds["offered_bytes"].sum(min_count=1)) / sent.offered_events
+            if sent.offered_events
+            else math.nan
+        )
         found.put("payload_bytes_per_event", payload)
         found.put("compression_ratio", payload * events / disk["log"] if disk["log"] else math.nan)
 

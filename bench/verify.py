@@ -57,6 +57,7 @@ def final_watermark_ms(truth: pd.DataFrame, workload: Workload, settings: Settin
     """
     if settings.producer.routing != "keyed":
         return int(seen_ms) if np.isfinite(seen_ms) else -1
+    truth = truth[~truth["malformed"]]  # what Flink cannot read has no event time
     keys = truth[workload.key_field.name].cat
     text = np.array(keys.categories, dtype="S8").view(np.uint8).reshape(-1, 8)  # every workload's keys are eight bytes
     partition = partition_of(murmur2(text), settings.topic.partitions).take(keys.codes)

@@ -208,6 +208,10 @@ def usages(found: Study, assumptions: Mapping[str, Any]) -> dict[str, Usage]:
     from reports.wording import arm_label
 
     frame = record.frame(found.runs)
+    # a bill needs it whether it is an axis or not
+    frame["topic.partitions"] = frame["trial_id"].map(
+        {r.trial_id: r.settings["topic"]["partitions"] for r in found.runs}
+    )
     pricing = {**found.scenario.pricing.model_dump(), **assumptions}
     # a drain writes flat out: its batches are not those of the priced stream, and it has no wire bytes
     priced = [cell for cell in found.cells if cell.n and "wire_bytes_per_event" in cell.metrics]

@@ -1,0 +1,102 @@
+"""`streamgauge` as a person starts it: a process of its own, its own process group, everything below it known."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+ROOT = Path(__file__).resolve().parents[2]
+PATIENCE_S = 240.0
+
+
+@dataclass
+class Command:
+    """A running or ended `streamgauge`."""
+
+    process: subprocess.Popen[bytes]
+    out: Path  # the results folder
+    folder: Path
+
+    @property
+    def stdout(self) -> str:
+        return (self.folder / "stdout").read_text()
+
+    @property
+    def stderr(self) -> str:
+        return (self.folder / "stderr").read_text()
+
+    @property
+    def document(self) -> Any:
+        return json.loads(self.stdout)
+
+    def below(self, word: str = "") -> list[psutil.Process]:
+        """Processes below the command whose command line has `word`."""
+        found = []
+        for process in psutil.Process(self.process.pid).children(recursive=True):
+            try:
+                if word in " ".join(process.cmdline()):
+                    found.append(process)
+            except psutil.NoSuchProcess:
+                continue
+        return found
+
+    def bundles(self) -> list[Path]:
+        return sorted(path.parent for path in self.out.glob("*/*/*/run.json"))
+
+    def run_dirs(self) -> list[Path]:
+        return [path for path in self.out.rglob(".run-*") if path.is_dir()]
+
+    def until(self, condition: Callable[[], Any]) -> Any:
+        """Wait until `condition` holds while the command runs; its value."""
+        end = time.monotonic() + PATIENCE_S
+        while not (found := condition()):
+            assert self.process.poll() is None, f"ended with {self.process.returncode}: {self.stderr}"
+            assert time.monotonic() < end, self.stderr
+            time.sleep(0.05)
+        return found
+
+    def wait(self) -> int:
+        return self.process.wait(PATIENCE_S)
+
+
+@contextmanager
+def started(*words: str, out: Path) -> Iterator[Command]:
+    """`streamgauge WORDS --out OUT`, killed at the end if it still runs."""
+    folder = out.with_name(f"{out.name}-{time.monotonic_ns()}")
+    folder.mkdir(parents=True)
+    argv = [sys.executable, "-m", "bench.cli", *words, "--out", str(out)]
+    with (folder / "stdout").open("wb") as stdout, (folder / "stderr").open("wb") as stderr:
+        process = subprocess.Popen(
+            argv, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, start_new_session=True
+        )
+    try:
+        yield Command(process, out, folder)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def run(*words: str, out: Path) -> Command:
+    """`streamgauge WORDS --out OUT`, ended."""
+    with started(*words, out=out) as command:
+        command.wait()
+        return command
+
+
+def assert_gone(processes: list[psutil.Process], command: Command) -> None:
+    """No process of the command is left, and none of its scratch data."""
+    _, alive = psutil.wait_procs(processes, 60)
+    assert alive == []
+    end = time.monotonic() + 60
+    while command.run_dirs() and time.monotonic() < end:
+        time.sleep(0.05)
+    assert command.run_dirs() == []

@@ -1,0 +1,296 @@
+"""From samples to metrics, on simulated runs whose answers are known: what is missing stays missing, never 0."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench import measure
+from bench.analysis.histogram import LogLinearHistogram
+from bench.jobs import Output
+from bench.loadgen import Schedule, Sent
+from bench.measure import Findings, Window
+from bench.metrics import METRICS
+from bench.probes import Samples
+from bench.probes.flink import Checkpoints
+
+T0_NS = 1_790_000_000_000_000_000
+T0_MS = T0_NS // 1_000_000
+WINDOW = Window(5.0, 20.0)
+NEVER = float(-(2**63))  # Flink's watermark before the first event
+
+
+def sampled(**series: Any) -> Samples:
+    """Samples at 0.5 s, 1.5 s, … of functions of time; a function may answer NaN."""
+    samples = Samples(T0_NS)
+    for t_s in np.arange(0.5, 25.0):
+        samples.add(t_s, {name.replace("__", ":"): function(t_s) for name, function in series.items()})
+    return samples
+
+
+def sent(**changes: Any) -> Sent:
+    """1,000 events/s for 20 s, the first 5 s warm-up: 200 bytes each, 80 of them on the wire, in batches of 50."""
+    seconds = pd.DataFrame(
+        {
+            "target": 1000.0, "offered": 1000.0, "acked": 1000.0, "offered_bytes": 200_000.0, "tx_bytes": 80_000.0,
+            "batches": 20.0, "batch_records": 1000.0, "batch_bytes": 70_000.0, "cpu_s": 0.012, "blocked_s": 0.0,
+        },
+        index=np.arange(1.0, 21.0),
+    )  # fmt: skip
+    one = Sent(
+        schedule=Schedule.constant(T0_NS, 1000, 20), mode="paced", started_ns=T0_NS, workers=1, warmup_s=5,
+        duration_s=20, offered_by_worker=(20_000,), acknowledged_events=20_000, failed={}, errors={}, without_report=0,
+        seconds=seconds, lateness_ms=LogLinearHistogram("ms").add(np.full(15_000, 0.5)),
+        lateness_blocked_ms=LogLinearHistogram("ms"),
+        produce_latency_ms=LogLinearHistogram("ms").add(np.full(500, 7.0)), cpu_s=0.3, rss_peak_bytes=90_000_000,
+        clock_step_ms=0.0, versions={},
+    )  # fmt: skip
+    return replace(one, **changes)
+
+
+def values(found: Findings) -> dict[str, float]:
+    assert all(m.unit == METRICS[name].unit and math.isfinite(m.value) for name, m in found.metrics.items())
+    return {name: m.value for name, m in found.metrics.items()}
+
+
+# ---- what is missing
+
+
+def test_nothing_sampled_gives_no_number_at_all() -> None:
+    """Missing lag read as 0 is how others call an overloaded system sustainable; a dead probe is no free broker."""
+    found, samples = Findings(), Samples(T0_NS)
+    measure.component_metrics(found, samples, WINDOW, {"broker": 15_000.0, "flink": math.nan}, 2)
+    measure.job_metrics(found, samples, WINDOW, 2)
+    measure.watermark_lag(found, samples, WINDOW, T0_NS, 60.0)
+    assert found.metrics == {}
+    assert {"backlog_events", "backlog_slope_eps", "busy_share", "restarts", "broker_cpu_s_per_million_events"} <= set(
+        found.missing
+    )
+
+
+@pytest.mark.parametrize(
+    ("series", "missing"),
+    [
+        ({"backlog_events": lambda t: math.nan}, {"backlog_events", "backlog_slope_eps"}),
+        ({"backlog_events": lambda t: 10.0 if t < 19 else math.nan}, {"backlog_events"}),  # the last one decides
+        ({"backlog_events": lambda t: 10.0 if t < 16 else math.nan}, {"backlog_events", "backlog_slope_eps"}),
+    ],
+)
+def test_a_backlog_that_was_not_seen_is_not_empty(series: dict[str, Any], missing: set[str]) -> None:
+    """A backlog last seen seconds before the end may be anything by then."""
+    found = Findings()
+    measure.job_metrics(found, sampled(**series), WINDOW, 2)
+    assert missing <= set(found.missing)
+    assert missing.isdisjoint(found.metrics)
+
+
+def test_a_counter_that_began_or_ended_inside_the_window_has_no_difference() -> None:
+    """Half of the window's CPU taken for all of it makes the broker look twice as cheap."""
+    late, early = Samples(T0_NS), Samples(T0_NS)
+    for t_s in range(8, 25):
+        late.add(t_s, {"broker_cpu_s": t_s})
+    for t_s in range(15):
+        early.add(t_s, {"broker_cpu_s": t_s})
+    for samples in (late, early):
+        assert math.isnan(samples.delta("broker_cpu_s", WINDOW.from_s, WINDOW.to_s))
+
+
+def test_bytes_that_the_client_never_told_are_not_zero() -> None:
+    """A run shorter than the client's statistics would be one whose network is free: the bill loses a line."""
+    silent = sent().seconds.assign(tx_bytes=math.nan, batches=math.nan, batch_records=math.nan, batch_bytes=math.nan)
+    found = Findings()
+    measure.generator_metrics(found, sent(seconds=silent), WINDOW)
+    assert {"wire_bytes_per_event", "batch_records"}.isdisjoint(found.metrics)
+    assert "wire_bytes_per_event" in found.missing
+    found = Findings()
+    silent = sent().seconds.assign(offered_bytes=math.nan)
+    measure.storage_metrics(found, {"partitions": 1, "allocated": 100, "log": 100}, sent(seconds=silent))
+    assert {"payload_bytes_per_event", "compression_ratio"} <= set(found.missing)
+
+
+def test_a_drain_that_was_not_over_has_no_rates() -> None:
+    """Its window is empty: a division by it must be a missing number, neither infinite nor the end of the study."""
+    found = Findings()
+    samples = sampled(
+        broker_cpu_s=lambda t: t, busy_ms__0=lambda t: t, host_busy_s=lambda t: t, broker_rss_bytes=lambda t: 9
+    )
+    measure.component_metrics(found, samples, Window(0.0, 0.0), {"broker": math.nan}, 2)
+    measure.job_metrics(found, samples, Window(0.0, 0.0), 2)
+    assert {"broker_cpu_s_per_million_events", "host_busy_share", "busy_share"} <= set(found.missing)
+    assert found.metrics == {}
+
+
+# ---- known answers
+
+
+def test_the_generators_own_numbers() -> None:
+    """These are priced and printed: per event acknowledged, over the window or the whole run as each is defined."""
+    found = Findings()
+    failed = sent(failed={"MSG_SIZE_TOO_LARGE": 3})
+    warmup = failed.seconds.copy()
+    warmup.loc[:5.0, ["acked", "cpu_s"]] = [900.0, 9.0]  # must not leak into the window
+    measure.generator_metrics(found, replace(failed, seconds=warmup), WINDOW)
+    assert values(found) == pytest.approx({
+        "target_eps": 1000, "offered_eps": 1000, "acknowledged_eps": 1000, "acknowledged_events": 20_000,
+        "generator_cpu_s_per_million_events": 12, "generator_rss_bytes": 90_000_000, "wire_bytes_per_event": 80,
+        "batch_records": 50, "batch_bytes": 3500, "delivery_errors": 3, "schedule_lateness_ms": 0.5,
+        "produce_latency_ms": 7.0,
+    }, rel=0.01)  # fmt: skip
+    percentiles = found.metrics["produce_latency_ms"].percentiles
+    assert percentiles is not None
+    assert "p90" in percentiles
+    assert "p99" not in percentiles  # 500 samples do not reach that far
+
+
+def test_cpu_per_million_is_the_windows_cpu_over_the_windows_events() -> None:
+    """Start-up CPU counted, or events of the warm-up, would move every cost by the length of the run."""
+    found = Findings()
+    samples = sampled(
+        broker_cpu_s=lambda t: 100 + 0.3 * t, flink_cpu_s=lambda t: 500 + 0.9 * t if t > 5 else 500 + 5 * t,
+        broker_rss_bytes=lambda t: 1e9 if t > 21 else 2e8 + t,
+        host_busy_s=lambda t: 1.6 * t, host_steal_s=lambda t: 0.02 * t,
+    )  # fmt: skip
+    measure.component_metrics(found, samples, WINDOW, {"broker": 15_000.0, "flink": 0.0}, 2)
+    assert values(found) == pytest.approx({
+        "broker_cpu_s_per_million_events": 300, "broker_rss_bytes": 2e8 + 19.5, "host_busy_share": 0.8,
+        "host_steal_share": 0.01,
+    })  # fmt: skip
+    assert "flink_cpu_s_per_million_events" in found.missing  # CPU for no event at all has no price per event
+
+
+def test_busy_is_the_busiest_tasks_share_of_its_own_time() -> None:
+    """Averaged over tasks, a saturated window behind an idle source would look half empty."""
+    found = Findings()
+    samples = sampled(
+        busy_ms__0=lambda t: 300 * t, busy_ms__1=lambda t: 1_500 * t, busy_ms__2=lambda t: math.nan,
+        backpressured_ms__0=lambda t: 900 * t, restarts=lambda t: float(t > 15),
+    )  # fmt: skip
+    measure.job_metrics(found, samples, WINDOW, 2)
+    assert values(found) == pytest.approx({"busy_share": 0.75, "backpressured_share": 0.45, "restarts": 1})
+
+
+def test_a_growing_backlog_grows_at_its_rate_and_a_steady_one_does_not() -> None:
+    """The slope's upper bound decides what is sustainable."""
+    found = Findings()
+    noise = np.random.default_rng(5).normal(0, 20, 100)
+    measure.job_metrics(found, sampled(backlog_events=lambda t: 1_000 + 250 * t + noise[int(t)]), WINDOW, 2)
+    slope = found.metrics["backlog_slope_eps"]
+    assert slope.percentiles is not None
+    assert slope.percentiles["lower"] <= slope.value <= slope.percentiles["upper"]
+    assert slope.value == pytest.approx(250, rel=0.05)
+    found = Findings()
+    measure.job_metrics(found, sampled(backlog_events=lambda t: 500.0), WINDOW, 2)
+    assert values(found) == {"backlog_events": 500.0, "backlog_slope_eps": 0.0}
+
+
+def test_a_watermark_before_the_first_event_is_no_lag() -> None:
+    """Long.MIN would read as 292 million years behind."""
+    found = Findings()
+    samples = sampled(watermark_ms=lambda t: NEVER if t < 12 else T0_MS + 60 * 1000 * t - 2_500)
+    measure.watermark_lag(found, samples, WINDOW, T0_NS, 60.0)
+    assert values(found) == pytest.approx({"watermark_lag_ms": 2_500})
+    found = Findings()
+    measure.watermark_lag(found, sampled(watermark_ms=lambda t: NEVER), WINDOW, T0_NS, 60.0)
+    assert found.metrics == {}
+
+
+def test_only_checkpoints_of_the_window_count() -> None:
+    """The first one, of empty state, and those after the load would make checkpointing look cheap."""
+    at_s = [1.0, 5.0, 12.0, 19.9, 20.0]
+    done = pd.DataFrame({
+        "trigger_ms": [T0_MS + s * 1000 for s in at_s], "duration_ms": [1.0, 40, 50, 90, 9999],
+        "size_bytes": [0.0, 1e6, 2e6, 3e6, 9e9], "written_bytes": [0.0, 1, 2, 3, 4],
+    })  # fmt: skip
+    found = Findings()
+    failed = tuple(T0_MS + s * 1000 for s in (0.1, 6.0, 30.0))
+    measure.checkpoint_metrics(found, Checkpoints(done, failed), WINDOW, T0_NS)
+    assert values(found) == {
+        "checkpoints_completed": 3, "checkpoints_failed": 1, "checkpoint_duration_ms": 50, "checkpoint_size_bytes": 2e6,
+    }  # fmt: skip
+    found = Findings()
+    measure.checkpoint_metrics(found, Checkpoints(done[:0], ()), WINDOW, T0_NS)
+    assert values(found) == {"checkpoints_completed": 0, "checkpoints_failed": 0}  # none took no time at all
+
+
+def test_latency_counts_from_the_due_time_of_events_of_the_window() -> None:
+    """From the actual send, a generator or broker that stalls hides its stall; warm-up would hide it in the median."""
+    due_s = np.arange(0, 20, 0.001)
+    wait_ms = np.where((due_s >= 10) & (due_s < 11), 5_000.0 - 1000 * (due_s - 10), 20.0)  # a stall of five seconds
+    wait_ms[due_s < 5] = 60_000
+    due_ns = T0_NS + np.rint(due_s * 1e9).astype(np.int64)
+    rows = pd.DataFrame({"due_ns": due_ns})
+    found = Findings()
+    append_ms = (due_ns // 1_000_000 + wait_ms).astype(np.int64)
+    measure.latency_metrics(found, Output(rows, append_ms), sent(), WINDOW)
+    latency = found.metrics["e2e_latency_ms"]
+    assert latency.n == 15_000
+    assert latency.value == pytest.approx(20, rel=0.01)
+    assert latency.percentiles is not None
+    assert latency.percentiles["p99"] == pytest.approx(4_850, rel=0.02)
+    assert found.histograms["e2e_latency_ms"].max == pytest.approx(5_000, abs=1)
+
+
+def test_a_clock_that_ran_backwards_is_counted_not_dropped() -> None:
+    """Non-positive latencies left out make the rest look honest."""
+    due_ns = T0_NS + np.arange(6_000, 16_000, dtype=np.int64) * 1_000_000
+    found = Findings()
+    measure.latency_metrics(found, Output(pd.DataFrame({"due_ns": due_ns}), due_ns // 1_000_000 - 3), sent(), WINDOW)
+    assert found.histograms["e2e_latency_ms"].n_nonpositive == 10_000
+
+
+@pytest.mark.parametrize("countries", [1, 10])
+def test_a_windows_latency_has_as_many_samples_as_windows(countries: int) -> None:
+    """Ten countries emitted at one instant are one observation: as ten, the interval is three times too narrow."""
+    speed, ends_s = 60.0, np.arange(6.0, 20.0)  # a window a second, in real time
+    end_ms = np.repeat(T0_MS + ends_s * speed * 1000, countries)
+    append_ms = np.repeat(T0_MS + ends_s * 1000 + 35, countries).astype(np.int64)
+    append_ms[1::2] += countries - 1  # rows of a window trickle out; the first one is its emission
+    found = Findings()
+    rows = pd.DataFrame({"window_end_ms": end_ms.astype(np.int64)})
+    measure.window_latency(found, Output(rows, append_ms), T0_NS, speed, WINDOW)
+    latency = found.metrics["window_latency_ms"]
+    assert (latency.value, latency.n) == (pytest.approx(35, rel=0.01), 14)
+    few = Findings()
+    measure.window_latency(few, Output(rows[: 7 * countries], append_ms[: 7 * countries]), T0_NS, speed, WINDOW)
+    assert few.metrics == {}  # a median of seven is an anecdote
+
+
+def test_storage_counts_what_is_allocated_over_all_replicas() -> None:
+    """Index files claim 10 MB each and take none: apparent bytes would make 96 partitions cost a fortune."""
+    found = Findings()
+    disk = {"partitions": 6, "apparent": 126_000_000, "allocated": 2_400_000, "log": 2_000_000}
+    measure.storage_metrics(found, disk, sent())
+    assert values(found) == {
+        "disk_bytes_per_event": 120, "log_bytes_per_event": 100, "payload_bytes_per_event": 200, "compression_ratio": 2,
+    }  # fmt: skip
+    found = Findings()
+    measure.storage_metrics(found, dict.fromkeys(disk, 0), sent())  # the topic was not found: no bytes, not 0 bytes
+    assert found.metrics == {}
+
+
+@pytest.mark.parametrize(
+    ("read", "window"),
+    [
+        (lambda t: 5_000 * min(t, 20.0), Window(2.0, 18.0)),
+        # Flink refreshes slower than we sample: a staircase, seen where it rises
+        (lambda t: 5_000 * min(2 * (t // 2) + 0.5, 20.0), Window(2.0, 18.0)),
+        (lambda t: math.nan if 7 < t < 9 else 5_000 * min(t, 20.0), Window(2.0, 18.0)),
+        (lambda t: 5_000 * min(t, 17.0), None),  # not over
+        (lambda t: math.nan, None),
+        (lambda t: 100_000.0, None),  # over before anybody looked
+    ],
+)
+def test_a_drain_is_timed_between_a_tenth_and_nine_tenths(read: Any, window: Window | None) -> None:
+    """The first reads and the last are not the job's pace; and a drain nobody saw has none."""
+    found = measure.drain_window(sampled(source_events=read), 100_000)
+    assert (found is None) == (window is None)
+    if found and window:
+        assert (found.from_s, found.to_s) == (
+            pytest.approx(window.from_s, abs=0.3),
+            pytest.approx(window.to_s, abs=0.3),
+        )
