@@ -55,9 +55,16 @@ def warnings(options: Iterable[Option], today: dt.date) -> list[str]:
 
 
 def rows(options: Iterable[Option]) -> list[dict[str, str]]:
-    """For a table, cheapest first; an incomplete total comes after the complete ones, the infeasible last."""
-    ranked = sorted(options, key=lambda o: (o.bill is None, o.bill is not None and o.bill.at_least, o.usd_month or 0))
-    return [_row(option) for option in ranked]
+    """For a table: what carries the stream before what only processes it, cheapest first.
+
+    An incomplete total comes after the complete ones, the infeasible last.
+    """
+
+    def rank(option: Option) -> tuple[bool, bool, bool, Decimal]:
+        unknown = option.bill is None or option.bill.at_least
+        return option.role == "flink", option.bill is None, unknown, option.usd_month or Decimal(0)
+
+    return [_row(option) for option in sorted(options, key=rank)]
 
 
 FOCUS_COLUMNS = (

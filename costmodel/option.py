@@ -25,6 +25,7 @@ class Option:
 
     platform: str
     infeasible: Infeasible | None = None
+    role: str = "kafka"  # flink: processes a stream that something else carries; a stack has both
     bill: Bill | None = None
     parts: tuple[Part, ...] = ()
     bound_by: Binding | None = None
@@ -88,13 +89,14 @@ def size(usage: Usage, name: str, prices: Catalog) -> Option:
         raise ScenarioError(f"stack {name!r}: expected one Kafka and one Flink, like msk-standard+flink-managed-aws")
     broken = [sized for _, sized in found if isinstance(sized, Infeasible)]
     if broken:
-        return Option(name, infeasible=broken[0])
+        return Option(name, infeasible=broken[0], role=_role(roles))
     sized = [deployment for _, deployment in found if isinstance(deployment, Deployment)]
     lines = [line for deployment in sized for line in _billed(usage, deployment, prices)]
     f = flow(usage)
     return Option(
         name,
         None,
+        _role(roles),
         Bill((*lines, *_shared(usage, roles, prices).lines)),
         tuple(part for deployment in sized for part in deployment.parts),
         _bound([deployment.bound_by for deployment in sized]),
@@ -103,6 +105,10 @@ def size(usage: Usage, name: str, prices: Catalog) -> Option:
         million_events_month=f.events_month / 1_000_000,
         unverified_quotas=tuple(sorted(name for name in asked if prices.quotas[name].confidence == "unverified")),
     )
+
+
+def _role(roles: Sequence[str]) -> str:
+    return "stack" if len(roles) > 1 else roles[0]
 
 
 def _billed(usage: Usage, deployment: Deployment, prices: Catalog) -> tuple[bills.LineItem, ...]:
@@ -157,6 +163,7 @@ def _standing(built: AsBuilt, prices: Catalog, platforms: Sequence[str] | None) 
     return Option(
         built.platform,
         None,
+        platform.role,
         made,
         parts,
         Binding("as it stands: nothing was sized", None, None),

@@ -301,23 +301,34 @@ def short(number: Decimal) -> str:
     return f"{float(number):.4g}" if number < 10_000 else f"{float(number):,.0f}"
 
 
-def over_quota(
-    platform: str, checks: Sequence[tuple[str, Decimal, Decimal, str]], mean_mb_s: Decimal
-) -> Infeasible | None:
-    """The first quota broken, or None. A check is (name, demand, quota, "rate" | unit): demands that scale with the
-    rate name the rate that would fit, others the quota itself.
+@dataclass(frozen=True)
+class Check:
+    """A quota: `demand` must not exceed it. What would fit is said as a rate where the demand grows with the rate
+    (`unit` "MB/s"), as `partitions` where more of them help, or as the quota itself.
     """
-    broken = [(name, demand, quota, unit) for name, demand, quota, unit in checks if demand > quota]
+
+    name: str
+    demand: Decimal
+    quota: Decimal
+    unit: str = "MB/s"
+    partitions: int = 0
+
+    def text(self) -> str:
+        unit = "MB/s at peak" if self.unit == "MB/s" else self.unit
+        return f"{self.name}: {short(self.demand)} {unit} over the quota of {short(self.quota)}"
+
+
+def over_quota(platform: str, checks: Sequence[Check], mean_mb_s: Decimal) -> Infeasible | None:
+    """Every quota that is broken, with the nearest usage that fits all of them; None if none is."""
+    broken = [check for check in checks if check.demand > check.quota]
     if not broken:
         return None
-    reason = "; ".join(
-        f"{name}: {short(demand)} {'MB/s at peak' if unit == 'rate' else unit} over the quota of {short(quota)}"
-        for name, demand, quota, unit in broken
-    )
-    rates = [mean_mb_s * quota / demand for _, demand, quota, unit in broken if unit == "rate"]
+    rates = [mean_mb_s * c.quota / c.demand for c in broken if c.unit == "MB/s" and not c.partitions]
     fits = [f"{_down(min(rates))} MB/s in (mean)"] if rates else []
-    fits += [f"{short(quota)} {unit} ({name})" for name, _, quota, unit in broken if unit != "rate"]
-    return Infeasible(platform, reason, ", ".join(fits))
+    fits += [f"{short(c.quota)} {c.unit} ({c.name})" for c in broken if c.unit != "MB/s"]
+    more = max(c.partitions for c in broken)
+    fits += [f"{more} partitions"] if more else []
+    return Infeasible(platform, "; ".join(c.text() for c in broken), ", ".join(fits))
 
 
 def _down(rate: Decimal) -> str:

@@ -9,6 +9,7 @@ from costmodel.platforms import Platform, measured, timed
 from costmodel.prices import Catalog
 from costmodel.sizing import (
     Charge,
+    Check,
     Constraint,
     Deployment,
     Fleet,
@@ -39,7 +40,7 @@ def _standard(usage: Usage, prices: Catalog) -> Deployment | Infeasible:
     f, tier = flow(usage), prices.quota("eventhubs.standard")
     broken = _too_much(usage, f, tier) or over_quota(
         ID,
-        [("events in", f.events_s * f.peak, tier["in_events_s"] * tier["max_units"], "events/s")],
+        [Check("events in", f.events_s * f.peak, tier["in_events_s"] * tier["max_units"], "events/s")],
         f.raw_mb_s,
     )
     if broken:
@@ -77,10 +78,10 @@ def _too_much(usage: Usage, f: Flow, tier: dict[str, Decimal]) -> Infeasible | N
     return over_quota(
         ID,
         [
-            ("ingress", f.wire_mb_s * f.peak, f.disk_path_mb_s(tier["in_mb_s"] * tier["max_units"]), "rate"),
-            ("egress", f.egress_mb_s * f.peak, f.disk_path_mb_s(tier["out_mb_s"] * tier["max_units"]), "rate"),
-            ("partitions per hub", f.partitions / f.topics, tier["partitions_per_hub"], "partitions"),
-            ("retention", usage.retention.days.value, tier["retention_days"], "days"),
+            Check("ingress", f.wire_mb_s * f.peak, f.disk_path_mb_s(tier["in_mb_s"] * tier["max_units"])),
+            Check("egress", f.egress_mb_s * f.peak, f.disk_path_mb_s(tier["out_mb_s"] * tier["max_units"])),
+            Check("partitions per hub", f.partitions / f.topics, tier["partitions_per_hub"], "partitions"),
+            Check("retention", usage.retention.days.value, tier["retention_days"], "days"),
         ],
         f.raw_mb_s,
     )

@@ -8,7 +8,7 @@ from functools import partial
 from costmodel import flink
 from costmodel.platforms import Platform, Standing, measured, timed
 from costmodel.prices import Catalog
-from costmodel.sizing import Charge, Constraint, Deployment, Infeasible, Part, fleet, flow, over_quota, rated
+from costmodel.sizing import Charge, Check, Constraint, Deployment, Infeasible, Part, fleet, flow, over_quota, rated
 from costmodel.usage import Usage
 
 COPIES = 3  # every cluster keeps three; storage is billed on all of them
@@ -23,9 +23,9 @@ def size(usage: Usage, prices: Catalog, *, tier: str) -> Deployment | Infeasible
     broken = over_quota(
         platform,
         [
-            ("ingress", f.wire_mb_s * f.peak, f.disk_path_mb_s(unit["in_mb_s"]) * most, "rate"),
-            ("egress", f.egress_mb_s * f.peak, f.disk_path_mb_s(unit["out_mb_s"]) * most, "rate"),
-            ("partitions", f.partitions, unit["partitions"] * most, "partitions"),
+            Check("ingress", f.wire_mb_s * f.peak, f.disk_path_mb_s(unit["in_mb_s"]) * most),
+            Check("egress", f.egress_mb_s * f.peak, f.disk_path_mb_s(unit["out_mb_s"]) * most),
+            Check("partitions", f.partitions, unit["partitions"] * most, "partitions"),
         ],
         f.raw_mb_s,
     )

@@ -7,7 +7,20 @@ from decimal import Decimal
 
 from costmodel.platforms import Platform, measured, timed
 from costmodel.prices import Catalog
-from costmodel.sizing import Binding, Charge, Deployment, Fleet, Flow, Infeasible, Part, fleet, flow, over_quota, rated
+from costmodel.sizing import (
+    Binding,
+    Charge,
+    Check,
+    Deployment,
+    Fleet,
+    Flow,
+    Infeasible,
+    Part,
+    fleet,
+    flow,
+    over_quota,
+    rated,
+)
 from costmodel.usage import Usage
 
 PAYLOAD_UNIT_BYTES = 25 * 1024
@@ -50,7 +63,7 @@ def size_on_demand(usage: Usage, prices: Catalog) -> Deployment | Infeasible:
     f, days = flow(usage), usage.retention.days.value
     most = f.disk_path_mb_s(prices.quota("kinesis.on_demand.in_mb_s"))
     broken = _retention(prices, "kinesis-on-demand", days) or over_quota(
-        "kinesis-on-demand", [("ingress", f.raw_mb_s * f.peak, most, "rate")], f.raw_mb_s
+        "kinesis-on-demand", [Check("ingress", f.raw_mb_s * f.peak, most)], f.raw_mb_s
     )
     if broken:
         return broken

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from decimal import Decimal
 from functools import partial
 
@@ -11,6 +12,7 @@ from costmodel.prices import Catalog
 from costmodel.sizing import (
     Binding,
     Charge,
+    Check,
     Constraint,
     Deployment,
     Flow,
@@ -76,9 +78,7 @@ def size_express(usage: Usage, prices: Catalog) -> Deployment | Infeasible:
     """Brokers by the vendor's sustained rates; storage by use, with no disk to fill."""
     f = flow(usage)
     per_partition = prices.quota("msk.express.mb_s_per_partition")
-    broken = over_quota(
-        "msk-express", [("in per partition", f.wire_mb_s * f.peak / f.partitions, per_partition, "rate")], f.raw_mb_s
-    )
+    broken = over_quota("msk-express", [_per_partition("ingress", f.wire_mb_s * f.peak, f, per_partition)], f.raw_mb_s)
     if broken:
         return broken
     rates, limits = prices.quota("msk.express.mb_s_per_broker"), prices.quota("msk.express.partitions_per_broker")
@@ -136,12 +136,12 @@ def size_serverless(usage: Usage, prices: Catalog) -> Deployment | Infeasible:
     broken = over_quota(
         "msk-serverless",
         [
-            ("ingress", peak_in, quota["ingress_mb_s"], "rate"),
-            ("egress", peak_out, quota["egress_mb_s"], "rate"),
-            ("ingress per partition", peak_in / f.partitions, quota["partition_in_mb_s"], "rate"),
-            ("egress per partition", peak_out / f.partitions, quota["partition_out_mb_s"], "rate"),
-            ("partitions", f.partitions, quota["partitions"], "partitions"),
-            ("consumer groups", f.groups, quota["consumer_groups"], "groups"),
+            Check("ingress", peak_in, quota["ingress_mb_s"]),
+            Check("egress", peak_out, quota["egress_mb_s"]),
+            _per_partition("ingress", peak_in, f, quota["partition_in_mb_s"]),
+            _per_partition("egress", peak_out, f, quota["partition_out_mb_s"]),
+            Check("partitions", f.partitions, quota["partitions"], "partitions"),
+            Check("consumer groups", f.groups, quota["consumer_groups"], "groups"),
         ],
         f.raw_mb_s,
     )
@@ -165,6 +165,11 @@ def size_serverless(usage: Usage, prices: Catalog) -> Deployment | Infeasible:
     )
     parts = (Part("cluster", Decimal(1), "serverless"), Part("partition", f.partitions, "as described"))
     return Deployment("msk-serverless", usage.region, parts, charges, bound, ("storage counted as one copy",))
+
+
+def _per_partition(name: str, peak_mb_s: Decimal, f: Flow, quota: Decimal) -> Check:
+    enough = math.ceil(peak_mb_s / quota)
+    return Check(f"{name} per partition", peak_mb_s / f.partitions, quota, partitions=enough)
 
 
 def _client_traffic(f: Flow) -> Charge:

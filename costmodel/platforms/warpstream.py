@@ -9,6 +9,7 @@ from costmodel.prices import Catalog
 from costmodel.sizing import (
     GIB,
     Charge,
+    Check,
     Constraint,
     Deployment,
     Flow,
@@ -29,7 +30,7 @@ TIERS = ("fundamentals", "pro")
 def size(usage: Usage, prices: Catalog) -> Deployment | Infeasible:
     """The cheapest tier that takes the partitions; agents by network and CPU; no traffic between zones."""
     f, limits = flow(usage), prices.quota("warpstream.partitions")
-    broken = over_quota("warpstream", [("partitions", f.partitions, limits[TIERS[-1]], "partitions")], f.raw_mb_s)
+    broken = over_quota("warpstream", [Check("partitions", f.partitions, limits[TIERS[-1]], "partitions")], f.raw_mb_s)
     if broken:
         return broken
     tier = next(name for name in TIERS if f.partitions <= limits[name])

@@ -87,6 +87,14 @@ def test_the_nearest_feasible_rate_is_feasible_and_a_little_more_is_not() -> Non
     assert sized("msk-serverless", ingest={"mb_s": rate * 1.001, "record_bytes": 1000}, **heavy).bill is None
 
 
+def test_too_few_partitions_for_a_quota_are_told_how_many_would_do() -> None:
+    option = sized("msk-serverless", ingest={"mb_s": 50, "record_bytes": 1000}, topics={"partitions": 6})
+
+    assert option.infeasible is not None
+    assert option.infeasible.reason.startswith("ingress per partition: 12.5 MB/s at peak over the quota of 5")
+    assert option.infeasible.nearest_feasible == "15 partitions"
+
+
 def test_brokers_are_sized_by_baselines_and_not_by_the_burst_a_short_benchmark_sees() -> None:
     """m7g.large writes 78.75 MB/s to EBS for ever (1,250 in a burst): 80 MB/s, at peak 120, three copies, 60 % full."""
     option = sized("msk-standard", ingest={"mb_s": 80, "record_bytes": 1000}, consumers={"groups": 2})
