@@ -165,6 +165,7 @@ class Drive:
             acknowledged_events=int(sum(_last(r, rs, "acked") for r, rs in zip(results, rows, strict=True))),
             failed=_merged(r.get("failed", {}) for r in results),
             errors=_merged(r.get("errors", {}) for r in results),
+            flushed_s=max((r.get("flushed_s", 0.0) for r in results), default=0.0),
             without_report=sum(r.get("without_report", 0) for r in results),
             seconds=seconds,
             lateness_ms=lateness,

@@ -94,8 +94,8 @@ class Sender:
             if ahead is None:
                 ahead = self._next()
 
-    def flush(self, timeout_ns: int) -> int:
-        """Wait for the last acknowledgements; returns how many events were left without a report."""
+    def flush(self, timeout_ns: int) -> tuple[int, int]:
+        """Wait for the last acknowledgements: (how many events were left without a report, when that was)."""
         give_up = self._ports.clock_ns() + timeout_ns
         while self._engine.queued and self._ports.clock_ns() < give_up:
             self._engine.poll()
@@ -106,7 +106,7 @@ class Sender:
             self._engine.poll()  # one more statistics document, so that bytes and batches are complete
             self._recorder.tick(self._ports.clock_ns())
             self._ports.wait_until_ns(self._ports.clock_ns() + 5_000_000)
-        return left
+        return left, flushed_ns
 
     def _next(self) -> _Chunk | None:
         start = self._prepared_to

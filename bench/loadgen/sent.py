@@ -57,6 +57,7 @@ class Sent:
     failed: Mapping[str, int]  # librdkafka's error name -> events not delivered
     errors: Mapping[str, int]  # client errors (broker down, ...) -> times said
     without_report: int  # neither acknowledged nor failed when the flush gave up
+    flushed_s: float  # seconds after the start at which the last report came
     seconds: pd.DataFrame
     lateness_ms: LogLinearHistogram  # in the window, events that nothing but the generator held up
     lateness_blocked_ms: LogLinearHistogram  # in the window, events behind a full queue: the system's doing

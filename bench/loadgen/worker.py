@@ -97,9 +97,10 @@ class Job:
         gc.collect()
         gc.freeze()
         sender.run()
-        left = sender.flush(FLUSH_TIMEOUT_NS)
+        left, flushed_ns = sender.flush(FLUSH_TIMEOUT_NS)
         recorder.close_second(time.time_ns())
-        self._write(self._result(engine, recorder, left))
+        result = self._result(engine, recorder)
+        self._write({**result, "without_report": left, "flushed_s": (flushed_ns - go["started_ns"]) / 1e9})
         engine.close()
 
     def _assemble(
@@ -139,7 +140,7 @@ class Job:
             self._stop = (self.folder / "stop").exists() or os.getppid() != self._parent
         return self._stop
 
-    def _result(self, engine: Engine, recorder: Recorder, left: int) -> dict[str, Any]:
+    def _result(self, engine: Engine, recorder: Recorder) -> dict[str, Any]:
         use = resource.getrusage(resource.RUSAGE_SELF)
         return {
             "offered": recorder.offered,
@@ -147,7 +148,6 @@ class Job:
             "acked": engine.acked,
             "failed": engine.failed,
             "errors": engine.errors,
-            "without_report": left,
             "stopped": self._stop,
             "lateness": _plain(recorder.lateness.to_arrays()),
             "lateness_blocked": _plain(recorder.lateness_blocked.to_arrays()),

@@ -142,6 +142,22 @@ def avro_long(value: int) -> bytes:
     return bytes(out) + bytes([z])
 
 
+def stamps_of(fmt: Format, value: bytes) -> tuple[int, int]:
+    """(seq, due_ns) of an encoded event: they lie at fixed places, however the rest is broken."""
+    seq, due = _STAMP_SLOTS[fmt]
+    if fmt == "avro":
+        return _long_at(value, seq.offset), _long_at(value, due.offset)
+    return int(value[seq.offset : seq.offset + seq.width]), int(value[due.offset : due.offset + due.width])
+
+
+def _long_at(value: bytes, at: int) -> int:
+    z, shift = 0, 0
+    while value[at] & 0x80:
+        z, shift, at = z | (value[at] & 0x7F) << shift, shift + 7, at + 1
+    z |= value[at] << shift
+    return (z >> 1) ^ -(z & 1)
+
+
 def render_pooled(fmt: Format, names: Sequence[str], values: Sequence[object]) -> bytes:
     """The pooled fields of one event. Strings must need no escaping (letters, digits, spaces, -/._:=?)."""
     if fmt == "json":
@@ -184,3 +200,8 @@ def head(fmt: Format, fields: Sequence[tuple[str, str, int]]) -> tuple[bytes, tu
             slots.append(Slot(name, len(text), digits, "digits", fmt == "json"))
             text += b" " * digits
     return bytes(text), tuple(slots)
+
+
+STAMP_DIGITS = (("seq", "int", 10), ("due_ns", "int", 20))
+_FORMATS: tuple[Format, ...] = ("json", "csv", "avro")
+_STAMP_SLOTS = {fmt: head(fmt, STAMP_DIGITS)[1] for fmt in _FORMATS}

@@ -19,7 +19,8 @@ def sent(**changes: Any) -> Sent:
     return replace(
         Sent(
             schedule=Schedule.constant(0, 1000, 20), mode="paced", started_ns=0, workers=2, warmup_s=5, duration_s=20,
-            offered_by_worker=(10_000, 10_000), acknowledged_events=20_000, failed={}, errors={}, without_report=0,
+            offered_by_worker=(10_000, 10_000), acknowledged_events=20_000, failed={}, errors={},
+            without_report=0, flushed_s=20.1,
             seconds=seconds, lateness_ms=LogLinearHistogram("ms").add(np.full(15_000, 0.8)),
             lateness_blocked_ms=LogLinearHistogram("ms"), produce_latency_ms=LogLinearHistogram("ms"), cpu_s=1.0,
             rss_peak_bytes=1, clock_step_ms=0.0, versions={},
