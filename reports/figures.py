@@ -10,6 +10,7 @@ import io
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -38,7 +39,7 @@ from reports.report import (
     TimePanel,
     plain,
 )
-from reports.svg import tidied
+from reports.svg import framed, tidied
 
 WIDE_IN, NARROW_IN = 10.0, 3.9  # shown at 96 px an inch: a page's column, a telephone
 INK, QUIET, GRID = "#1b1f24", "#57606a", "#d8dee4"
@@ -46,6 +47,7 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#5
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)), (0, (3, 5)))
 HATCHES = ("", "//", "\\\\", "xx", "||", "--", "++", "/")  # no dots: each dot is a path of its own
+NOTE_LETTERS = 150  # that fit into a line of a note
 LADDER = 5  # from so many numeric arms on, they are places on an axis and no longer rows
 
 _STYLE: Any = {
@@ -77,6 +79,7 @@ _STYLE: Any = {
 _NO_DATE: Any = {"Date": None, "Creator": None, "Format": None, "Type": None}  # the same figure is the same file
 
 
+@lru_cache(maxsize=128)
 def svg(figure: AnyFigure, *, narrow: bool = False) -> str:
     """The figure as an <svg> element for a page, which says title and note itself."""
     text = io.StringIO()
@@ -85,14 +88,17 @@ def svg(figure: AnyFigure, *, narrow: bool = False) -> str:
     return tidied(text.getvalue(), f"{figure.key}-{'narrow' if narrow else 'wide'}", plain(figure.alt))
 
 
-def files(figure: AnyFigure) -> tuple[str, bytes]:
-    """(SVG, PNG) with title and note inside, to be passed on without the report; the PNG is for dense screens."""
-    text, picture = io.StringIO(), io.BytesIO()
+def svg_file(figure: AnyFigure) -> str:
+    """The figure with title and note inside, to be passed on without the report."""
+    return framed(svg(figure), figure.title, textwrap.wrap(plain(figure.note), NOTE_LETTERS))
+
+
+def png(figure: AnyFigure) -> bytes:
+    """The same as a picture, dense enough for print."""
+    picture = io.BytesIO()
     with _drawn(figure, narrow=False, alone=True) as canvas:
-        canvas.savefig(text, format="svg", metadata=_NO_DATE)
-        canvas.set_layout_engine("none")  # it is laid out, and that took most of the time
         canvas.savefig(picture, format="png", dpi=144, metadata={"Software": None})
-    return tidied(text.getvalue(), figure.key, plain(figure.alt)), picture.getvalue()
+    return picture.getvalue()
 
 
 @contextmanager
@@ -103,7 +109,7 @@ def _drawn(figure: AnyFigure, *, narrow: bool, alone: bool) -> Iterator[Canvas]:
             canvas = Canvas(figsize=(width, height), layout="constrained")
             _draw(canvas, figure, narrow=narrow)
         else:
-            note = textwrap.wrap(plain(figure.note), 165)
+            note = textwrap.wrap(plain(figure.note), NOTE_LETTERS)
             heights = (0.35, height, 0.1 + 0.15 * len(note))
             canvas = Canvas(figsize=(width, sum(heights)), layout="constrained")
             parts: Any = canvas.subfigures(3, 1, height_ratios=heights)
@@ -219,8 +225,7 @@ def _percentiles(canvas: FigureBase, figure: Percentiles, *, narrow: bool) -> No
         axes.plot(
             [_tail(p) for p in shares],
             values,
-            linestyle=DASHES[index % len(DASHES)],
-            color=PALETTE[index % len(PALETTE)],
+            **_look(index),
             marker=MARKERS[index % len(MARKERS)],
             markersize=4,
             markevery=_marked(shares),
@@ -235,6 +240,12 @@ def _percentiles(canvas: FigureBase, figure: Percentiles, *, narrow: bool) -> No
     axes.set_xlabel("percentile of events (the tail is stretched)")
     axes.set_ylabel(f"latency, {figure.unit} (log)")
     canvas.legend(loc="outside upper left", ncols=1 if narrow else min(3, len(figure.curves)))
+
+
+def _look(index: int) -> dict[str, Any]:
+    """Colour and dash of the index-th line; after eight the dashes move on, so that no two are alike."""
+    again = index // len(PALETTE)
+    return {"color": PALETTE[index % len(PALETTE)], "linestyle": DASHES[(index + again) % len(DASHES)]}
 
 
 def _tail(p: float) -> float:
@@ -263,8 +274,9 @@ def _over_time(canvas: FigureBase, figure: OverTime, *, narrow: bool) -> None:
         grid = canvas.subplots(len(panels), 1, squeeze=False, sharex=True).ravel()
     else:
         grid = canvas.subplots(len(figure.rows), columns, squeeze=False, sharex=True, sharey="row").ravel()
+    names = list(dict.fromkeys(line.name for panel in panels for line in panel.lines))
     for index, (axes, panel) in enumerate(zip(grid, panels, strict=True)):
-        _panel(axes, panel)
+        _panel(axes, panel, names)
         if narrow or index % columns == 0:
             axes.set_ylabel(panel.unit)
         axes.set_title(f"{panel.quantity}, {panel.name}")
@@ -272,11 +284,7 @@ def _over_time(canvas: FigureBase, figure: OverTime, *, narrow: bool) -> None:
             axes.set_xlabel("seconds")
     if narrow:
         _same_scale(grid, figure)
-    names = {line.name: None for panel in panels for line in panel.lines}
-    handles = [
-        grid[0].plot([], [], color=PALETTE[i % len(PALETTE)], linestyle=DASHES[i % len(DASHES)], label=name)[0]
-        for i, name in enumerate(names)
-    ]
+    handles = [grid[0].plot([], [], **_look(index), label=name)[0] for index, name in enumerate(names)]
     if 1 < len(handles) <= 12:
         canvas.legend(handles=handles, loc="outside upper left", ncols=3 if narrow else 8)
 
@@ -291,17 +299,11 @@ def _same_scale(grid: Any, figure: OverTime) -> None:
         start += len(row)
 
 
-def _panel(axes: Axes, panel: TimePanel) -> None:
+def _panel(axes: Axes, panel: TimePanel, names: Sequence[str]) -> None:
     if panel.measured_s is not None:
         axes.axvspan(*panel.measured_s, color="#eaeef2", zorder=0, linewidth=0)
-    for index, line in enumerate(panel.lines):
-        axes.plot(
-            line.t_s,
-            line.values,
-            color=PALETTE[index % len(PALETTE)],
-            linestyle=DASHES[index % len(DASHES)],
-            linewidth=1.3,
-        )
+    for line in panel.lines:  # by name: where a run is missing, the others keep their colour
+        axes.plot(line.t_s, line.values, **_look(names.index(line.name)), linewidth=1.3)
     axes.set_ylim(bottom=0)
     axes.margins(x=0)
     _ticks(axes.yaxis, MaxNLocator(4))

@@ -221,7 +221,11 @@ def _about(arms: Sequence[Arm]) -> Words:
     """N of each arm and the machine: a figure that is passed on alone must still say what it rests on."""
     words: list[Words] = []
     loads = {arm.load for arm in arms}
-    for arm in arms:
+    same = len({len(arm.finished) for arm in arms}) == 1
+    if same and len(arms) > 1:
+        n = wording.number(len(arms[0].finished), "", Source("counted", arms[0].key, "finished runs"))
+        words.append(("Every arm: n = ", n, " runs; "))
+    for arm in () if words else arms:
         name = arm.label if len(loads) == 1 else f"{arm.load}, {arm.label}"
         n = wording.number(len(arm.finished), "", Source("counted", arm.key, "finished runs"))
         words.append((f"{name}: n = ", n, " runs; "))

@@ -87,3 +87,22 @@ def tidied(text: str, prefix: str, alt: str) -> str:
     text = text.replace("'DejaVu Sans'", FONTS.replace('"', "'"))
     text = re.sub(r"\n\s*", "\n", text)
     return text.replace("<svg", f'<svg role="img" aria-label="{escape(alt, quote=True)}"', 1)
+
+
+def framed(drawn: str, title: str, note: Sequence[str]) -> str:
+    """A tidied <svg> as a file of its own: the title above it, the note's lines below, a white page behind."""
+    found = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', drawn)
+    assert found, "matplotlib always says its viewBox"
+    width, height = float(found[1]), float(found[2])
+    inner = re.sub(r' (?:width|height)="[\d.]+pt"', "", drawn, count=2)
+    inner = inner.replace("<svg", f'<svg y="26" width="{width:g}" height="{height:g}"', 1)
+    lines = [f'<text x="7" y="{height + 40 + 11 * at:g}" font-size="7.5" fill="#57606a">{escape(line)}</text>'
+             for at, line in enumerate(note)]  # fmt: skip
+    total = height + 40 + 11 * len(note)
+    heading = f'<text x="7" y="18" font-size="12" font-weight="bold" fill="#1b1f24">{escape(title)}</text>'
+    style = f"font-family: {FONTS}".replace('"', "'")
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" style="{style}" '
+        f'width="{width:g}pt" height="{total:g}pt" viewBox="0 0 {width:g} {total:g}">\n'
+        f'<rect width="100%" height="100%" fill="#fff"/>\n{heading}\n{inner}\n{"".join(lines)}</svg>\n'
+    )
