@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -76,16 +78,18 @@ def _known(arms: Sequence[Arm]) -> list[tuple[str, str]]:
 def _cells(key: str, caption: str, arms: Sequence[Arm], wanted: Sequence[tuple[str, str]]) -> Table:
     rows = []
     for metric, stat in wanted:
+        means = [found.value for arm in arms if (found := arm.number(metric, "value", stat)) is not None]
+        factor, unit = scale(wording.metric_unit(metric), max(map(abs, means), default=0.0))
         for arm in arms:
             value, low, high, n = (arm.number(metric, part, stat) for part in ("value", "low", "high", "n"))
             rows.append(
                 (
                     (wording.metric_name(metric) + ("" if stat == "value" else f" {stat}"),),
                     (arm.label,),
-                    (bare(value),) if value else (),
-                    (bare(low), " to ", bare(high)) if low and high else (),
+                    (bare(value, factor),) if value else (),
+                    (bare(low, factor), " to ", bare(high, factor)) if low and high else _no_interval(n),
                     (n,) if n else (),
-                    (shown_unit(wording.metric_unit(metric)),),
+                    (unit,),
                 )
             )
     columns = (
@@ -99,18 +103,21 @@ def _cells(key: str, caption: str, arms: Sequence[Arm], wanted: Sequence[tuple[s
     return Table(key, caption, columns, tuple(rows))
 
 
-def bare(number: Number) -> Number:
-    """The number without its unit, for a column that names it; bytes as MiB, shares as percent."""
-    scale, _ = _SCALES.get(number.unit, (1.0, ""))
-    return Number(number.value, wording.digits(number.value * scale), number.unit, number.source)
+def _no_interval(n: Number | None) -> Words:
+    return ("none from one run",) if n is not None and n.value == 1 else ()
 
 
-def shown_unit(unit: str) -> str:
-    """The unit that `bare` numbers are in."""
-    return _SCALES[unit][1] if unit in _SCALES else unit
+def scale(unit: str, largest: float) -> tuple[float, str]:
+    """(factor, unit) for a row that names its unit apart: bytes as KiB, MiB… by the largest, shares as percent."""
+    if unit == "bytes":
+        power = min(4, int(math.log2(largest) // 10)) if largest >= 1 else 0
+        return 1024.0**-power, ("bytes", "KiB", "MiB", "GiB", "TiB")[power]
+    return (100.0, "%") if unit == "share" else (1.0, unit)
 
 
-_SCALES = {"bytes": (2.0**-20, "MiB"), "share": (100.0, "%")}
+def bare(number: Number, factor: float) -> Number:
+    """The number without its unit, times what the row's unit asks for."""
+    return replace(number, text=wording.digits(number.value * factor))
 
 
 def capacity(evidence: Evidence) -> Section | None:
@@ -273,14 +280,13 @@ def _run_table(run: Run) -> Table:
     for name in islice(sorted(run.metrics, key=lambda name: (order.get(name, len(order)), name)), 200):
         measured = run.metrics[name]
         value = run_number(run, name)
+        factor, unit = scale(measured.unit, abs(measured.value))
         tail: Words = tuple(
             part
             for stat in measured.percentiles or {}
             if (found := run_number(run, name, stat)) is not None
-            for part in (f"{stat} ", bare(found), "  ")
+            for part in (f"{stat} ", bare(found, factor), "  ")
         )[:-1]
-        rows.append(
-            ((wording.metric_name(name),), (bare(value),) if value else (), (shown_unit(measured.unit),), tail or ("",))
-        )
+        rows.append(((wording.metric_name(name),), (bare(value, factor),) if value else (), (unit,), tail or ("",)))
     columns = (Column("metric"), Column("value", numeric=True), Column("unit"), Column("percentiles or bounds"))
     return Table(f"metrics-{run_id(run).replace('/', '-')}", "What this run measured", columns, tuple(rows))

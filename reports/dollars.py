@@ -46,6 +46,18 @@ class Priced:
         return bool(self.option.get("at_least"))
 
 
+@dataclass(frozen=True)
+class Standing:
+    """What the runs say about the arms, whatever they cost.
+
+    `kept`: arm -> whether its finished runs keep every threshold, None where that is not known. `apart`: pairs of arms
+    of which some cost-bearing metric has 95 % intervals that do not meet.
+    """
+
+    kept: Mapping[str, bool | None]
+    apart: frozenset[frozenset[str]]
+
+
 def priced(bills: Bills) -> list[Priced]:
     """Every option, arms in the order given; platforms cheapest first, incomplete totals and none after them."""
     found = [Priced(arm, option) for arm, document in bills.items() for option in _options(document)]
@@ -60,8 +72,8 @@ def _options(document: Document | Sequence[Document]) -> Sequence[Document]:
     return document.get("options", ()) if isinstance(document, Mapping) else document
 
 
-def section(bills: Bills, kept: Mapping[str, bool | None]) -> Section:
-    """The dollars, shortest answer first. `kept`: arm -> whether it keeps every threshold, None: not known."""
+def section(bills: Bills, standing: Standing) -> Section:
+    """The dollars, shortest answer first."""
     found = priced(bills)
     if not found:
         return Section(
@@ -74,38 +86,44 @@ def section(bills: Bills, kept: Mapping[str, bool | None]) -> Section:
                 ),
             ),
         )
-    blocks: list[Any] = [*_choice(found, kept), *(Paragraph(words) for words in _answers(found))]
+    blocks: list[Any] = [*_choice(found, standing), *(Paragraph(words) for words in _answers(found))]
     blocks.append(Paragraph(rests_on(bills)))
     blocks += [said(text, Tone.WARNING) for text in _warnings(bills, found)]
     blocks.append(_table(found))
     return Section("dollars", "What it costs", tuple(blocks))
 
 
-def _choice(found: Sequence[Priced], kept: Mapping[str, bool | None]) -> Iterator[Paragraph]:
-    """What to do, if there is a choice: the cheapest arm that keeps every threshold."""
-    if len({one.arm for one in found}) < 2:
+def _choice(found: Sequence[Priced], standing: Standing) -> Iterator[Paragraph]:
+    """What to do, if there is a choice: the cheapest arm that keeps every threshold, and its equals."""
+    arms = list(dict.fromkeys(one.arm for one in found))
+    if len(arms) < 2:
         return
     best: dict[str, list[str]] = {}
     for platform in dict.fromkeys(one.platform for one in found):
         totals = {
-            one.arm: usd.value for one in found if one.platform == platform and (usd := one.usd()) and kept.get(one.arm)
+            o.arm: usd.value for o in found if o.platform == platform and (usd := o.usd()) and standing.kept.get(o.arm)
         }
         if totals:
             cheapest = min(totals, key=lambda arm: totals[arm])
             best.setdefault(cheapest, []).append(wording.platform_name(platform))
-    rule = "the cheapest setting whose finished runs kept every threshold"
     if not best:
-        yield Paragraph(
-            ("What to do: nothing yet. No setting with a price has kept every threshold in all its runs.",), Tone.UNSURE
+        yield said(
+            "What to do: nothing yet. No setting with a price has kept every threshold in all its runs.", Tone.UNSURE
         )
     for arm, platforms in best.items():
         where = "every platform priced here" if len(best) == 1 and len(platforms) > 1 else wording.listed(platforms)
-        yield said(f"What to do: choose {arm} on {where}, {rule}.", Tone.GOOD)
-    unknown = [arm for arm in dict.fromkeys(one.arm for one in found) if kept.get(arm) is None]
+        rivals = [other for other in arms if other != arm and standing.kept.get(other)]
+        alike = [other for other in rivals if frozenset((arm, other)) not in standing.apart]
+        if rivals and len(alike) == len(rivals):
+            text = f"What to do: not decided. At central values {arm} costs least on {where}, but"
+            why = f"bytes and CPU per event do not tell it apart from {wording.listed(alike)}"
+            yield said(f"{text} {why}: no choice should rest on it yet.", Tone.UNSURE)
+            continue
+        text = f"What to do: choose {arm} on {where}, the cheapest setting whose finished runs kept every threshold"
+        yield said(f"{text}{f'; not told apart from it: {wording.listed(alike)}' if alike else ''}.", Tone.GOOD)
+    unknown = [arm for arm in arms if standing.kept.get(arm) is None]
     if unknown and best:
-        yield Paragraph(
-            (f"Not in the choice, for its thresholds cannot be judged: {wording.listed(unknown)}.",), Tone.UNSURE
-        )
+        yield said(f"Not in the choice, for its thresholds cannot be judged: {wording.listed(unknown)}.", Tone.UNSURE)
 
 
 def _answers(found: Sequence[Priced]) -> Iterator[Words]:

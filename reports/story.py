@@ -6,12 +6,15 @@ what to run next, and where everything lies. Half-finished data makes a shorter 
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from bench.analysis.cells import Cell
 from bench.analysis.decide import Answer, Reason
+from bench.analysis.intervals import Estimate
 from bench.analysis.thresholds import meets
 from bench.record import Outcome, Run
 from bench.scenario import Scenario
@@ -54,7 +57,7 @@ def tell(
     ]
     sections = [
         _verdicts(scenario, evidence, verdicts, asked),
-        dollars.section(bills, _keeps(evidence, asked)),
+        dollars.section(bills, dollars.Standing(_keeps(evidence, asked), _apart(evidence))),
         _figures(evidence, bills),
         details.numbers(evidence),
         details.capacity(evidence),
@@ -187,6 +190,25 @@ def _keeps(evidence: Evidence, asked: Sequence[tuple[Arm, str, Any]]) -> dict[st
     return found
 
 
+COST_BEARING = ("disk_bytes_per_event", "wire_bytes_per_event", "broker_cpu_s_per_million_events",
+                "flink_cpu_s_per_million_events")  # fmt: skip
+
+
+def _apart(evidence: Evidence) -> frozenset[frozenset[str]]:
+    """Pairs of arms of one load that some cost-bearing metric tells apart: their intervals do not meet."""
+    found = set()
+    for a, b in itertools.combinations(evidence.arms, 2):
+        if a.load == b.load and any(_do_not_meet(a.estimate(name), b.estimate(name)) for name in COST_BEARING):
+            found.add(frozenset((a.label, b.label)))
+    return frozenset(found)
+
+
+def _do_not_meet(a: Estimate | None, b: Estimate | None) -> bool:
+    if a is None or b is None or a.low is None or a.high is None or b.low is None or b.high is None:
+        return False
+    return a.high < b.low or b.high < a.low
+
+
 def _applies(arm: Arm, slo: Any) -> bool:
     """A drain has no latency and no backlog to keep: a threshold on what none of its runs has is not about it."""
     return not arm.is_drain or any(slo.metric in run.metrics for run in arm.runs)
@@ -219,7 +241,7 @@ def _figures(evidence: Evidence, bills: dollars.Bills) -> Section:
 
 
 def _next(scenario: Scenario, evidence: Evidence, verdicts: Sequence[Judged]) -> Section:
-    file = os.path.relpath(scenario.file)
+    file = _as_typed(scenario.file)
     blocks: list[Any] = []
     repeats = max((judged.needs_repeats for judged in verdicts if judged.needs_repeats), default=None)
     if repeats is not None:
@@ -245,9 +267,15 @@ def _next(scenario: Scenario, evidence: Evidence, verdicts: Sequence[Judged]) ->
     commands = [f"streamgauge run {file} --set {paths[0]}=VALUE"] if paths else [f"streamgauge plan {file}"]
     bundle = next((run.bundle for run in evidence.runs if run.bundle is not None), None)
     if bundle is not None:
-        commands.append(f"streamgauge show {os.path.relpath(bundle)}")
+        commands.append(f"streamgauge show {_as_typed(bundle)}")
     blocks.append(Listing(tuple(commands), "sh"))
     return Section("next", "What to run next", tuple(blocks))
+
+
+def _as_typed(path: Path) -> str:
+    """Relative to where the reader stands, unless it lies elsewhere."""
+    near = os.path.relpath(path)
+    return str(path.absolute()) if near.startswith("..") else near
 
 
 def _paths(evidence: Evidence) -> Section:

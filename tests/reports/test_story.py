@@ -203,8 +203,10 @@ def test_every_text_says_its_value(told: Story) -> None:
         assert shown, number
         value = float(shown[0].replace(",", "").replace("$", ""))
         scale = next((factor for word, factor in scales.items() if word in number.text), 1.0)
-        if number.unit in ("bytes", "share") and scale == 1.0:  # the column names MiB or %
-            scale = {"bytes": 2.0**-20, "share": 100.0}[number.unit]
+        if number.unit == "share" and scale == 1.0:  # a column names %
+            scale = 100.0
+        if number.unit == "bytes" and not number.text.endswith("B"):  # a column names B, KiB, MiB or GiB
+            scale = min((2.0 ** (-10 * power) for power in range(4)), key=lambda f: abs(number.value * f - value))
         coarse = 0.5 if "$" in number.text and abs(number.value) >= 100 else 5e-5 if "$" in number.text else 0.0
         if number.unit == "share" and "%" in number.text:
             coarse = 0.05
@@ -273,6 +275,8 @@ def test_what_to_do_never_names_a_setting_that_breaks_or_was_not_judged_against_
     assert "choose partitions 96" in hidden and "cannot be judged: partitions 6" in hidden
     nothing = advice([slow(run) if run.load == "steady" else run for run in runs])
     assert "What to do: nothing yet" in nothing and "choose" not in nothing
+    one_each = [run for run in runs if run.repetition == 0]
+    assert "What to do: not decided" in advice(one_each)  # one run each tells nothing apart, whatever the bills say
 
 
 def some(tmp_path: Path, name: str) -> tuple[list[Run], dict[str, Mapping[str, Any]] | None]:
