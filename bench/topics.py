@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ignore[attr-defined]  # not re-exported
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
 from bench.errors import BrokerError
 from bench.scenario import Settings, Trial
@@ -95,20 +96,32 @@ def delete(bootstrap: str, *topics: str) -> None:
 
 
 def end_offsets(bootstrap: str, topic: str, *, committed: bool = False, timeout_s: float = 10.0) -> dict[int, int]:
-    """Partition -> log end offset (`committed`: the last stable offset, what a read_committed reader sees)."""
+    """Partition -> log end offset (`committed`: the last stable offset, what a read_committed reader sees).
+
+    BrokerError for a topic that is not there: a sum over no partitions would read as an empty topic.
+    """
     admin = _admin(bootstrap)
     level = IsolationLevel.READ_COMMITTED if committed else IsolationLevel.READ_UNCOMMITTED
     try:
-        found = admin.list_topics(topic, timeout=timeout_s).topics[topic]
-        wanted = {TopicPartition(topic, p): OffsetSpec.latest() for p in found.partitions}  # type: ignore[no-untyped-call]
-        # a topic in error has no partitions: a sum over them would read as an empty topic
-        answers = admin.list_offsets(wanted, isolation_level=level, request_timeout=timeout_s) if wanted else {}
-        ends = {tp.partition: answer.result().offset for tp, answer in answers.items()}
+        for attempt in Retrying(
+            stop=stop_after_delay(timeout_s), wait=wait_fixed(0.1), retry=retry_if_exception(_passes_by), reraise=True
+        ):
+            with attempt:
+                found = admin.list_topics(topic, timeout=timeout_s).topics[topic]
+                wanted = {TopicPartition(topic, p): OffsetSpec.latest() for p in found.partitions}  # type: ignore[no-untyped-call]
+                answers = admin.list_offsets(wanted, isolation_level=level, request_timeout=timeout_s) if wanted else {}
+                ends = {tp.partition: answer.result().offset for tp, answer in answers.items()}
     except KafkaException as error:
         raise BrokerError(f"end offsets of {topic}: {error.args[0].str()}") from error
     if found.error is not None or not ends:
         raise BrokerError(f"end offsets of {topic}: {found.error.str() if found.error else 'no partitions'}")
     return ends
+
+
+def _passes_by(error: BaseException) -> bool:
+    """A broker may still be told that it leads what it already says it leads."""
+    fresh = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
+    return isinstance(error, KafkaException) and error.args[0].code() in fresh
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @cli.command()
-@click.argument("sources", nargs=-1, type=click.Path(path_type=Path), required=True)
+@click.argument("sources", nargs=-1, type=click.Path(path_type=Path))
 @click.option(
     "--platform", "--stack", "platforms", multiple=True, help="A platform, or a stack KAFKA+FLINK. All that fit."
 )
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
 )
 @click.option("--from", "low", metavar="LOW", default="0.1", show_default=True, help="Start of the --break-even axis.")
 @click.option("--to", "high", metavar="HIGH", default="1000", show_default=True, help="End of the --break-even axis.")
+@click.option("--claims", is_flag=True, help="Judge the claims that bills decide; needs no SOURCES.")
 @click.option("--csv", "csv_", is_flag=True, help="Every line of the bills, in FOCUS columns.")
 @as_json
 def cost(sources: tuple[Path, ...], platforms: tuple[str, ...], **how: Any) -> None:
@@ -41,6 +41,11 @@ def cost(sources: tuple[Path, ...], platforms: tuple[str, ...], **how: Any) -> N
     """
     from costmodel import prices as catalogues
 
+    if how["claims"]:
+        _judge_claims(json_=how["json_"])
+        return
+    if not sources:
+        raise ScenarioError("cost: expected a usage.yaml, a deployment.yaml or a results folder (or --claims)")
     wanted = list(platforms) or None
     catalogs = [catalogues.load(folder) for folder in how["catalogs"]] or [catalogues.built_in()]
     usages = _usages(sources, _assumptions(how["assumptions"]))
@@ -59,11 +64,12 @@ def cost(sources: tuple[Path, ...], platforms: tuple[str, ...], **how: Any) -> N
 def _usages(sources: Sequence[Path], assumptions: Mapping[str, Any]) -> dict[str, Usage | AsBuilt]:
     """Label -> what has to be carried: a file is one, a results folder one a cell."""
     import costmodel
-    from bench import study
 
     found: dict[str, Usage | AsBuilt] = {}
     for source in sources:
         if source.is_dir():
+            from bench import study  # brings pandas and scipy, which a usage file does not need
+
             prefix = f"{source.name}: " if len(sources) > 1 else ""
             cells = usages(study.recall(source), assumptions)
             found |= {f"{prefix}{label}": usage for label, usage in cells.items()}
@@ -73,6 +79,23 @@ def _usages(sources: Sequence[Path], assumptions: Mapping[str, Any]) -> dict[str
     if not found:
         raise ScenarioError(f"{sources[0]}: no finished run carries what a bill needs, expected wire_bytes_per_event")
     return found
+
+
+def _judge_claims(*, json_: bool) -> None:
+    """Verdicts on every claim that has a hypothesis about bills, each from draws of all that is uncertain."""
+    from bench.verdict import Cost, Evidence, judge, load_claims
+    from costmodel.odds import estimates
+
+    claims = [claim for claim in load_claims(None) if any(isinstance(h, Cost) for h in claim.hypotheses)]
+    verdicts = judge(claims, Evidence((), estimates()))
+    if json_:
+        answer({"schema": 1, "verdicts": [verdict.to_json() for verdict in verdicts]})
+        return
+    says = {(claim.claim, h.name): h.says for claim in claims for h in claim.hypotheses}
+    for verdict in verdicts:
+        if verdict.primary:
+            click.echo(f"\n{verdict.claim}: {str(verdict.verdict).upper()}\n  \u201c{verdict.quoted}\u201d")
+        click.echo(f"  {says[verdict.claim, verdict.hypothesis]}\n    {verdict.sentence}")
 
 
 def _priced(
@@ -303,15 +326,12 @@ def prices_refresh(*, write: bool) -> None:
 @as_json
 def usage(bootstrap: str, region: str, window_s: float, compression_ratio: str | None, *, json_: bool) -> None:
     """What a live cluster carries, as a usage.yaml for `cost`: offset and log-directory deltas, retention, groups."""
-    from ruamel.yaml import YAML
-
     from costmodel.cluster import usage_from_cluster
 
     ratio = _number(compression_ratio, "--compression-ratio") if compression_ratio else None
     say(f"watching {bootstrap} for {window_s:.0f} s")
     found = usage_from_cluster(bootstrap, region=region, window_s=window_s, compression_ratio=ratio)
-    document = found.model_dump(mode="json", exclude_none=True, by_alias=True)
     if json_:
-        answer(document)
+        answer(found.model_dump(mode="json", exclude_none=True, by_alias=True))
     else:
-        YAML().dump(document, sys.stdout)
+        click.echo(found.to_yaml(), nl=False)

@@ -1,0 +1,71 @@
+"""`usage --bootstrap` on a real broker: what it says of a running cluster goes into a bill."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from confluent_kafka import Producer
+
+import bench.cli.money  # noqa: F401 -- registers `usage` and `cost`
+from bench import topics
+from bench.backends import ClusterSpec, open_cluster
+from bench.cli import cli
+
+pytestmark = pytest.mark.platform
+
+RECORD_BYTES = 500
+WINDOW_S = 6
+
+
+@pytest.fixture
+def bootstrap(tmp_path: Path) -> Iterator[str]:
+    """A broker with one topic that somebody else keeps writing to."""
+    spec = ClusterSpec(broker_heap_mb=512)
+    with open_cluster("local", spec, run_dir=tmp_path / "run", log_dir=tmp_path / "logs") as cluster:
+        topics.create(cluster.bootstrap, "theirs", partitions=3, config={"retention.ms": str(86_400_000 * 2)})
+        stop = threading.Event()
+        writer = threading.Thread(target=_write, args=(cluster.bootstrap, stop))
+        writer.start()
+        try:
+            yield cluster.bootstrap
+        finally:
+            stop.set()
+            writer.join()
+
+
+def _write(bootstrap: str, stop: threading.Event) -> None:
+    producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 20})
+    while not stop.is_set():
+        for _ in range(20):
+            producer.produce("theirs", bytes(RECORD_BYTES))
+        producer.poll(0)
+        time.sleep(0.02)
+    producer.flush()
+
+
+def test_a_live_cluster_is_read_and_priced_without_touching_it(bootstrap: str, tmp_path: Path) -> None:
+    """A sizing from guessed retention, partitions or record sizes would be about another cluster."""
+    before = topics.end_offsets(bootstrap, "theirs")
+    words = ["usage", "--bootstrap", bootstrap, "--region", "us-east-1", "--window", str(WINDOW_S)]
+    said = CliRunner().invoke(cli, words, catch_exceptions=False)
+    assert said.exit_code == 0
+    file = tmp_path / "usage.yaml"
+    file.write_text(said.stdout, encoding="utf-8")
+
+    import costmodel
+
+    usage = costmodel.load(file)
+    assert isinstance(usage, costmodel.Usage)
+    assert float(usage.retention.days.value) == 2
+    assert float(usage.topics.partitions.value) == 3
+    assert RECORD_BYTES <= float(usage.ingest.record_bytes.value) < RECORD_BYTES * 1.2  # headers of small batches
+    assert sum(topics.end_offsets(bootstrap, "theirs").values()) > sum(before.values())  # theirs, not ours
+
+    priced = CliRunner().invoke(cli, ["cost", str(file), "--platform", "msk-standard"], catch_exceptions=False)
+    assert priced.exit_code == 0
+    assert "msk-standard" in priced.stdout
