@@ -282,20 +282,19 @@ def _over_time(canvas: FigureBase, figure: OverTime, *, narrow: bool) -> None:
         axes.set_title(f"{panel.quantity}, {panel.name}")
         if index >= len(panels) - (1 if narrow else columns):
             axes.set_xlabel("seconds")
-    if narrow:
-        _same_scale(grid, figure)
+    _same_scale(grid, figure)
     handles = [grid[0].plot([], [], **_look(index), label=name)[0] for index, name in enumerate(names)]
     if 1 < len(handles) <= 12:
         canvas.legend(handles=handles, loc="outside upper left", ncols=3 if narrow else 8)
 
 
 def _same_scale(grid: Any, figure: OverTime) -> None:
+    """One scale for each row, from all that it shows: set by one panel alone, it would cut off the others' peaks."""
     start = 0
     for row in figure.rows:
-        same = grid[start : start + len(row)]
-        top = max(axes.get_ylim()[1] for axes in same)
-        for axes in same:
-            axes.set_ylim(0, top)
+        values = [value for panel in row for line in panel.lines for value in line.values if np.isfinite(value)]
+        for axes in grid[start : start + len(row)]:
+            axes.set_ylim(0, 1.05 * max(values, default=1.0) or 1.0)
         start += len(row)
 
 
@@ -304,7 +303,6 @@ def _panel(axes: Axes, panel: TimePanel, names: Sequence[str]) -> None:
         axes.axvspan(*panel.measured_s, color="#eaeef2", zorder=0, linewidth=0)
     for line in panel.lines:  # by name: where a run is missing, the others keep their colour
         axes.plot(line.t_s, line.values, **_look(names.index(line.name)), linewidth=1.3)
-    axes.set_ylim(bottom=0)
     axes.margins(x=0)
     _ticks(axes.yaxis, MaxNLocator(4))
     if not panel.lines:

@@ -224,12 +224,16 @@ def _about(arms: Sequence[Arm]) -> Words:
     same = len({len(arm.finished) for arm in arms}) == 1
     if same and len(arms) > 1:
         n = wording.number(len(arms[0].finished), "", Source("counted", arms[0].key, "finished runs"))
-        words.append(("Every arm: n = ", n, " runs; "))
+        words.append(("Every arm: n = ", n, f" {_runs(arms[0])}; "))
     for arm in () if words else arms:
         name = arm.label if len(loads) == 1 else f"{arm.load}, {arm.label}"
         n = wording.number(len(arm.finished), "", Source("counted", arm.key, "finished runs"))
-        words.append((f"{name}: n = ", n, " runs; "))
+        words.append((f"{name}: n = ", n, f" {_runs(arm)}; "))
     return (*(part for each in words for part in each), f"{machine([run for arm in arms for run in arm.runs])}.")
+
+
+def _runs(arm: Arm) -> str:
+    return "run" if len(arm.finished) == 1 else "runs"
 
 
 def _capital(text: str) -> str:

@@ -20,13 +20,14 @@ from bench.analysis.cells import cells
 from bench.analysis.histogram import LogLinearHistogram
 from bench.analysis.thresholds import meets
 from bench.record import Outcome, Run
-from reports import plots, render
+from reports import figures, plots, render
 from reports.evidence import run_id
 from reports.report import (
     Curve,
     Estimated,
     Line,
     Number,
+    OverTime,
     Paragraph,
     Report,
     Result,
@@ -190,6 +191,19 @@ def test_a_missing_sample_is_a_gap_in_every_line(told: Story) -> None:
     steady = [line for line in lines if "/20261123T1200" in line.source.ref]
     assert len(steady) >= 6
     assert all(any(math.isnan(value) for value in line.values) for line in steady)
+
+
+@pytest.mark.parametrize("narrow", [False, True])
+def test_no_peak_is_cut_off_by_the_scale_of_the_panel_beside_it(told: Story, *, narrow: bool) -> None:
+    """A backlog that leaves the picture at its worst moment looks as if it had stayed small."""
+    figure = next(f for f in walk(told.report) if isinstance(f, OverTime))
+    calm, stormy = figure.rows[1]
+    storm = tuple(replace(line, values=tuple(40 * value for value in line.values)) for line in stormy.lines)
+    figure = replace(figure, rows=(figure.rows[0], (calm, replace(stormy, lines=storm))))
+    highest = max(value for line in storm for value in line.values if math.isfinite(value))
+    with figures._drawn(figure, narrow=narrow, alone=False) as canvas:
+        assert [axes.get_ylim()[1] > highest for axes in canvas.axes] == [False, False, True, True]
+        assert {axes.get_ylim()[0] for axes in canvas.axes} == {0.0}
 
 
 def test_every_text_says_its_value(told: Story) -> None:
