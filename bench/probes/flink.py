@@ -78,7 +78,9 @@ def job_probe(url: str, job_id: str) -> Probe:
 
 
 def _source(url: str, job_id: str, vertex: Vertex) -> dict[str, float]:
-    pending, read = vertex.ending(".pendingRecords"), vertex.ending(".numRecordsIn")
+    pending = vertex.ending(".pendingRecords")
+    # the source's own count: what is chained behind it sees only what could be read and was not filtered out
+    read = tuple(metric for metric in vertex.ending(".numRecordsIn") if metric.startswith("Source"))
     marks = vertex.ending(".currentOutputWatermark") if pending else ()
     if not pending:
         return {}

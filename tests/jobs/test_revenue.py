@@ -69,7 +69,7 @@ def test_the_right_answer_is_right() -> None:
     verified = judge()
     assert wrong(verified) == []
     assert len(verified.checks) == 4
-    assert verified.counts == {"lost_events": 0, "duplicated_events": 0}
+    assert verified.counts == {"lost_events": 0, "duplicated_events": 0, "output_share": 1}
     windows = verified.checks[-1]
     assert windows.expected == windows.actual == len(revenue()) == 31
 
@@ -95,7 +95,7 @@ def test_a_wrong_row_is_seen(change: Callable[[pd.DataFrame], pd.DataFrame], che
 def test_a_repeated_row_is_counted_and_is_no_error() -> None:
     """At-least-once may repeat after a failure: it is a number of its own, neither hidden nor called a loss."""
     verified = judge(pd.concat([clean(), clean()[:2]]))
-    assert verified.counts == {"lost_events": 0, "duplicated_events": 2}
+    assert verified.counts == {"lost_events": 0, "duplicated_events": 2, "output_share": 1}
     assert wrong(verified) == []
     (check,) = wrong(judge(pd.concat([clean(), clean()[:1].assign(cents=1)])))  # repeated, and not even alike
     assert check.actual == 1

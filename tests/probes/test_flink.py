@@ -1,0 +1,165 @@
+"""What Flink's REST interface says, as it really says it; and what it does not say is missing."""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+from collections.abc import Iterator, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from bench.errors import JobError
+from bench.probes import flink, watch
+
+SOURCE = "Source__KafkaSource-default_catalog_default_database_clicks"
+PENDING = [f"0.{SOURCE}.pendingRecords", f"1.{SOURCE}.pendingRecords"]
+
+JOB: dict[str, Any] = {
+    "vertices": [
+        {"id": "v0", "name": "Source: clicks -> Calc", "parallelism": 2,
+         "metrics": {"accumulated-busy-time": 1200, "accumulated-backpressured-time": 30,
+                     "accumulated-idle-time": 800}},
+        {"id": "v1", "name": "Window", "parallelism": 2, "metrics": {"accumulated-busy-time": 90}},
+    ]
+}  # fmt: skip
+
+# As Flink 2.3 tells them for the revenue job: the task's operators side by side, the source neither first nor last.
+METRICS: dict[str, dict[str, dict[str, float]]] = {
+    "v0": {
+        "Calc[2].numRecordsIn": {"sum": 4980.0}, "Calc[2].currentOutputWatermark": {"min": 111.0, "max": 999.0},
+        PENDING[0]: {"sum": 7.0}, PENDING[1]: {"sum": 5.0}, f"{SOURCE}.numRecordsIn": {"sum": 5000.0},
+        "clean[3]__Writer.numRecordsIn": {"sum": 4954.0}, "numRecordsIn": {"sum": 5000.0},
+    },
+    "v1": {"LocalWindowAggregate[5].numLateRecordsDropped": {"sum": 3.0}, "Window.numLateRecordsDropped": {"sum": 1.0}},
+}  # fmt: skip
+CHECKPOINTS = {
+    "history": [
+        {"status": "COMPLETED", "trigger_timestamp": 3000, "end_to_end_duration": 40, "state_size": 900,
+         "checkpointed_size": 90},
+        {"status": "FAILED", "trigger_timestamp": 2000},
+        {"status": "COMPLETED", "trigger_timestamp": 1000, "end_to_end_duration": 20, "state_size": 700},
+        {"status": "IN_PROGRESS", "trigger_timestamp": 4000},
+    ]
+}  # fmt: skip
+
+
+class Fake:
+    """Flink's REST interface, to be broken by the test."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.metrics: dict[str, dict[str, Mapping[str, float]]] = {v: dict(found) for v, found in METRICS.items()}
+        self.answers: dict[str, Any] = {
+            "/jobs/j": JOB, "/jobs/j/checkpoints": CHECKPOINTS,
+            "/jobs/j/metrics": [{"id": "numRestarts", "value": "2"}],
+        }  # fmt: skip
+
+    def answer(self, path: str) -> Any:
+        parts = urlsplit(path)
+        if parts.path.endswith("/subtasks/metrics"):
+            known = self.metrics[parts.path.split("/")[4]]
+            wanted = parse_qs(parts.query).get("get")
+            names = known if wanted is None else [name for name in wanted[0].split(",") if name in known]
+            return [{"id": name} | ({} if wanted is None else dict(known[name])) for name in names]
+        return self.answers.get(parts.path)
+
+
+@pytest.fixture
+def fake() -> Iterator[Fake]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            found = here.answer(self.path)
+            self.send_response(404 if found is None else 200)
+            self.end_headers()
+            self.wfile.write(json.dumps(found).encode())
+
+        def log_message(self, *_: object) -> None:
+            """Nothing to standard error."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        here = Fake(f"http://127.0.0.1:{server.server_port}")
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+        thread.start()
+        yield here
+        server.shutdown()
+        thread.join()
+
+
+def test_the_sources_own_numbers_are_read(fake: Fake) -> None:
+    """What is chained behind the source counts only what it could read: the job would never seem to catch up, and its
+    backlog never to end.
+    """
+    assert dict(flink.job_probe(fake.url, "j")()) == {
+        "busy_ms:0": 1200, "backpressured_ms:0": 30, "idle_ms:0": 800, "busy_ms:1": 90,
+        "backpressured_ms:1": pytest.approx(math.nan, nan_ok=True), "idle_ms:1": pytest.approx(math.nan, nan_ok=True),
+        "restarts": 2, "backlog_events": 12, "source_events": 5000, "watermark_ms": 111,
+    }  # fmt: skip
+
+
+def test_one_silent_subtask_makes_the_backlog_unknown(fake: Fake) -> None:
+    """The sum of those that answered reads as a job that keeps up while one subtask drowns."""
+    probe = flink.job_probe(fake.url, "j")
+    probe()
+    del fake.metrics["v0"][PENDING[1]]
+    assert math.isnan(probe()["backlog_events"])
+
+
+def test_a_silent_flink_is_missing_never_zero(fake: Fake) -> None:
+    """Missing lag read as 0 is a pass for a dead job."""
+    probe = flink.job_probe(fake.url, "j")
+    probe()
+    fake.answers.clear()
+    assert all(math.isnan(value) for value in probe().values())
+    for ask in (flink.vertices, flink.checkpoints, flink.late_events):
+        with pytest.raises(JobError, match="does not answer"):
+            ask(fake.url, "j")
+
+
+def test_metrics_that_come_late_are_waited_for(fake: Fake) -> None:
+    """Flink registers a source's metrics when its task runs: asked for once, they would be missing for good."""
+    late, fake.metrics["v0"] = fake.metrics["v0"], {}
+    probe = flink.job_probe(fake.url, "j")
+    assert "backlog_events" not in probe()
+    fake.metrics["v0"] = late
+    assert probe()["backlog_events"] == 12
+
+
+def test_late_events_are_counted_over_every_window(fake: Fake) -> None:
+    """Events dropped as late are lost ones; a job whose windows are not known is not one that dropped none."""
+    assert flink.late_events(fake.url, "j") == 4
+    fake.metrics["v1"] = {}
+    assert math.isnan(flink.late_events(fake.url, "j"))
+
+
+def test_checkpoints_are_those_that_completed(fake: Fake) -> None:
+    """A failed or unfinished checkpoint has no duration: as 0 it would make the worst interval look the best."""
+    found = flink.checkpoints(fake.url, "j")
+    assert found.completed["trigger_ms"].tolist() == [1000, 3000]
+    assert found.completed["duration_ms"].tolist() == [20, 40]
+    assert math.isnan(found.completed["written_bytes"][0])
+    assert found.failed_at_ms == (2000,)
+
+
+def test_a_probe_that_fails_never_ends_a_run_and_leaves_no_number() -> None:
+    """One probe's trouble must neither cost the hour nor be papered over with its last value."""
+    calls: list[int] = []
+    enough = threading.Event()
+
+    def flaky() -> Mapping[str, float]:
+        calls.append(1)
+        if len(calls) > 4:
+            enough.set()
+        if len(calls) % 2:
+            raise OSError("gone")
+        return {"flaky": float(len(calls))}
+
+    with watch([flaky, lambda: {"steady": 1.0}], interval_s=0.01, zero_ns=1) as samples:
+        assert enough.wait(30)
+    assert samples.series("flaky").value.tolist() == [float(n) for n in range(2, len(calls) + 1, 2)]
+    assert len(samples.series("steady")) == len(calls)
+    assert samples.series("steady").t_s.is_monotonic_increasing
+    assert samples.series("nobody").empty
