@@ -183,11 +183,11 @@ def write_index(folder: Path, document: Mapping[str, Any]) -> None:
 
 def recall(folder: Path) -> Study:
     """The study in results/SCENARIO as it was last asked for; also when it is half-finished or partly damaged."""
-    index = _read_json(folder / INDEX)
-    copy = folder / "scenario.yaml"
-    if index is None or not copy.exists():
+    index = _read_json(folder / INDEX) or {}
+    words, copy = index.get("asked"), folder / "scenario.yaml"
+    if not words or "trials" not in index or not copy.exists():
         raise ScenarioError(f"{folder}: expected a folder that `streamgauge run` made ({INDEX} and scenario.yaml)")
-    asked = Asked(**{**index["asked"], "scenario": str(copy), "overrides": tuple(index["asked"]["overrides"])})
+    asked = Asked(**{**words, "scenario": str(copy), "overrides": tuple(words["overrides"])})
     wanted = set(index["trials"])
     runs, unreadable = readable([bundle for bundle in record.find(folder) if bundle.parent.name in wanted])
     return conclude(scenario(asked), runs, unreadable)
@@ -217,15 +217,12 @@ def exit_code(study: Study, fail_on: Sequence[str]) -> int:
     if not study.finished:
         return 4
     answers = {verdict.verdict for verdict in study.verdicts if verdict.primary}
-    broken = [
-        slo
-        for slo in study.scenario.slos
-        for run in study.runs
-        if run.outcome is Outcome.FINISHED and meets(run, slo) is False
-    ]
-    if broken or ("refuted" in fail_on and Answer.REFUTED in answers):
+    good = [run for run in study.runs if run.outcome is Outcome.FINISHED]
+    kept = [[meets(run, slo) for run in good] for slo in study.scenario.slos]
+    if any(False in one for one in kept) or ("refuted" in fail_on and Answer.REFUTED in answers):
         return 1
-    return 3 if "inconclusive" in fail_on and Answer.INCONCLUSIVE in answers else 0
+    unknown = any(True not in one for one in kept)  # no run says: that is no pass
+    return 3 if "inconclusive" in fail_on and (unknown or Answer.INCONCLUSIVE in answers) else 0
 
 
 def run_document(run: Run) -> dict[str, Any]:
