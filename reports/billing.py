@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 
+from costmodel.breakeven import BreakEven
 from reports import wording
 from reports.dollars import Bills, Document, Priced, priced, rests_on, usage_number, usages
-from reports.report import Bar, Column, Number, Paragraph, Section, Segment, Source, Stacks, Table, Words, said
+from reports.report import (
+    Bar,
+    Column,
+    Line,
+    Number,
+    OverTime,
+    Paragraph,
+    Section,
+    Segment,
+    Source,
+    Stacks,
+    Table,
+    TimePanel,
+    Words,
+    said,
+)
 
 _NONE: Words = ("",)  # nothing belongs there: not the same as missing
 _KINDS = (
@@ -23,6 +40,24 @@ _KINDS = (
     "idle",
     "operations",
 )
+
+
+def break_even(found: BreakEven) -> OverTime:
+    """Both step curves over the axis, and where they cross: intervals, because costs are steps."""
+    x = tuple(float(point.x) for point in found.points)
+    curves = [(found.a, [p.a_usd_month for p in found.points]), (found.b, [p.b_usd_month for p in found.points])]
+    lines = tuple(
+        Line(
+            name, x, tuple(math.nan if usd is None else float(usd) for usd in values), Source("bill", name, found.axis)
+        )
+        for name, values in curves
+    )
+    flips = [(float(crossing.low), float(crossing.high)) for crossing in found.crossings]
+    shaded = (min(low for low, _ in flips), max(high for _, high in flips)) if flips else None
+    panel = TimePanel(f"by {found.axis}", "Monthly bill", "USD a month", lines, shaded)
+    told = (found.sentence(),)
+    note = (f"List prices, {len(x)} points; gaps: infeasible or not fully priced; shaded: from first to last flip.",)
+    return OverTime("break-even", found.sentence(), told, note, ((panel,),), f"{found.axis}, {found.unit}")
 
 
 def details(bills: Bills) -> Iterator[Section]:

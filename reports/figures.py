@@ -129,8 +129,8 @@ def _height(figure: AnyFigure, *, narrow: bool) -> float:
         case Percentiles():
             return 3.2 + 0.2 * len(figure.curves)
         case OverTime():
-            columns = max(len(row) for row in figure.rows)
-            return 1.75 * len(figure.rows) * (columns if narrow else 1) + 0.4
+            columns = max(map(len, figure.rows))
+            return (1.75 if figure.axis == "seconds" else 3.0) * len(figure.rows) * (columns if narrow else 1) + 0.4
         case Stacks():
             groups = len({bar.group for bar in figure.bars})
             kinds = len({segment.kind for bar in figure.bars for segment in bar.segments})
@@ -281,15 +281,20 @@ def _over_time(canvas: FigureBase, figure: OverTime, *, narrow: bool) -> None:
             axes.set_ylabel(panel.unit)
         axes.set_title(f"{panel.quantity}, {panel.name}")
         if index >= len(panels) - (1 if narrow else columns):
-            axes.set_xlabel("seconds")
-    _same_scale(grid, figure)
+            axes.set_xlabel(figure.axis)
+    if figure.axis == "seconds":
+        _same_scale(grid, figure)
+    else:
+        grid[0].set(xscale="log", yscale="log")
+        _ticks(grid[0].xaxis, LogLocator())
+        _ticks(grid[0].yaxis, LogLocator())
     handles = [grid[0].plot([], [], **_look(index), label=name)[0] for index, name in enumerate(names)]
     if 1 < len(handles) <= 12:
         canvas.legend(handles=handles, loc="outside upper left", ncols=3 if narrow else 8)
 
 
 def _same_scale(grid: Any, figure: OverTime) -> None:
-    """One scale for each row, from all that it shows: set by one panel alone, it would cut off the others' peaks."""
+    """One scale for each row, from all that it shows: one panel's alone would cut off the others' peaks."""
     start = 0
     for row in figure.rows:
         values = [value for panel in row for line in panel.lines for value in line.values if np.isfinite(value)]

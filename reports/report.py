@@ -174,7 +174,7 @@ class Percentiles(Figure):
 
 @dataclass(frozen=True)
 class Line:
-    """One series: seconds since the load began, values; NaN where a sample is missing (drawn as a gap)."""
+    """One series: seconds since the load began (or the figure's own axis), values; NaN is missing, drawn as a gap."""
 
     name: str
     t_s: tuple[float, ...]
@@ -198,6 +198,7 @@ class OverTime(Figure):
     """Small multiples: a row a quantity (shared value axis), a column an arm."""
 
     rows: tuple[tuple[TimePanel, ...], ...]
+    axis: str = "seconds"  # what lies along the figure; anything but seconds is drawn on a log axis
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from bench.errors import ScenarioError
 if TYPE_CHECKING:
     from bench.study import Study
     from costmodel import AsBuilt, Option, Usage
+    from costmodel.breakeven import BreakEven
     from costmodel.prices import Catalog
 
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 )
 @click.option("--from", "low", metavar="LOW", default="0.1", show_default=True, help="Start of the --break-even axis.")
 @click.option("--to", "high", metavar="HIGH", default="1000", show_default=True, help="End of the --break-even axis.")
+@click.option("--figure", type=click.Path(dir_okay=False, path_type=Path), help="Draw the --break-even (SVG or PNG).")
 @click.option("--claims", is_flag=True, help="Judge the claims that bills decide; needs no SOURCES.")
 @click.option("--csv", "csv_", is_flag=True, help="Every line of the bills, in FOCUS columns.")
 @as_json
@@ -188,6 +190,8 @@ def _break_even(
             raise ScenarioError(f"{label}: a deployment stands as it is; expected a usage for --break-even")
         low, high = _number(how["low"], "--from"), _number(how["high"], "--to")
         found = break_even(usage, *wanted, axis=how["axis"], low=low, high=high, prices=catalog)
+        if how["figure"]:
+            _draw(found, how["figure"])
         if how["json_"]:
             answer({
                 "schema": 1, "usage": label, "a": found.a, "b": found.b, "axis": found.axis, "unit": found.unit,
@@ -199,6 +203,19 @@ def _break_even(
             })  # fmt: skip
         else:
             click.echo(f"{label}: {found.sentence()}")
+
+
+def _draw(found: BreakEven, path: Path) -> None:
+    from reports import billing, figures
+
+    figure = billing.break_even(found)
+    if path.suffix not in (".svg", ".png"):
+        raise ScenarioError(f"--figure {path}: expected a name that ends in .svg or .png")
+    if path.suffix == ".png":
+        path.write_bytes(figures.png(figure))
+    else:
+        path.write_text(figures.svg_file(figure), encoding="utf-8")
+    say(str(path))
 
 
 def _float(value: Decimal | None) -> float | None:
