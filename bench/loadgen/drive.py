@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import socket
 import subprocess
 import sys
 import time
@@ -25,6 +26,7 @@ from bench.workloads.recorded import read_recording
 
 READY_TIMEOUT_S = 60.0
 START_DELAY_S = 0.3  # from "go" to t0, so that every worker has read it
+MASTER_END_S = 10.0
 FINISH_TIMEOUT_S = 60.0  # flush and result, after the schedule's end
 
 SUMS = (
@@ -89,13 +91,24 @@ class _Worker:
         return lines[-1] if lines else "no output"
 
 
+@dataclass(frozen=True)
+class Master:
+    """Where a Locust master listens: loopback, unless workers on other machines (`spawn_workers=False`) reach it."""
+
+    bind_host: str = "127.0.0.1"
+    port: int | None = None  # None: a free one
+    web_port: int | None = None  # always on loopback
+    spawn_workers: bool = True
+
+
 class Drive:
     """A running generator. `poll` it as you like; `wait` ends it. `start` makes one."""
 
     def __init__(
-        self, workers: list[_Worker], schedule: Schedule, *, mode: Mode, started_ns: int, warmup_s: float,
-        duration_s: float, folder: Path,
+        self, workers: list[_Worker], control: Process | None, schedule: Schedule, *, mode: Mode, started_ns: int,
+        warmup_s: float, duration_s: float, folder: Path,
     ) -> None:  # fmt: skip
+        self._control = control
         self._workers, self.schedule, self.mode, self.started_ns = workers, schedule, mode, started_ns
         self._warmup_s, self._duration_s, self._folder = warmup_s, duration_s, folder
         self._clock_gap_ns = time.time_ns() - time.monotonic_ns()
@@ -106,7 +119,9 @@ class Drive:
 
     @property
     def pids(self) -> list[int]:
-        return [w.process.pid for w in self._workers]
+        """Of the generator: workers, and the Locust master if there is one."""
+        control = [self._control.pid] if self._control is not None else []
+        return sorted({w.process.pid for w in self._workers} | set(control))
 
     def poll(self) -> Progress:
         """Where it stands; cheap enough for once or twice a second."""
@@ -142,7 +157,17 @@ class Drive:
                 failures.append(f"load worker {k} died (exit {code}): {worker.log_tail()}")
             elif result.get("error"):
                 failures.append(f"load worker {k} failed: {result['error']}")
+        self._end_control()
         return self._sent(failures)
+
+    def _end_control(self) -> None:
+        """The master ends by itself once it has every result."""
+        end = time.monotonic() + MASTER_END_S
+        while self._control is not None and self._control.poll() is None:
+            if time.monotonic() > end:
+                self._control.kill()
+                return
+            time.sleep(0.05)
 
     def _sent(self, failures: list[str]) -> Sent:
         results = [w.result or {} for w in self._workers]
@@ -183,13 +208,16 @@ class Drive:
 
 def start(
     settings: Mapping[str, Any], *, bootstrap: str, topic: str, partitions: int, duration_s: float, warmup_s: float,
-    run_dir: Path, seed: int, t0_ns: int | None = None, spawn: Spawn = spawn_process,
+    run_dir: Path, seed: int, t0_ns: int | None = None, spawn: Spawn = spawn_process, web_port: int | None = None,
+    master: Master | None = None,
 ) -> Drive:  # fmt: skip
     """Start a trial's load and return once its clock is set.
 
     `settings`: mapping (or objects) with `workload`, `load`, `producer` as in a scenario. `duration_s` counts from t0
     and includes `warmup_s`. `t0_ns`: None for "now", or a time in the future (for a drain any time); the same seed
-    and t0 give the same bytes. A generator that cannot start is a HostError or what its client said.
+    and t0 give the same bytes. `web_port`: Locust's own page on loopback, with a master behind it. `master`: its
+    addresses, for workers that are started by hand elsewhere. A generator that cannot start is a HostError or what
+    its client said.
     """
     load, workload, producer = (_plain(_section(settings, name)) for name in ("load", "workload", "producer"))
     replay = (load.get("shape") or {}).get("replay")
@@ -205,24 +233,59 @@ def start(
         "topic": topic, "partitions": partitions, "seed": seed, "mode": mode, "schedule": schedule.to_json(),
         "window_s": [warmup_s, schedule.seconds] if mode != "drain" else [0, 0],  # a drain has no due times to keep
     }  # fmt: skip
-    workers = []
-    for k in range(count):
-        stem = folder / f"worker-{k}"
-        stem.with_suffix(".json").write_text(json.dumps({**common, "index": k}))
-        argv = [sys.executable, "-m", "bench.loadgen.worker", str(stem.with_suffix(".json"))]
-        workers.append(_Worker(spawn(argv, stem.with_suffix(".log")), stem))
-    _await_ready(workers)
+    if web_port is not None or master is not None:
+        workers, control = _spawn_distributed(common, folder, spawn, master or Master(web_port=web_port))
+    else:
+        workers, control = _spawn_local(common, folder, spawn), None
+    _await_ready(workers, control)
     soon_ns = time.time_ns() + int(START_DELAY_S * 1e9)
     t0_ns = t0_ns if t0_ns is not None else soon_ns
     started_ns = soon_ns if mode == "drain" else t0_ns
     drive = Drive(
-        workers, schedule.starting(t0_ns), mode=mode, started_ns=started_ns, warmup_s=warmup_s,
+        workers, control, schedule.starting(t0_ns), mode=mode, started_ns=started_ns, warmup_s=warmup_s,
         duration_s=schedule.seconds, folder=folder,
     )  # fmt: skip
     part = folder / "go.part"
     part.write_text(json.dumps({"t0_ns": t0_ns, "started_ns": started_ns}))
     part.rename(folder / "go.json")
     return drive
+
+
+def _spawn_local(common: Mapping[str, Any], folder: Path, spawn: Spawn) -> list[_Worker]:
+    workers = []
+    for k in range(common["count"]):
+        stem = folder / f"worker-{k}"
+        stem.with_suffix(".json").write_text(json.dumps({**common, "index": k}))
+        argv = [sys.executable, "-m", "bench.loadgen.worker", str(stem.with_suffix(".json"))]
+        workers.append(_Worker(spawn(argv, stem.with_suffix(".log")), stem))
+    return workers
+
+
+def _spawn_distributed(
+    common: Mapping[str, Any], folder: Path, spawn: Spawn, master: Master
+) -> tuple[list[_Worker], Process]:
+    """A Locust master, and (unless they are started elsewhere) its workers; the master is one of the processes."""
+    body = {
+        "count": common["count"], "bind_host": master.bind_host, "port": master.port or _free_port(),
+        "web_port": master.web_port, "task": common,
+    }  # fmt: skip
+    path = folder / "master.json"
+    path.write_text(json.dumps(body))
+    control = spawn([sys.executable, "-m", "bench.loadgen.worker_master", str(path)], folder / "master.log")
+    workers = []
+    for k in range(common["count"]):
+        stem, process = folder / f"worker-{k}", control
+        if master.spawn_workers:
+            argv = [sys.executable, "-m", "bench.loadgen.worker", "--master", f"127.0.0.1:{body['port']}"]
+            process = spawn(argv, stem.with_suffix(".log"))
+        workers.append(_Worker(process, stem))
+    return workers, control
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def drive(
@@ -259,24 +322,24 @@ def prefill(
     )  # fmt: skip
 
 
-def _await_ready(workers: list[_Worker]) -> None:
+def _await_ready(workers: list[_Worker], control: Process | None) -> None:
     end = time.monotonic() + READY_TIMEOUT_S
     while not all(w.is_ready for w in workers):
         for k, worker in enumerate(workers):
             if worker.process.poll() is not None:
                 said = (worker.result or {}).get("error") or worker.log_tail()
-                _end(workers)
+                _end(workers, control)
                 raise StreamgaugeError(f"load worker {k} could not start: {said}")
         if time.monotonic() > end:
-            _end(workers)
+            _end(workers, control)
             raise HostError(f"the load workers were not ready within {READY_TIMEOUT_S:g} s")
         time.sleep(0.02)
 
 
-def _end(workers: list[_Worker]) -> None:
-    for worker in workers:
-        if worker.process.poll() is None:
-            worker.process.kill()
+def _end(workers: list[_Worker], control: Process | None) -> None:
+    for process in [w.process for w in workers] + ([control] if control is not None else []):
+        if process.poll() is None:
+            process.kill()
 
 
 def _seconds(rows: list[list[dict[str, float]]], schedule: Schedule, duration_s: float, mode: Mode) -> pd.DataFrame:
@@ -333,4 +396,4 @@ def _plain(section: Any) -> dict[str, Any]:
     return dict(section.model_dump(mode="json")) if hasattr(section, "model_dump") else dict(section)
 
 
-__all__ = ["Drive", "drive", "prefill", "spawn_process", "start"]
+__all__ = ["Drive", "Master", "drive", "prefill", "spawn_process", "start"]

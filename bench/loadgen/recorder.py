@@ -1,15 +1,14 @@
 """What one worker writes down: a row a second, histograms, and the statistics that librdkafka gives.
 
-A row goes to its file at once, so that a parent can follow and a dead worker leaves what it knew. Counters in a row are
+A row is handed out at once, so that a parent can follow and a dead worker leaves what it knew. Counters in a row are
 totals since the start; whoever reads them takes differences.
 """
 
 from __future__ import annotations
 
-import json
 import resource
 from collections.abc import Callable
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +29,7 @@ class Recorder:
     """
 
     def __init__(
-        self, engine: Engine, *, started_ns: int, window_ns: tuple[int, int], every: int, out: TextIO,
+        self, engine: Engine, *, started_ns: int, window_ns: tuple[int, int], every: int, out: Callable[[Row], None],
         on_second: Callable[[Row], None] | None = None,
     ) -> None:  # fmt: skip
         self._engine, self._started_ns, self._window, self._every = engine, started_ns, window_ns, every
@@ -106,8 +105,7 @@ class Recorder:
             "rss_bytes": self._process.memory_info().rss,
             **self._stats,
         }
-        self._out.write(json.dumps(row) + "\n")
-        self._out.flush()
+        self._out(row)
         if self._on_second is not None:
             self._on_second(row)
 

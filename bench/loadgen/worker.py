@@ -1,10 +1,11 @@
-"""The generator's own process: a Locust user that runs the open loop. Start: `python -m bench.loadgen.worker FILE`.
+"""The generator's own process: a Locust user that runs the open loop.
 
-Locust is imported here and nowhere else, because importing it monkey-patches the interpreter with gevent. C calls block
-gevent's hub, so there is one user a process, it hands over a tick's events at a time and never polls with a timeout.
+    python -m bench.loadgen.worker FILE                  orders in files (see `bench.loadgen.desk`)
+    python -m bench.loadgen.worker --master HOST:PORT    orders from `bench.loadgen.worker_master`, here or far away
 
-FILE is the settings as JSON (see `bench.loadgen.drive`). Beside it appear `<stem>.rows.jsonl` (first line {"ready": …},
-then a row a second) and, at the end, `<stem>.result.json`. The start is given by a file `go.json`, the end by `stop`.
+Locust is imported here and in the master, nowhere else: importing it monkey-patches the interpreter with gevent. C
+calls block gevent's hub, so there is one user a process, it hands over a tick's events at a time and never polls with
+a timeout.
 """
 
 from __future__ import annotations
@@ -12,14 +13,13 @@ from __future__ import annotations
 import locust  # isort: skip  # first: it patches
 
 import gc
-import json
 import os
 import resource
 import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import gevent
 import gevent.monkey
@@ -29,6 +29,7 @@ from locust.env import Environment
 from locust.stats import StatsEntry
 
 from bench.loadgen import native
+from bench.loadgen.desk import Desk, FileDesk, MessageDesk
 from bench.loadgen.engine import Engine, open_engine
 from bench.loadgen.recorder import Recorder, Row
 from bench.loadgen.schedule import Schedule
@@ -53,15 +54,11 @@ def wait_until_ns(due_ns: int) -> None:
 
 
 class Job:
-    """One worker's task, from its settings file."""
+    """One worker's task, from its desk."""
 
-    def __init__(self, path: Path) -> None:
-        self.settings: dict[str, Any] = json.loads(path.read_text())
-        self.folder, self.stem = path.parent, path.stem
-        self.rows = (self.folder / f"{self.stem}.rows.jsonl").open("w")
+    def __init__(self, desk: Desk) -> None:
+        self._desk, self.settings = desk, desk.settings
         self.share = Share(self.settings["index"], self.settings["count"])
-        self._parent, self._checked_ns, self._stop = os.getppid(), 0, False
-        self._engine: Engine | None = None
         self.error = ""
 
     def run(self, environment: Environment) -> None:
@@ -73,22 +70,21 @@ class Job:
             raise
         finally:
             if self.error:
-                self._write({"error": self.error})
+                self._desk.result({"error": self.error})
 
     def _run(self, environment: Environment) -> None:
         s = self.settings
-        engine = self._engine = open_engine(
+        engine = open_engine(
             s["producer"], bootstrap=s["bootstrap"], topic=s["topic"], partitions=s["partitions"],
             worker=self.share.index, workers=self.share.count,
         )
         rough = Schedule.from_json({**s["schedule"], "t0_ns": time.time_ns()})
         source = RecordedEvents(read_recording(s["replay"])) if s["replay"] else self._workload(rough)
         self._assemble(engine, source, rough, environment, rough.t0_ns)[0].warm()
-        self.rows.write(json.dumps({"ready": os.getpid(), "librdkafka": native.version()}) + "\n")
-        self.rows.flush()
-        go = self._await_go()
+        self._desk.row({"ready": os.getpid(), "librdkafka": native.version()})
+        go = self._desk.go()
         if go is None:
-            self._write({"error": "stopped before the start"})
+            self._desk.result({"error": "stopped before the start"})
             return
         schedule = Schedule.from_json({**s["schedule"], "t0_ns": go["t0_ns"]})
         timed = source.starting(schedule.t0_ns, schedule) if isinstance(source, Workload) else source
@@ -100,7 +96,7 @@ class Job:
         left, flushed_ns = sender.flush(FLUSH_TIMEOUT_NS)
         recorder.close_second(time.time_ns())
         result = self._result(engine, recorder)
-        self._write({**result, "without_report": left, "flushed_s": (flushed_ns - go["started_ns"]) / 1e9})
+        self._desk.result({**result, "without_report": left, "flushed_s": (flushed_ns - go["started_ns"]) / 1e9})
         engine.close()
 
     def _assemble(
@@ -112,9 +108,10 @@ class Job:
         every = 1 if peak < EVERY_EVENT_BELOW_EPS else 8
         tell = _LocustStats(environment, s["topic"])
         recorder = Recorder(
-            engine, started_ns=started_ns, window_ns=(window[0], window[1]), every=every, out=self.rows, on_second=tell
-        )
-        ports = Ports(time.time_ns, wait_until_ns, self._stopped)
+            engine, started_ns=started_ns, window_ns=(window[0], window[1]), every=every, out=self._desk.row,
+            on_second=tell,
+        )  # fmt: skip
+        ports = Ports(time.time_ns, wait_until_ns, self._desk.stopped)
         sender = Sender(
             engine, source, schedule, share=self.share, mode=s["mode"], recorder=recorder, ports=ports
         )
@@ -124,22 +121,6 @@ class Job:
         s = self.settings
         return open_workload(_namespace(s["workload"]), s["seed"], schedule.t0_ns, schedule)
 
-    def _await_go(self) -> dict[str, int] | None:
-        go = self.folder / "go.json"
-        while not go.exists():
-            if self._stopped():
-                return None
-            gevent.sleep(0.01)
-        return dict(json.loads(go.read_text()))
-
-    def _stopped(self) -> bool:
-        """Asked to stop, or orphaned. Looked up at most ten times a second."""
-        now = time.monotonic_ns()
-        if now - self._checked_ns > 100_000_000:
-            self._checked_ns = now
-            self._stop = (self.folder / "stop").exists() or os.getppid() != self._parent
-        return self._stop
-
     def _result(self, engine: Engine, recorder: Recorder) -> dict[str, Any]:
         use = resource.getrusage(resource.RUSAGE_SELF)
         return {
@@ -148,7 +129,7 @@ class Job:
             "acked": engine.acked,
             "failed": engine.failed,
             "errors": engine.errors,
-            "stopped": self._stop,
+            "stopped": self._desk.stopped(),
             "lateness": _plain(recorder.lateness.to_arrays()),
             "lateness_blocked": _plain(recorder.lateness_blocked.to_arrays()),
             "produce_latency": _plain(recorder.produce_latency.to_arrays()),
@@ -156,11 +137,6 @@ class Job:
             "cpu_s": use.ru_utime + use.ru_stime,
             "versions": {"librdkafka": native.version(), "locust": locust.__version__},
         }
-
-    def _write(self, result: dict[str, Any]) -> None:
-        part = self.folder / f"{self.stem}.result.part"
-        part.write_text(json.dumps(result))
-        part.rename(self.folder / f"{self.stem}.result.json")
 
 
 class _LocustStats:
@@ -173,9 +149,8 @@ class _LocustStats:
     def __call__(self, row: Row) -> None:
         stats = self._environment.stats
         now, late = int(time.time()), round(row["lateness_p99_ms"])
-        n = int(row["acked"] - self._before.get("acked", 0))
-        failures = int(row["failed"] - self._before.get("failed", 0))
-        self._before = row
+        before, self._before = self._before, row
+        n, failures = (int(row[name] - before.get(name, 0)) for name in ("acked", "failed"))
         entry = StatsEntry(stats, self._name, "KAFKA", use_response_times_cache=False)
         entry.num_requests, entry.num_failures = n + failures, failures
         entry.num_reqs_per_sec[now] += n + failures
@@ -183,6 +158,7 @@ class _LocustStats:
         entry.response_times[late] += n
         entry.min_response_time = entry.max_response_time = late
         entry.total_response_time = n * late
+        entry.total_content_length = int(row["offered_bytes"] - before.get("offered_bytes", 0))
         entry.last_request_timestamp = time.time()
         stats.get(self._name, "KAFKA").extend(entry)
         stats.total.extend(entry)
@@ -197,25 +173,45 @@ def _plain(arrays: tuple[Any, Any, dict[str, float]]) -> list[Any]:
     return [np.asarray(buckets).tolist(), np.asarray(counts).tolist(), exact]
 
 
-def main(path: Path) -> int:
-    """Run one user under a local runner until its schedule is done."""
-    job = Job(path)
+class ProducerUser(User):
+    """The only user of this process: it runs the whole job once."""
 
-    class ProducerUser(User):
-        @task
-        def drive(self) -> None:
-            try:
-                job.run(self.environment)
-            finally:
-                self.environment.runner.quit()
-            raise locust.exception.StopUser
+    desk: ClassVar[Desk]
+    error: ClassVar[str] = ""
 
+    @task
+    def drive(self) -> None:
+        """Runs until the schedule is done."""
+        while not self.desk.settings:  # a master may start the user a moment before its task is here
+            gevent.sleep(0.01)
+        job = Job(self.desk)
+        try:
+            job.run(self.environment)
+        finally:
+            ProducerUser.error = job.error
+            self.environment.runner.quit()
+        raise locust.exception.StopUser
+
+
+def main(arguments: list[str]) -> int:
+    """Run the job under a local runner, or as a worker of a master that starts its user."""
     environment = Environment(user_classes=[ProducerUser], catch_exceptions=False)
-    runner = environment.create_local_runner()
-    runner.start(1, spawn_rate=1)
-    runner.greenlet.join()
-    return 1 if job.error else 0
+    if arguments[0] == "--master":
+        host, _, port = arguments[1].rpartition(":")
+        worker = environment.create_worker_runner(host, int(port))
+        desk = MessageDesk(worker, gevent.sleep)
+        ProducerUser.desk = desk
+        if not desk.ask():
+            print(f"no task from a master at {arguments[1]}", file=sys.stderr)
+            return 1
+        worker.greenlet.join()
+    else:
+        ProducerUser.desk = FileDesk(Path(arguments[0]), gevent.sleep)
+        local = environment.create_local_runner()
+        local.start(1, spawn_rate=1)
+        local.greenlet.join()
+    return 1 if ProducerUser.error else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(sys.argv[1:]))

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,6 +20,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 from bench.errors import StreamgaugeError
 from bench.loadgen import Sent, drive, prefill, start, validity
+from bench.loadgen.drive import Master
 from bench.loadgen.mock import MockCluster
 from bench.workloads import Knobs, open_workload
 from bench.workloads.draws import murmur2, partition_of
@@ -180,3 +183,50 @@ def test_stopping_keeps_what_was_sent_and_leaves_nobody_behind(mock: Cluster, tm
     assert "stopped before" in " ".join(validity(sent))
     assert seen == []
     assert {c.pid for c in psutil.Process().children(recursive=True)} == before
+
+
+def listening(pids: list[int]) -> set[tuple[str, int]]:
+    found = [c for pid in pids for c in psutil.Process(pid).net_connections() if c.status == psutil.CONN_LISTEN]
+    return {(c.laddr.ip, c.laddr.port) for c in found}
+
+
+def test_a_locust_master_and_two_workers_do_the_same_and_show_it_live(mock: Cluster, tmp_path: Path) -> None:
+    """Workers on other machines have only the master's messages; the page is what a person watches meanwhile."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        web = probe.getsockname()[1]
+    cluster = mock()
+    running = start(
+        settings(workers=2), bootstrap=cluster.bootstrap, topic="t", partitions=6, duration_s=8.0, warmup_s=0.0,
+        run_dir=tmp_path, seed=7, web_port=web,
+    )  # fmt: skip
+    assert len(running.pids) == 3
+    seen: dict[str, Any] = {}
+    while not (progress := running.poll()).done and progress.t_s < 30:
+        if progress.t_s > 5 and not seen:
+            assert {ip for ip, _ in listening(running.pids)} == {"127.0.0.1"}
+            with urllib.request.urlopen(f"http://127.0.0.1:{web}/stats/requests", timeout=10) as page:
+                seen = json.loads(page.read())
+        time.sleep(0.2)
+    sent = running.wait()
+    assert sorted(json.loads(value)["seq"] for _, _, value in read(cluster)) == list(range(40_000))
+    assert (sent.acknowledged_events, sent.worker_failures) == (40_000, ())
+    assert (seen["user_count"], seen["worker_count"]) == (2, 2)
+    [line] = [s for s in seen["stats"] if s["name"] == "produce t"]
+    assert line["num_requests"] > 5_000
+    assert line["avg_content_length"] == pytest.approx(200, rel=0.05)  # offered bytes over acknowledged events
+    assert not any(psutil.pid_exists(pid) for pid in running.pids)
+
+
+def test_a_worker_that_the_master_loses_makes_the_run_invalid(mock: Cluster, tmp_path: Path) -> None:
+    """On another machine nobody sees its process die: only its heartbeat stops."""
+    cluster = mock()
+    running = start(
+        settings(workers=2), bootstrap=cluster.bootstrap, topic="t", partitions=6, duration_s=4.0, warmup_s=0.0,
+        run_dir=tmp_path, seed=7, master=Master(),
+    )  # fmt: skip
+    while running.poll().offered < 2_000:
+        time.sleep(0.05)
+    victim = next(p for p in running.pids if "--master" in psutil.Process(p).cmdline())
+    os.kill(victim, signal.SIGKILL)
+    assert "load worker" in " | ".join(validity(running.wait()))
