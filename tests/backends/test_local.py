@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -52,7 +53,10 @@ def cluster_that_leaves_no_trace(spec: ClusterSpec, folder: Path) -> Iterator[Lo
         yield cluster
     _, alive = psutil.wait_procs(processes, GONE_S)
     assert alive == []
-    assert ports.isdisjoint((c.laddr.ip, c.laddr.port) for c in psutil.net_connections() if c.status == "LISTEN")
+    assert ports.isdisjoint(listeners(psutil.Process().children(recursive=True)))
+    for address, port in ports:
+        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
+            assert probe.connect_ex((address, port)) != 0, f"somebody still answers on {address}:{port}"
     assert not run_dir.exists()
     assert all(path.stat().st_size for path in log_dir.glob("*.log"))
 
