@@ -226,11 +226,11 @@ def _at(data: Any, path: KeyPath) -> Any:
 
 def estimate_s(trials: Sequence[Trial], *, cluster_s: float = 25.0, prime_s: float = 20.0, submit_s: float = 8.0,
                verify_s: float = 4.0, fill_eps: float = 300_000.0, drain_eps: float = 100_000.0,
-               search_s: float = 900.0) -> float:
+               search_s: float = 900.0, settle_s: float = 3.0) -> float:
     """Expected seconds for these trials in this order; the defaults are for two cores, and are no measurement.
 
     `cluster_s` + `prime_s` per change of cluster; `submit_s` + `verify_s` per trial; a drain is filled at `fill_eps`
-    and read at `drain_eps`; a search takes its cap, `search_s`.
+    and read at `drain_eps`; a search takes its cap, `search_s`; `settle_s` is what a job that keeps up needs of its phase.
     """
     total, shape = 0.0, ""
     for trial in trials:
@@ -243,5 +243,5 @@ def estimate_s(trials: Sequence[Trial], *, cluster_s: float = 25.0, prime_s: flo
         elif load.kind == "search":
             total += search_s
         else:
-            total += phases.warmup_s + phases.measure_s + phases.settle_s
+            total += phases.warmup_s + phases.measure_s + min(phases.settle_s, settle_s)
     return total
