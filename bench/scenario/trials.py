@@ -230,7 +230,7 @@ def estimate_s(trials: Sequence[Trial], *, cluster_s: float = 25.0, prime_s: flo
     """Expected seconds for these trials in this order; the defaults are for two cores, and are no measurement.
 
     `cluster_s` + `prime_s` per change of cluster; `submit_s` + `verify_s` per trial; a drain is filled at `fill_eps`
-    and read at `drain_eps`; a search takes its cap, `search_s`; `settle_s` is what a job that keeps up needs of its phase.
+    and read at `drain_eps`; a search takes its cap, `search_s`; a job that keeps up settles within `settle_s`.
     """
     total, shape = 0.0, ""
     for trial in trials:
