@@ -189,9 +189,7 @@ def main() -> int:
             for round_ in range(args.rounds):
                 for contender in [c for c in CONTENDERS if c in args.only][:: 1 if round_ % 2 == 0 else -1]:
                     java = contender == "perf-test"
-                    results.append(
-                        perf_test(setup, round_, args.records) if java else ours(setup, round_, contender)
-                    )
+                    results.append(perf_test(setup, round_, args.records) if java else ours(setup, round_, contender))
                     print(json.dumps(asdict(results[-1])), file=sys.stderr, flush=True)
     print("\n".join(told(results)))
     if args.out:

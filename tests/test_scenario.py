@@ -201,15 +201,17 @@ def test_a_wrong_option_names_itself_and_no_line_of_the_file(
 
 
 LOADS = (
-    "schema: 1\nworkload: {name: clicks}\naxes: {topic.partitions: [6, 96]}\nrepeats: 3\n" + JOB
+    "schema: 1\nworkload: {name: clicks}\naxes: {topic.partitions: [6, 96]}\nrepeats: 3\n"
+    + JOB
     + "loads:\n  steady: {rate_eps: 1000}\n  drain: {drain: 5000, axes: {topic.partitions: [6]}, repeats: 2}\n"
     + "quick: {axes: {topic.partitions: [1, 6]}, repeats: 1, phases: {measure_s: 5}}\n"
 )
 
 
 def cells(scenario: Scenario) -> dict[str, list[Any]]:
-    return {name: [knobs["topic.partitions"] for knobs, _ in scenario.cells(plan)]
-            for name, plan in scenario.plans.items()}
+    return {
+        name: [knobs["topic.partitions"] for knobs, _ in scenario.cells(plan)] for name, plan in scenario.plans.items()
+    }
 
 
 def test_an_option_wins_over_axes_loads_and_quick(read: Read) -> None:
@@ -247,7 +249,11 @@ def test_a_flink_option_is_reached_through_its_dots_and_typed_ones_have_one_plac
 
 EVERY_PATH = [*paths({"loads": {"a": {}}, "faults": ({},), "consumers": ({},)}), "axes.topic.partitions", "nowhere"]
 JUNK = st.recursive(
-    st.none() | st.booleans() | st.integers(-2, 10**6) | st.floats() | st.text(max_size=4)
+    st.none()
+    | st.booleans()
+    | st.integers(-2, 10**6)
+    | st.floats()
+    | st.text(max_size=4)
     | st.sampled_from(["none", "all", "search", "rocksdb", "keyed", "json", "clicks", "x.y"]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["a", "job"]), inner, max_size=2),
     max_leaves=4,
@@ -257,7 +263,10 @@ JUNK = st.recursive(
 @settings(deadline=None)
 @given(asked=st.lists(st.tuples(st.sampled_from(EVERY_PATH), JUNK), min_size=1, max_size=3), quick=st.booleans())
 def test_whatever_is_set_anywhere_either_runs_or_is_a_scenario_error(
-    root: Path, tmp_path_factory: pytest.TempPathFactory, asked: list[tuple[str, Any]], quick: bool,  # noqa: FBT001
+    root: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    asked: list[tuple[str, Any]],
+    quick: bool,  # noqa: FBT001
 ) -> None:
     """Prevents tracebacks, and settings that pass the check and then fail in the middle of a study."""
     file = tmp_path_factory.getbasetemp() / "any.yaml"
@@ -325,11 +334,26 @@ def test_an_id_says_what_was_measured_and_nothing_else(read: Read) -> None:
     assert trials(read(same))[0].id == base.id
     assert len(base.id) == 12
     assert int(base.id, 16) >= 0
-    changes = ["topic.partitions=7", "seed=8", "load.rate_eps=1001", "phases.measure_s=31", "producer.linger_ms=11",
-               "consumers=[{group: a}]", "workload.disorder_s=1", "topic.partitions=[6]"]
+    changes = [
+        "topic.partitions=7",
+        "seed=8",
+        "load.rate_eps=1001",
+        "phases.measure_s=31",
+        "producer.linger_ms=11",
+        "consumers=[{group: a}]",
+        "workload.disorder_s=1",
+        "topic.partitions=[6]",
+    ]
     others = [trials(read(SHORT, change))[0].id for change in changes]
-    others += [trials(read(SHORT), **{key: value})[0].id for key, value in
-               {"backend": "compose", "workload_version": 2, "measurement_version": 2, "host_class": "4x"}.items()]
+    others += [
+        trials(read(SHORT), **{key: value})[0].id
+        for key, value in {
+            "backend": "compose",
+            "workload_version": 2,
+            "measurement_version": 2,
+            "host_class": "4x",
+        }.items()
+    ]
     others.append(trials(read(SHORT))[1].id)
     assert len({base.id, *others}) == len(others) + 1
 
@@ -337,12 +361,20 @@ def test_an_id_says_what_was_measured_and_nothing_else(read: Read) -> None:
 def test_ids_are_the_same_in_another_process(read: Read, tmp_path: Path, root: Path) -> None:
     """Prevents a resumed study from starting over because a hash was salted."""
     here = [t.id for t in trials(read(LOADS))]
-    code = ("import sys; from pathlib import Path; from bench.scenario import load\n"
-            "s = load(Path(sys.argv[1]), root=Path(sys.argv[2]))\n"
-            "print(*[t.id for t in s.trials(backend='local', workload_version=1, measurement_version=1,"
-            " host_class='2x')])")
-    out = subprocess.run([sys.executable, "-c", code, tmp_path / "asked.yaml", root], capture_output=True, text=True,
-                         check=True, cwd=REPOSITORY, env={"PYTHONHASHSEED": "1234", "PYTHONPATH": str(REPOSITORY)})
+    code = (
+        "import sys; from pathlib import Path; from bench.scenario import load\n"
+        "s = load(Path(sys.argv[1]), root=Path(sys.argv[2]))\n"
+        "print(*[t.id for t in s.trials(backend='local', workload_version=1, measurement_version=1,"
+        " host_class='2x')])"
+    )
+    out = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "asked.yaml", root],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=REPOSITORY,
+        env={"PYTHONHASHSEED": "1234", "PYTHONPATH": str(REPOSITORY)},
+    )
     assert out.stdout.split() == here
 
 
@@ -387,7 +419,13 @@ def test_a_cluster_is_shared_only_by_trials_that_could_not_tell(read: Read, opti
 def test_thresholds_are_read_with_their_share_of_the_load() -> None:
     slope = parse_threshold("backlog_slope_eps upper < 1% of load")
     assert (slope.metric, slope.stat, slope.op, slope.value, slope.unit, slope.of_load) == (
-        "backlog_slope_eps", "upper", "<", 1.0, "%", True)
+        "backlog_slope_eps",
+        "upper",
+        "<",
+        1.0,
+        "%",
+        True,
+    )
     assert slope.limit(50_000) == 500
     assert slope.limit(None) is None
     assert parse_threshold("e2e_latency_ms p99.9<=5e2").limit() == 500

@@ -13,5 +13,17 @@ from bench.scenario.sections import Load, Pricing, Settings
 from bench.scenario.trials import LoadPlan, Scenario, Trial, estimate_s
 from bench.scenario.words import Threshold, nearest, parse_threshold
 
-__all__ = ["Load", "LoadPlan", "Pricing", "Scenario", "Settings", "Threshold", "Trial", "estimate_s", "find", "load",
-           "nearest", "parse_threshold"]
+__all__ = [
+    "Load",
+    "LoadPlan",
+    "Pricing",
+    "Scenario",
+    "Settings",
+    "Threshold",
+    "Trial",
+    "estimate_s",
+    "find",
+    "load",
+    "nearest",
+    "parse_threshold",
+]

@@ -19,17 +19,37 @@ def incoherences(settings: Settings, *, has_slo: bool, folder: Path) -> Iterator
 def _cluster_incoherences(settings: Settings) -> Iterator[tuple[str, str]]:
     topic, cluster, producer = settings.topic, settings.cluster, settings.producer
     if topic.replication_factor > cluster.brokers:
-        yield "topic.replication_factor", (f"was {topic.replication_factor}, expected at most {cluster.brokers}: "
-                                           f"a copy needs a broker of its own (cluster.brokers)")
+        yield (
+            "topic.replication_factor",
+            (
+                f"was {topic.replication_factor}, expected at most {cluster.brokers}: "
+                f"a copy needs a broker of its own (cluster.brokers)"
+            ),
+        )
     if topic.min_insync > topic.replication_factor:
-        yield "topic.min_insync", (f"was {topic.min_insync}, expected at most {topic.replication_factor}: "
-                                   f"there are no more copies (topic.replication_factor)")
+        yield (
+            "topic.min_insync",
+            (
+                f"was {topic.min_insync}, expected at most {topic.replication_factor}: "
+                f"there are no more copies (topic.replication_factor)"
+            ),
+        )
     if len(cluster.racks) > cluster.brokers:
-        yield "cluster.racks", (f"has {len(cluster.racks)}, expected at most {cluster.brokers}: "
-                                f"a rack without a broker (cluster.brokers)")
+        yield (
+            "cluster.racks",
+            (
+                f"has {len(cluster.racks)}, expected at most {cluster.brokers}: "
+                f"a rack without a broker (cluster.brokers)"
+            ),
+        )
     if producer.idempotent and producer.acks != "all":
-        yield "producer.acks", (f"was {producer.acks}, expected all: an idempotent producer waits for every copy "
-                                f"(or producer.idempotent: false)")
+        yield (
+            "producer.acks",
+            (
+                f"was {producer.acks}, expected all: an idempotent producer waits for every copy "
+                f"(or producer.idempotent: false)"
+            ),
+        )
 
 
 def _load_incoherences(settings: Settings, *, has_slo: bool, folder: Path) -> Iterator[tuple[str, str]]:
@@ -48,8 +68,13 @@ def _load_incoherences(settings: Settings, *, has_slo: bool, folder: Path) -> It
     if replay is not None and replay.speed is not None and replay.rate_eps is not None:
         yield "load.shape.replay.rate_eps", "is given beside speed, expected one of them"
     if spike is not None and spike.at_s + spike.for_s > settings.phases.measure_s:
-        yield "load.shape.spike.at_s", (f"ends {spike.at_s + spike.for_s:g} s into the run, expected within "
-                                        f"phases.measure_s = {settings.phases.measure_s:g}")
+        yield (
+            "load.shape.spike.at_s",
+            (
+                f"ends {spike.at_s + spike.for_s:g} s into the run, expected within "
+                f"phases.measure_s = {settings.phases.measure_s:g}"
+            ),
+        )
     if diurnal is not None and diurnal.low_eps > diurnal.high_eps:
         yield "load.shape.diurnal.low_eps", "is above high_eps, expected the lower of the two"
     if load.shape.steps is not None and not any(step.rate_eps for step in load.shape.steps):
@@ -66,8 +91,10 @@ def _pipeline_incoherences(settings: Settings) -> Iterator[tuple[str, str]]:
         return
     total = pipeline.slots_each * pipeline.task_managers
     if total < pipeline.parallelism:
-        yield "pipeline.slots", (f"makes {total} slots in all, expected at least {pipeline.parallelism} "
-                                 f"(pipeline.parallelism)")
+        yield (
+            "pipeline.slots",
+            (f"makes {total} slots in all, expected at least {pipeline.parallelism} (pipeline.parallelism)"),
+        )
     if pipeline.checkpoint is None:
         if pipeline.guarantee == "exactly-once":
             yield "pipeline.checkpoint", "is none, expected an interval: exactly-once commits at checkpoints"
@@ -87,5 +114,10 @@ def _fault_incoherences(settings: Settings) -> Iterator[tuple[str, str]]:
         if settings.load.kind == "drain":
             continue  # its window is as long as the reading takes
         if fault.at_s + (fault.for_s or 0) > settings.phases.measure_s:
-            yield f"{path}.at_s", (f"ends {fault.at_s + (fault.for_s or 0):g} s into the measured window, "
-                                   f"expected within phases.measure_s = {settings.phases.measure_s:g}")
+            yield (
+                f"{path}.at_s",
+                (
+                    f"ends {fault.at_s + (fault.for_s or 0):g} s into the measured window, "
+                    f"expected within phases.measure_s = {settings.phases.measure_s:g}"
+                ),
+            )

@@ -129,8 +129,10 @@ def axis_problem(text: str, data: Mapping[str, Any]) -> str | None:
     place = axis_place(text, data)
     if place is not None and place.path[0] in SWEEPABLE and place.single:
         return None
-    return (f"cannot be an axis, expected a path to one value of this file, such as topic.partitions"
-            f"{nearest(text, sweepable_paths(data))}")
+    return (
+        f"cannot be an axis, expected a path to one value of this file, such as topic.partitions"
+        f"{nearest(text, sweepable_paths(data))}"
+    )
 
 
 def axis_place(text: str, data: Mapping[str, Any]) -> Place | None:
@@ -142,11 +144,15 @@ def axis_place(text: str, data: Mapping[str, Any]) -> Place | None:
 
 def sweepable_paths(data: Mapping[str, Any]) -> list[str]:
     """Dotted paths that may be an axis."""
-    return [p for p in paths(data) if p.partition(".")[0] in SWEEPABLE
-            and (place := axis_place(p, data)) is not None and place.single]
+    return [
+        p
+        for p in paths(data)
+        if p.partition(".")[0] in SWEEPABLE and (place := axis_place(p, data)) is not None and place.single
+    ]
 
 
 # ---- options: --set PATH=VALUE
+
 
 def apply_options(source: Source, overrides: Sequence[str]) -> None:
     """Puts each `PATH=VALUE` into the data; it wins over everything in the file, `quick` and single loads included."""
@@ -214,11 +220,22 @@ def _sweep(source: Source, level: KeyPath, name: str, values: tuple[Any, ...], o
 
 # ---- pydantic's findings in plain words
 
-_WANTED = {"int": "a whole number", "float": "a number", "finite": "a finite number", "string": "a word",
-           "bool": "true or false", "tuple": "a list, such as [a, b]", "mapping": "a mapping of keys to values",
-           "dict": "a mapping of keys to values"}
-_BOUNDS = {"greater_than": ("gt", "more than"), "greater_than_equal": ("ge", "at least"),
-           "less_than": ("lt", "less than"), "less_than_equal": ("le", "at most")}
+_WANTED = {
+    "int": "a whole number",
+    "float": "a number",
+    "finite": "a finite number",
+    "string": "a word",
+    "bool": "true or false",
+    "tuple": "a list, such as [a, b]",
+    "mapping": "a mapping of keys to values",
+    "dict": "a mapping of keys to values",
+}
+_BOUNDS = {
+    "greater_than": ("gt", "more than"),
+    "greater_than_equal": ("ge", "at least"),
+    "less_than": ("lt", "less than"),
+    "less_than_equal": ("le", "at most"),
+}
 
 
 def explain(error: ErrorDetails, path: KeyPath) -> str:
@@ -272,6 +289,12 @@ def _kind_at(path: KeyPath) -> Any:
         if model := model_of(kind):
             kind = fields(model).get(str(word))
         else:
-            kind = next((get_args(k)[1 if get_origin(k) is _MAPPING else 0] for k in _alternatives(kind)
-                         if get_origin(k) in (_MAPPING, tuple)), None)
+            kind = next(
+                (
+                    get_args(k)[1 if get_origin(k) is _MAPPING else 0]
+                    for k in _alternatives(kind)
+                    if get_origin(k) in (_MAPPING, tuple)
+                ),
+                None,
+            )
     return kind

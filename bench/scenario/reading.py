@@ -28,22 +28,39 @@ def find(word: str, *, root: Path = ROOT) -> Path:
     if Path(word).is_file():
         return Path(word)
     known = sorted(p.stem for p in (root / "scenarios").glob("*.yaml"))
-    raise ScenarioError(f"no scenario '{word}', expected a file or one of {', '.join(known) or '(none exist)'}"
-                        + nearest(Path(word).stem, known))
+    raise ScenarioError(
+        f"no scenario '{word}', expected a file or one of {', '.join(known) or '(none exist)'}"
+        + nearest(Path(word).stem, known)
+    )
 
 
 def scan(root: Path, metrics: Collection[str] | None = None) -> Names:
     """The workloads, jobs and claims there are, by their files: a workload defines a Workload, a job a JOB."""
+
     def stems(folder: str, suffix: str, mark: str) -> frozenset[str]:
-        return frozenset(p.stem for p in (root / folder).glob(f"*{suffix}") if not p.stem.startswith("_")
-                         and re.search(mark, p.read_text(encoding="utf-8"), re.MULTILINE))
+        return frozenset(
+            p.stem
+            for p in (root / folder).glob(f"*{suffix}")
+            if not p.stem.startswith("_") and re.search(mark, p.read_text(encoding="utf-8"), re.MULTILINE)
+        )
 
-    return Names(stems("bench/workloads", ".py", r"^class \w+\(.*Workload"), stems("bench/jobs", ".py", r"^JOB\b"),
-                 stems("scenarios/claims", ".yaml", ""), frozenset(metrics) if metrics is not None else None)
+    return Names(
+        stems("bench/workloads", ".py", r"^class \w+\(.*Workload"),
+        stems("bench/jobs", ".py", r"^JOB\b"),
+        stems("scenarios/claims", ".yaml", ""),
+        frozenset(metrics) if metrics is not None else None,
+    )
 
 
-def load(path: Path, *, overrides: Sequence[str] = (), quick: bool = False, repeats: int | None = None,
-         root: Path = ROOT, metrics: Collection[str] | None = None) -> Scenario:
+def load(
+    path: Path,
+    *,
+    overrides: Sequence[str] = (),
+    quick: bool = False,
+    repeats: int | None = None,
+    root: Path = ROOT,
+    metrics: Collection[str] | None = None,
+) -> Scenario:
     """Reads and checks a scenario. ScenarioError lists everything that is wrong, a finding a line.
 
     `overrides` are `PATH=VALUE` words of `--set`; `quick` applies the file's `quick` section; `repeats` wins over both.

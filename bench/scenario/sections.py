@@ -48,8 +48,10 @@ class Names:
         valid: Collection[str] = getattr(self, kind)
         if word in valid:
             return word
-        raise ValueError(f"unknown {kind} '{word}', expected one of {', '.join(sorted(valid)) or '(none exist)'}"
-                         + nearest(word, valid))
+        raise ValueError(
+            f"unknown {kind} '{word}', expected one of {', '.join(sorted(valid)) or '(none exist)'}"
+            + nearest(word, valid)
+        )
 
 
 def _known(kind: str) -> AfterValidator:

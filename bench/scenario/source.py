@@ -196,8 +196,13 @@ class _Walk:
             key = written.encode(errors="backslashreplace").decode()
             here = (*path, key)
             if key in first:
-                self.source.findings.append(Finding(
-                    f"{self.source.file}:{line}", here, f"is given twice, expected once (first on line {first[key]})"))
+                self.source.findings.append(
+                    Finding(
+                        f"{self.source.file}:{line}",
+                        here,
+                        f"is given twice, expected once (first on line {first[key]})",
+                    )
+                )
                 continue
             first[key] = line
             self.source.origins[here] = f"{self.source.file}:{line}"

@@ -107,8 +107,10 @@ class Scenario(Document):
         """The loads by name, resolved: quick over the load's own over the scenario's. A single one is called "load"."""
         if self.load is not None:
             return {"load": self._plan("load", self.load, None)}
-        return {name: self._plan(name, Load(**{k: getattr(entry, k) for k in Load.model_fields}), entry)
-                for name, entry in (self.loads or {}).items()}
+        return {
+            name: self._plan(name, Load(**{k: getattr(entry, k) for k in Load.model_fields}), entry)
+            for name, entry in (self.loads or {}).items()
+        }
 
     def _plan(self, name: str, load: Load, entry: NamedLoad | None) -> LoadPlan:
         quick = self.quick if self._quick else None
@@ -125,7 +127,12 @@ class Scenario(Document):
                 phases = phases.model_copy(update={k: getattr(over, k) for k in over.model_fields_set})
         repeats = [r.repeats for r in (own_quick, quick, entry) if r and r.repeats is not None]
         return LoadPlan(
-            name, load, axes, (entry and entry.design) or self.design, (repeats or [self.repeats])[0], phases,
+            name,
+            load,
+            axes,
+            (entry and entry.design) or self.design,
+            (repeats or [self.repeats])[0],
+            phases,
             self.claims if entry is None or entry.claims is None else entry.claims,
         )
 
@@ -134,8 +141,11 @@ class Scenario(Document):
 
         `full` is the product of the axes; `one-at-a-time` varies one and keeps the others at the file's own values.
         """
-        base = Settings(load=plan.load, phases=plan.phases, **{
-            k: getattr(self, k) for k in Settings.model_fields if k not in ("load", "phases")}).model_dump()
+        base = Settings(
+            load=plan.load,
+            phases=plan.phases,
+            **{k: getattr(self, k) for k in Settings.model_fields if k not in ("load", "phases")},
+        ).model_dump()
         places = {axis: _axis_path(axis, base) for axis in plan.axes}
         if plan.design == "full" or len(plan.axes) < 2:
             rows = [dict(zip(plan.axes, values, strict=True)) for values in itertools.product(*plan.axes.values())]
@@ -165,26 +175,48 @@ class Scenario(Document):
                 for i in order:
                     knobs, settings = cells[i]
                     identity = {
-                        "settings": settings.model_dump(mode="json"), "knobs": knobs, "load_name": plan.name,
-                        "repetition": repetition, "workload_version": workload_version,
-                        "measurement_version": measurement_version, "backend": backend, "host_class": host_class,
+                        "settings": settings.model_dump(mode="json"),
+                        "knobs": knobs,
+                        "load_name": plan.name,
+                        "repetition": repetition,
+                        "workload_version": workload_version,
+                        "measurement_version": measurement_version,
+                        "backend": backend,
+                        "host_class": host_class,
                     }
                     digest = hashlib.sha256(_canonical(identity).encode()).hexdigest()[:12]
-                    trials.append(Trial(digest, self.name, plan.name, repetition, len(trials), knobs, settings,
-                                        self.seed + repetition))
+                    trials.append(
+                        Trial(
+                            digest,
+                            self.name,
+                            plan.name,
+                            repetition,
+                            len(trials),
+                            knobs,
+                            settings,
+                            self.seed + repetition,
+                        )
+                    )
         return trials
 
     def describe(self) -> dict[str, Any]:
         """One row for `list`: plain data, JSON-ready. `estimate_s` is `estimate_s` of its trials."""
         trials = self.trials(backend="", workload_version=0, measurement_version=0, host_class="")
         return {
-            "name": self.name, "question": self.question, "file": str(self.file), "workload": self.workload.name,
+            "name": self.name,
+            "question": self.question,
+            "file": str(self.file),
+            "workload": self.workload.name,
             "job": self.pipeline.job if self.pipeline else None,
             "loads": {name: plan.load.kind for name, plan in self.plans.items()},
-            "axes": {name: {axis: list(values) for axis, values in plan.axes.items()}
-                     for name, plan in self.plans.items()},
-            "cells": sum(len(self.cells(plan)) for plan in self.plans.values()), "trials": len(trials),
-            "claims": list(self.all_claims), "thresholds": list(self.thresholds), "estimate_s": estimate_s(trials),
+            "axes": {
+                name: {axis: list(values) for axis, values in plan.axes.items()} for name, plan in self.plans.items()
+            },
+            "cells": sum(len(self.cells(plan)) for plan in self.plans.values()),
+            "trials": len(trials),
+            "claims": list(self.all_claims),
+            "thresholds": list(self.thresholds),
+            "estimate_s": estimate_s(trials),
         }
 
 
@@ -224,9 +256,18 @@ def _at(data: Any, path: KeyPath) -> Any:
     return data
 
 
-def estimate_s(trials: Sequence[Trial], *, cluster_s: float = 25.0, prime_s: float = 20.0, submit_s: float = 8.0,
-               verify_s: float = 4.0, fill_eps: float = 300_000.0, drain_eps: float = 100_000.0,
-               search_s: float = 900.0, settle_s: float = 3.0) -> float:
+def estimate_s(
+    trials: Sequence[Trial],
+    *,
+    cluster_s: float = 25.0,
+    prime_s: float = 20.0,
+    submit_s: float = 8.0,
+    verify_s: float = 4.0,
+    fill_eps: float = 300_000.0,
+    drain_eps: float = 100_000.0,
+    search_s: float = 900.0,
+    settle_s: float = 3.0,
+) -> float:
     """Expected seconds for these trials in this order; the defaults are for two cores, and are no measurement.
 
     `cluster_s` + `prime_s` per change of cluster; `submit_s` + `verify_s` per trial; a drain is filled at `fill_eps`

@@ -74,8 +74,9 @@ def parse_threshold(text: str, metrics: Collection[str] | None = None) -> Thresh
     """
     found = _THRESHOLD.fullmatch(text.strip())
     if not found:
-        raise ValueError(f"'{text}' is no threshold, expected METRIC STAT OP VALUE[%] [of load], "
-                         "such as 'e2e_latency_ms p99 < 500'")
+        raise ValueError(
+            f"'{text}' is no threshold, expected METRIC STAT OP VALUE[%] [of load], such as 'e2e_latency_ms p99 < 500'"
+        )
     stat, metric = found["stat"], found["metric"]
     if stat not in _STATS:
         raise ValueError(f"unknown statistic '{stat}', expected one of {', '.join(_STATS)}{nearest(stat, _STATS)}")
