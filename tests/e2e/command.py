@@ -7,15 +7,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE_S = 240.0
+PATIENCE_S = 400.0
 
 
 @dataclass
@@ -25,6 +25,8 @@ class Command:
     process: subprocess.Popen[bytes]
     out: Path  # the results folder
     folder: Path
+    seen: set[psutil.Process] = field(default_factory=set)  # what `watch` saw below it
+    addresses: set[str] = field(default_factory=set)  # on which something below it accepted connections
 
     @property
     def stdout(self) -> str:
@@ -64,6 +66,19 @@ class Command:
             time.sleep(0.05)
         return found
 
+    def watch(self, every_s: float = 1.0) -> int:
+        """Until it ends: note every process below it and every address that one of them listens on."""
+        end = time.monotonic() + PATIENCE_S
+        while self.process.poll() is None:
+            assert time.monotonic() < end, self.stderr
+            for process in self.below():
+                self.seen.add(process)
+                with suppress(psutil.NoSuchProcess):
+                    found = process.net_connections("all")
+                    self.addresses |= {c.laddr.ip for c in found if c.status == psutil.CONN_LISTEN and c.laddr}
+            time.sleep(every_s)
+        return self.process.returncode
+
     def wait(self) -> int:
         return self.process.wait(PATIENCE_S)
 
@@ -88,7 +103,7 @@ def started(*words: str, out: Path) -> Iterator[Command]:
 def run(*words: str, out: Path) -> Command:
     """`streamgauge WORDS --out OUT`, ended."""
     with started(*words, out=out) as command:
-        command.wait()
+        command.watch()
         return command
 
 
