@@ -132,5 +132,3 @@ class _Namespace:
     def __init__(self, values: Mapping[str, Any]) -> None:
         for name, value in values.items():
             setattr(self, name, _Namespace(value) if isinstance(value, Mapping) else value)
-
-

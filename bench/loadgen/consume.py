@@ -65,7 +65,7 @@ class _Member:
 
 
 class Consuming:
-    """Running consumer groups. `wait_for` a count, then `stop`."""
+    """Running consumer groups: `begin`, `wait_for` a count, then `stop`."""
 
     def __init__(self, members: list[_Member], folder: Path) -> None:
         self._members, self._folder = members, folder
@@ -81,8 +81,11 @@ class Consuming:
             total[m.group] += int(rows[-1]["records"]) if (rows := m.rows()) else 0
         return total
 
-    def wait_assigned(self, partitions: int, timeout_s: float = ASSIGNED_TIMEOUT_S) -> None:
-        """Until each group owns every partition; BrokerError otherwise."""
+    def begin(self, partitions: int, timeout_s: float = ASSIGNED_TIMEOUT_S) -> None:
+        """Let all read, once each group owns every partition: a rebalance in mid-read reads some records twice.
+
+        BrokerError when the groups do not form in time.
+        """
         end = time.monotonic() + timeout_s
         while True:
             owned: dict[str, float] = {}
@@ -90,6 +93,7 @@ class Consuming:
                 rows = m.rows()
                 owned[m.group] = owned.get(m.group, 0) + (rows[-1]["assigned"] if rows else 0)
             if all(n >= partitions for n in owned.values()):
+                (self._folder / "begin").touch()
                 return
             if time.monotonic() > end:
                 raise BrokerError(f"consumer groups own {owned} of {partitions} partitions after {timeout_s:g} s")
@@ -118,7 +122,10 @@ def start_consumers(
     groups: Sequence[Mapping[str, Any]], *, bootstrap: str, topic: str, run_dir: Path, fmt: str = "json",
     committed: bool = True, client: Mapping[str, Any] | None = None, spawn: Spawn = spawn_process,
 ) -> Consuming:  # fmt: skip
-    """Start `[{group, members}, ...]` reading `topic` from its beginning. `client`: further librdkafka settings."""
+    """Start `[{group, members}, ...]` on `topic`, from its beginning; they hold still until `begin`.
+
+    `client`: further librdkafka settings.
+    """
     folder = run_dir / "consumers"
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("*"):

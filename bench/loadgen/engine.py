@@ -21,11 +21,11 @@ from bench.workloads import Batch
 from bench.workloads.draws import partition_of
 
 I64 = npt.NDArray[np.int64]
-QUEUE_EVENTS = 1_000_000  # 1 s at 1 M/s; the memory a worker may need is bounded by this and by QUEUE_KBYTES
-QUEUE_KBYTES = 262_144
+QUEUE_EVENTS = 1_600_000  # of all workers together: about 1 GiB of memory when full, however long the run
+QUEUE_KBYTES = 409_600
 
 
-def client_settings(bootstrap: str, producer: Mapping[str, Any]) -> dict[str, str]:
+def client_settings(bootstrap: str, producer: Mapping[str, Any], workers: int = 1) -> dict[str, str]:
     """Librdkafka's properties for a scenario's `producer:` section; its `client:` mapping has the last word.
 
     Lowest first: bases that hold 1 M events/s, then the section. Idempotence is on unless said otherwise (Java's
@@ -42,8 +42,8 @@ def client_settings(bootstrap: str, producer: Mapping[str, Any]) -> dict[str, st
         "batch.size": producer.get("batch_bytes", 900_000),
         "batch.num.messages": 10_000,
         "compression.type": producer.get("compression", "lz4"),
-        "queue.buffering.max.messages": QUEUE_EVENTS,
-        "queue.buffering.max.kbytes": QUEUE_KBYTES,
+        "queue.buffering.max.messages": QUEUE_EVENTS // workers,
+        "queue.buffering.max.kbytes": QUEUE_KBYTES // workers,
         "message.timeout.ms": 30_000,
         "statistics.interval.ms": 1000,
         "partitioner": "murmur2_random",
@@ -104,8 +104,11 @@ class Router:
             return np.repeat(starts % self.partitions, np.diff(slices)).astype(np.int32), None
         partition = partition_of(batch.key_hash, self.partitions)
         slots = (len(slices) - 1) * self.partitions
-        group = partition if len(slices) == 2 else partition + np.repeat(
-            np.arange(len(slices) - 1, dtype=np.int32) * np.int32(self.partitions), np.diff(slices)
+        group = (
+            partition
+            if len(slices) == 2
+            else partition
+            + np.repeat(np.arange(len(slices) - 1, dtype=np.int32) * np.int32(self.partitions), np.diff(slices))
         )
         small = group.astype(np.uint16) if slots <= 1 << 16 else group  # radix sort below 16 bits
         order = np.argsort(small, kind="stable")
@@ -246,7 +249,7 @@ def open_engine(
     producer: Mapping[str, Any], *, bootstrap: str, topic: str, partitions: int, worker: int, workers: int
 ) -> Engine:
     """The engine that `producer.engine` names, for one worker of several."""
-    settings = client_settings(bootstrap, producer)
+    settings = client_settings(bootstrap, producer, workers)
     routing = str(producer.get("routing", "keyed"))
     keyless = routing == "sticky"  # null keys, as Java's sticky partitioner wants them
     first = worker * max(1, partitions // max(workers, 1))

@@ -29,7 +29,7 @@ SECOND_NS = 1_000_000_000
 
 
 class Member:
-    """Counts what it reads until a file `stop` appears or its parent is gone."""
+    """Reads from when a file `begin` appears until `stop` does, or its parent is gone."""
 
     def __init__(self, path: Path) -> None:
         self._settings: dict[str, Any] = json.loads(path.read_text())
@@ -41,6 +41,7 @@ class Member:
         self.rebalances: list[float] = []  # when partitions were given to this member, s since the epoch
         self.errors: dict[str, int] = {}
         self._assigned = 0
+        self._begun = False
         self._latency: dict[int, LogLinearHistogram] = {}  # by the second in which the record was due
         self._process = psutil.Process()
 
@@ -51,6 +52,9 @@ class Member:
         next_ns = time.time_ns()
         try:
             while not self._stopped():
+                if not self._begun and (self._folder / "begin").exists():
+                    self._begun = True
+                    consumer.resume(consumer.assignment())
                 self._count(consumer.consume(BATCH, POLL_S))
                 if time.time_ns() >= next_ns:
                     self._row()
@@ -85,7 +89,10 @@ class Member:
             if error is not None and error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001  # its public name
                 self.errors[error.name()] = self.errors.get(error.name(), 0) + 1
 
-    def _on_assign(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        if not self._begun:
+            consumer.assign(partitions)
+            consumer.pause(partitions)
         self._assigned += len(partitions)
         self.rebalances.append(time.time())
 

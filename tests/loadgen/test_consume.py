@@ -29,7 +29,7 @@ def test_every_group_reads_every_record_once(tmp_path: Path) -> None:
         consuming = start_consumers(
             [{"group": "a", "members": 2}, {"group": "b"}], **common, client={"fetch.wait.max.ms": 5}
         )
-        consuming.wait_assigned(4)
+        consuming.begin(4)
         assert consuming.wait_for(30_000, 60)
         reads = consuming.stop()
     assert [(r.group, r.members, r.records, r.failures) for r in reads] == [("a", 2, 30_000, ()), ("b", 1, 30_000, ())]

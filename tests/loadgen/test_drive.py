@@ -213,7 +213,7 @@ def test_a_locust_master_and_two_workers_do_the_same_and_show_it_live(mock: Clus
     assert (sent.acknowledged_events, sent.worker_failures) == (40_000, ())
     assert (seen["user_count"], seen["worker_count"]) == (2, 2)
     [line] = [s for s in seen["stats"] if s["name"] == "produce t"]
-    assert line["num_requests"] > 5_000
+    assert line["num_requests"] > 1_000  # Locust merges its workers every three seconds
     assert line["avg_content_length"] == pytest.approx(200, rel=0.05)  # offered bytes over acknowledged events
     assert not any(psutil.pid_exists(pid) for pid in running.pids)
 
