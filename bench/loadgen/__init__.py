@@ -6,6 +6,7 @@ sent = running.wait()
 reasons = validity(sent)                                     # [] if the generator may be believed
 
 consuming = start_consumers([{"group": "a", "members": 2}], bootstrap=..., topic=..., ...)
+consuming.begin(partitions)                                  # lets them read, once every group is complete
 [read] = consuming.stop()
 """
 
