@@ -33,6 +33,7 @@ POOL_BITS = 15
 POOL_ROWS = 1 << POOL_BITS
 POOL_SHIFT = 7919
 
+
 class Source(Protocol):
     """What a generator sends: a workload, or a recording."""
 
