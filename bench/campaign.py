@@ -61,8 +61,8 @@ def cluster_spec(settings: Settings) -> ClusterSpec:
 def unsupported(settings: Settings) -> Iterator[str]:
     """What a scenario may say but no backend here can do yet: refused rather than silently left out."""
     pipeline = settings.pipeline
-    if settings.load.kind == "search":
-        yield "load.rate_eps: search"
+    if settings.load.kind not in ("rate", "drain"):
+        yield "load.shape" if settings.load.shape is not None else f"load.rate_eps: {settings.load.rate_eps}"
     if settings.faults:
         yield "faults"
     if settings.consumers:
@@ -123,6 +123,8 @@ def finished(trials: Sequence[Trial], out: Path) -> dict[str, Run]:
                 continue
             if run.outcome is Outcome.FINISHED:
                 found[one.id] = run
+            else:  # a later run that failed is what reports tell: it is done again
+                found.pop(one.id, None)
     return found
 
 

@@ -66,6 +66,13 @@ class Check:
     ok: bool
     detail: str = ""
 
+    @property
+    def sentence(self) -> str:
+        """What a reason says of it."""
+        return f"{self.name}: expected {self.expected:g}, found {self.actual:g}" + (
+            f" ({self.detail})" if self.detail else ""
+        )
+
 
 @dataclass(frozen=True)
 class Run:

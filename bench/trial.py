@@ -75,13 +75,13 @@ def run(trial: Trial, stage: Stage, *, latency_slo_ms: float | None = None, tell
         stage.cluster.check()
         life.live(latency_slo_ms)
     except StreamgaugeError as error:  # whoever is to blame: this trial is over, the next one goes on
-        outcome, reason = Outcome.CRASHED, str(error)
+        outcome, reason = Outcome.CRASHED, _blame(stage.cluster, error)
     finally:
         life.tear_down()
     if outcome is Outcome.FINISHED:
         if abs(environment.clock_offset_ns() - clocks_ns) > CLOCK_STEP_NS:
             life.invalid.append("the clock was stepped by more than 1 ms during the run")
-        life.invalid += [f"the oracle disagrees: {_sentence(check)}" for check in life.checks if not check.ok]
+        life.invalid += [f"the oracle disagrees: {check.sentence}" for check in life.checks if not check.ok]
         if life.invalid:
             outcome, reason = Outcome.INVALID, "; ".join(life.invalid)
     if life.found.missing:
@@ -98,6 +98,15 @@ def run(trial: Trial, stage: Stage, *, latency_slo_ms: float | None = None, tell
         phases=life.phases,
     )
     return Recorded(result, life.series, life.found.histograms)
+
+
+def _blame(cluster: Cluster, error: StreamgaugeError) -> str:
+    """A dead process explains everything that failed after it; otherwise the error speaks for itself."""
+    try:
+        cluster.check()
+    except PlatformError as dead:
+        return str(dead) if str(dead) == str(error) else f"{dead}\nthen: {error}"
+    return str(error)
 
 
 def crashed(trial: Trial, backend: str, reason: str) -> Run:
@@ -194,7 +203,7 @@ class _Life:
         self.measure(seen)
         if seen.job_id and not self.caught_up:
             # an output that is not complete is neither right nor wrong, and its latencies are the lucky ones
-            self.warnings.append("the job had not caught up when the run ended: outputs not compared, no latency")
+            self.invalid.append("the job had not caught up when the run ended: its outputs could not be compared")
         elif seen.job_id:
             self.hold_against_oracle(seen)
         self.invalid += validity(seen.sent, latency_slo_ms)
@@ -245,7 +254,7 @@ class _Life:
                 self.phases["settle"] = self.now_s()
                 self.tell("settle", phases.settle_s)
                 if job_id:
-                    self._settle(samples, sent.acknowledged_events, phases.settle_s)
+                    self._settle(samples, job_id, sent.acknowledged_events, phases.settle_s)
         except BaseException:
             drive.stop()
             raise
@@ -265,12 +274,14 @@ class _Life:
         if job_id and self.stage.session is not None:
             self.stage.session.await_running(job_id, timeout_s=30.0)
 
-    def _settle(self, samples: Samples, events: int, settle_s: float) -> None:
+    def _settle(self, samples: Samples, job_id: str, events: int, settle_s: float) -> None:
         """Until the job has read every event and its outputs have come to rest; what is not there by then lags."""
         deadline = time.monotonic() + settle_s
         written, rested_s = -1, 0.0
         while time.monotonic() < deadline:
             self.stage.cluster.check()
+            if self.stage.session is not None:
+                self.stage.session.check(job_id)
             time.sleep(0.25)
             read = samples.series("source_events").value.dropna()
             if not len(read) or read.iloc[-1] < events:
@@ -290,7 +301,8 @@ class _Life:
         self.tell("prefill", 6.0)
         drive = self._start(0.0)
         try:
-            sent = drive.wait(DRAIN_TIMEOUT_S)
+            self._await_load(drive, "", DRAIN_TIMEOUT_S)
+            sent = drive.wait(60.0)
         except BaseException:
             drive.stop()
             raise
@@ -299,7 +311,7 @@ class _Life:
         zero_ns = time.time_ns()
         job_id = self._submit()
         with watch(self._probes(job_id), zero_ns=zero_ns) as samples:
-            self._settle(samples, sent.acknowledged_events, DRAIN_TIMEOUT_S)
+            self._settle(samples, job_id, sent.acknowledged_events, DRAIN_TIMEOUT_S)
         self.series |= samples.tables()
         window = measure.drain_window(samples, sent.acknowledged_events)
         if window is None:
@@ -333,6 +345,9 @@ class _Life:
         assert pipeline is not None
         measure.job_metrics(self.found, seen.samples, seen.window, pipeline.parallelism)
         self.found.put("late_events", late_events(url, seen.job_id))
+        restarts = self.found.metrics.get("restarts")
+        if restarts is not None and restarts.value > 0:
+            self.invalid.append(f"the job restarted {restarts.value:.0f} times, and no fault was asked for")
         done: Checkpoints = checkpoints(url, seen.job_id)
         measure.checkpoint_metrics(self.found, done, seen.window, zero_ns)
         for name in ("duration_ms", "size_bytes"):
@@ -383,8 +398,3 @@ class _Life:
             topics.delete(self.bootstrap, *self.names.all)
         except PlatformError as error:
             self.warnings.append(f"cleaning up: {str(error).splitlines()[0]}")
-
-
-def _sentence(check: Check) -> str:
-    detail = f" ({check.detail})" if check.detail else ""
-    return f"{check.name}: expected {check.expected:g}, found {check.actual:g}{detail}"

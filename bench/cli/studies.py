@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench.cli import RESULTS, answer, as_json, cli, leave, say, wide_console
-from bench.errors import ScenarioError
+from bench.errors import ScenarioError, StreamgaugeError
 
 if TYPE_CHECKING:
     from bench.scenario import Scenario, Trial
@@ -186,7 +186,11 @@ def _conclude(found: Study, out: Path, *, json_: bool, fail_on: tuple[str, ...] 
     from bench.cli.money import bills
     from reports import render, story
 
-    priced = bills(found, REPORTED_PLATFORMS, {}) if found.finished else {}
+    try:
+        priced = bills(found, REPORTED_PLATFORMS, {}) if found.finished else {}
+    except StreamgaugeError as error:  # what was measured is told even where it cannot be priced
+        say(f"not priced: {error}")
+        priced = {}
     told = story.tell(
         found.scenario,
         found.runs,

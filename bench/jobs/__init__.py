@@ -139,7 +139,8 @@ def job_params(
 def kafka_source(table: str, params: JobParams) -> str:
     """DDL of the input: the workload's fields, event time from `ts` (ms), a bounded-disorder watermark."""
     fields = ",\n  ".join(f"`{name}` {kind}" for name, kind in params.columns)
-    delay = f"INTERVAL '{params.watermark_delay_ms / 1000:.3f}' SECOND(3, 3)"
+    minutes, ms = divmod(params.watermark_delay_ms, 60_000)
+    delay = f"INTERVAL '{minutes // 1440} {minutes // 60 % 24:02}:{minutes % 60:02}:{ms / 1000:06.3f}' DAY TO SECOND(3)"
     # an event that cannot be read is skipped; without this it fails the job, again after each restart. Avro cannot skip
     skip = "" if params.input_format == "avro" else f",\n  '{params.input_format}.ignore-parse-errors' = 'true'"
     return f"""CREATE TEMPORARY TABLE {table} (

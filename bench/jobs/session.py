@@ -97,6 +97,12 @@ class JobSession:
 
         self._poll(running, timeout_s, f"job {job_id} running", lambda: self.failure(job_id))
 
+    def check(self, job_id: str) -> None:
+        """JobError with Flink's root cause when the job is over."""
+        state = get_json(f"{self.flink_url}/jobs/{job_id}")
+        if state is not None and state["state"] in ("FAILED", "CANCELED", "FINISHED"):
+            raise JobError(f"job {job_id} is {state['state']}: {self.failure(job_id)}")
+
     def failure(self, job_id: str) -> str:
         """Flink's root cause of the job's last failure, in one line."""
         from bench.jobs.client import root_cause

@@ -104,7 +104,7 @@ def test_only_what_was_promised_is_in_the_tables() -> None:
     """A reserved word, a missing watermark or a guarantee that is not in the sink changes what is measured."""
     source = jobs.kafka_source("clicks", params())
     assert "`user` STRING" in source
-    assert "WATERMARK FOR event_time AS event_time - INTERVAL '2.000' SECOND(3, 3)" in source
+    assert "WATERMARK FOR event_time AS event_time - INTERVAL '0 00:00:02.000' DAY TO SECOND(3)" in source
     assert "'scan.startup.mode' = 'earliest-offset'" in source
     assert "'json.ignore-parse-errors' = 'true'" in source  # one unreadable event would fail the job for ever
     sink = jobs.kafka_sink("clean", "clean", "seq BIGINT", params())
