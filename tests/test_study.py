@@ -70,15 +70,14 @@ def kept(run: Run, out: Path) -> Path:
 def test_only_finished_runs_are_resumed_from(asked: Asked, out: Path) -> None:
     """A crashed or invalid run taken for done would leave a hole in the study that no repetition ever fills."""
     _, trials = opened(asked)
-    first = kept(made(trials[0]), out)
-    kept(
-        made(trials[0], outcome=Outcome.CRASHED, at=1), out
-    )  # tried again under --fresh, and failed: the good one stays
+    kept(made(trials[0], outcome=Outcome.CRASHED), out)
+    again = kept(made(trials[0], at=1), out)  # tried again, and good
     kept(made(trials[1], outcome=Outcome.INVALID), out)
-    kept(made(trials[2], outcome=Outcome.CRASHED), out)
+    kept(made(trials[2]), out)
+    kept(made(trials[2], outcome=Outcome.CRASHED, at=1), out)  # under --fresh it failed: reports tell the latest
     (kept(made(trials[3]), out) / "run.json").write_text('{"schema": 1, "run": {')  # the power failed
     known = campaign.finished(trials, out)
-    assert {trial_id: run.bundle for trial_id, run in known.items()} == {trials[0].id: first}
+    assert {trial_id: run.bundle for trial_id, run in known.items()} == {trials[0].id: again}
 
 
 def test_a_changed_knob_or_instrument_is_another_trial(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
