@@ -34,7 +34,7 @@ DRAIN_TIMEOUT_S = 300.0
 STUCK_S = 90.0  # how long after its schedule a generator may be held up by back-pressure
 REST_S = 1.0  # longer than a watermark's interval (200 ms) and a sink's linger: the last windows and rows are out
 PRIME_EPS = 50_000.0
-PRIME_S = 12.0
+PRIME_S = 20.0  # at 12 s the first runs still paid for the compiler: p50 520 ms where later ones had 15
 
 
 @dataclass

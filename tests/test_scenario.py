@@ -472,6 +472,6 @@ def test_the_quickstart_interleaves_six_and_ninety_six(root: Path) -> None:
     assert steady[:2] == steady[3:1:-1]
     assert Counter(steady) == {6: 3, 96: 3}
     drains = [t.load.drain for t in ran if t.load_name == "drain"]
-    assert len(drains) == 3
+    assert len(drains) == 2
     assert min(events or 0 for events in drains) >= 500_000  # shorter, and the window holds too few samples
     assert len({t.shape_key for t in ran}) == 1
