@@ -24,7 +24,10 @@ DRAWS = 200  # a share of 0.95 is known to about 0.03
 
 
 class Sentence(BaseModel):
-    """`cheaper` costs less a month than `than`, for `usage` with `change` (dotted path -> value)."""
+    """`cheaper` costs less a month than `than`, for `usage` with `change` (dotted path -> value).
+
+    `by`: at least this share less. `kind`: the lines of this kind alone, such as storage; none: the whole bill.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -32,6 +35,8 @@ class Sentence(BaseModel):
     change: Mapping[str, Decimal] = Field(default_factory=dict)
     cheaper: str
     than: str
+    by: Decimal = Field(default=Decimal(0), ge=0, lt=1)
+    kind: str | None = None
 
 
 class _File(BaseModel):
@@ -54,10 +59,25 @@ def estimates(names: Iterable[str] | None = None, *, file: Path = FILE, draws: i
     return {name: _estimate(name, known[name], file.parent, draws) for name in wanted}
 
 
-def probability(usage: Usage, cheaper: str, than: str, *, prices: Catalog | None = None, draws: int = DRAWS) -> float:
-    """The share of draws in which `cheaper` costs less a month than `than`; both see the same draw."""
-    pairs = uncertainty.draws(usage, prices or built_in(), draws)
-    true = sum(_less(size(drawn, cheaper, catalog), size(drawn, than, catalog)) for drawn, catalog in pairs)
+def probability(
+    usage: Usage,
+    cheaper: str,
+    than: str,
+    *,
+    by: Decimal = Decimal(0),
+    kind: str | None = None,
+    prices: Catalog | None = None,
+    draws: int = DRAWS,
+) -> float:
+    """The share of draws in which `cheaper` costs less a month than `than`; both see the same draw.
+
+    `by`: at least this share less. `kind`: the lines of this kind alone; None: the whole bill.
+    """
+    true = 0
+    for drawn, catalog in uncertainty.draws(usage, prices or built_in(), draws):
+        less, more = (_usd(size(drawn, name, catalog), kind) for name in (cheaper, than))
+        # an option that cannot be had, or not fully priced, is dearer than any: but by what share nobody knows
+        true += less is not None and (by == 0 if more is None else less < more * (1 - by))
     return true / draws
 
 
@@ -67,11 +87,12 @@ def _estimate(name: str, sentence: Sentence, folder: Path, draws: int) -> Estima
         raise ScenarioError(f"{sentence.usage}: odds need a usage, not a deployment: nothing in it is uncertain")
     for path, value in sentence.change.items():
         usage = usage.with_value(path, value)
-    share = probability(usage, sentence.cheaper, sentence.than, draws=draws)
+    share = probability(usage, sentence.cheaper, sentence.than, by=sentence.by, kind=sentence.kind, draws=draws)
     return Estimate(metric=name, value=share, low=None, high=None, n=draws, kind="probability")
 
 
-def _less(a: Option, b: Option) -> bool:
-    if a.bill is None or a.bill.at_least:
-        return False
-    return b.bill is None or a.bill.usd_month < b.bill.usd_month
+def _usd(option: Option, kind: str | None) -> Decimal | None:
+    """A month's total, or its lines of one kind; None when infeasible or incomplete."""
+    if option.bill is None or option.bill.at_least:
+        return None
+    return option.bill.usd_month if kind is None else option.bill.of(kind)
