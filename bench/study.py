@@ -8,10 +8,9 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench import environment, record
-from bench.analysis import power
 from bench.analysis.cells import Cell, cells
 from bench.analysis.decide import Answer
 from bench.analysis.thresholds import meets
@@ -19,10 +18,11 @@ from bench.errors import ScenarioError
 from bench.metrics import METRICS
 from bench.record import BundleError, Outcome, Run
 from bench.scenario import Scenario, Trial, estimate_s, find, load
-from bench.trial import MEASUREMENT_VERSION
-from bench.verdict import Comparison, Evidence, Verdict, judge, load_claims
-from bench.workloads import find as find_workloads
 
+if TYPE_CHECKING:  # at run time late: a bill of a results folder needs neither statistics nor a cluster's clients
+    from bench.verdict import Comparison, Verdict
+
+MEASUREMENT_VERSION = 1  # raised by hand when a metric's meaning changes: older results are then not resumed from
 INDEX = "index.json"
 SCHEMA = 1
 QUICK_S = 20 * 60  # what may call itself quick
@@ -68,6 +68,8 @@ def scenario(asked: Asked, metrics: Sequence[str] = tuple(METRICS)) -> Scenario:
 
 def trials(scenario: Scenario, backend: str) -> list[Trial]:
     """Its trials on this machine: results of another kind of machine are not resumed from."""
+    from bench.workloads import find as find_workloads
+
     version = find_workloads()[scenario.workload.name].version
     return scenario.trials(
         backend=backend,
@@ -85,6 +87,8 @@ def latency_slo_ms(scenario: Scenario) -> float | None:
 
 def plan(scenario: Scenario, trials: Sequence[Trial], known: Mapping[str, Run], *, quick: bool) -> dict[str, Any]:
     """What would run, for how long, and the true effect that its comparisons would find at 80 % power."""
+    from bench.verdict import Comparison, load_claims
+
     todo = [trial for trial in trials if trial.id not in known]
     todo_s = estimate_s(todo)
     if quick and todo_s > QUICK_S:
@@ -116,6 +120,8 @@ def plan(scenario: Scenario, trials: Sequence[Trial], known: Mapping[str, Run], 
 
 def _decided(one: Comparison, known: Mapping[str, Run], scenario: Scenario) -> float:
     """The true change, as a share, that the planned pairs find to be beyond the claimed one with 80 % power."""
+    from bench.analysis import power
+
     cv, pairs, d = _cv(known, one.metric), _pairs(one, scenario), one.effect.relative
     if one.direction == "increases":
         return power.decidable_effect(cv, pairs, d)
@@ -136,6 +142,8 @@ def _pairs(one: Comparison, scenario: Scenario) -> int:
 
 def _cv(known: Mapping[str, Run], metric: str) -> float:
     """Run-to-run variation of `metric` in finished runs of the same cell here; the literature's 3.7 % without any."""
+    from bench.analysis import power
+
     groups: dict[str, list[float]] = {}
     for run in known.values():
         if metric in run.metrics and run.metrics[metric].value > 0:
@@ -181,7 +189,7 @@ def write_index(folder: Path, document: Mapping[str, Any]) -> None:
     _write_json(folder / INDEX, {**document, **kept})
 
 
-def recall(folder: Path) -> Study:
+def recall(folder: Path, *, judged: bool = True) -> Study:
     """The study in results/SCENARIO as it was last asked for; also when it is half-finished or partly damaged."""
     index = _read_json(folder / INDEX) or {}
     words, copy = index.get("asked"), folder / "scenario.yaml"
@@ -190,7 +198,7 @@ def recall(folder: Path) -> Study:
     asked = Asked(**{**words, "scenario": str(copy), "overrides": tuple(words["overrides"])})
     wanted = set(index["trials"])
     runs, unreadable = readable([bundle for bundle in record.find(folder) if bundle.parent.name in wanted])
-    return conclude(scenario(asked), runs, unreadable)
+    return conclude(scenario(asked), runs, unreadable, judged=judged)
 
 
 def readable(bundles: Sequence[Path]) -> tuple[list[Run], list[str]]:
@@ -204,11 +212,15 @@ def readable(bundles: Sequence[Path]) -> tuple[list[Run], list[str]]:
     return runs, wrong
 
 
-def conclude(scenario: Scenario, runs: Sequence[Run], unreadable: Sequence[str] = ()) -> Study:
-    """Cells and verdicts of these runs; each trial's latest run counts."""
+def conclude(scenario: Scenario, runs: Sequence[Run], unreadable: Sequence[str] = (), *, judged: bool = True) -> Study:
+    """Cells and verdicts of these runs; each trial's latest run counts. `judged` False: no verdicts."""
     from bench.analysis.cells import latest
 
     last = latest(runs)
+    if not judged:
+        return Study(scenario, last, cells(last), (), unreadable)
+    from bench.verdict import Evidence, judge, load_claims
+
     return Study(scenario, last, cells(last), judge(load_claims(scenario.all_claims), Evidence(last)), unreadable)
 
 

@@ -28,7 +28,6 @@ from bench.probes.kafka import jmx
 from bench.record import Check, Outcome, Run
 from bench.scenario import Trial
 
-MEASUREMENT_VERSION = 1  # raised by hand when a metric's meaning changes: older results are then not resumed from
 CLOCK_STEP_NS = 1_000_000  # method 10: a drift of the clocks beyond 1 ms invalidates latencies
 DRAIN_TIMEOUT_S = 300.0
 STUCK_S = 90.0  # how long after its schedule a generator may be held up by back-pressure

@@ -86,7 +86,7 @@ def test_a_changed_knob_or_instrument_is_another_trial(asked: Asked, monkeypatch
     assert len(before) == 4
     assert before.isdisjoint(one.id for one in opened(replace(asked, overrides=("load.rate_eps=2000",)))[1])
     assert before < {one.id for one in opened(replace(asked, repeats=3))[1]}  # more repeats keep the first ones
-    monkeypatch.setattr(study, "MEASUREMENT_VERSION", trial.MEASUREMENT_VERSION + 1)
+    monkeypatch.setattr(study, "MEASUREMENT_VERSION", study.MEASUREMENT_VERSION + 1)
     assert before.isdisjoint(one.id for one in opened(asked)[1])
 
 

@@ -73,7 +73,7 @@ def _usages(sources: Sequence[Path], assumptions: Mapping[str, Any]) -> dict[str
             from bench import study  # brings pandas and scipy, which a usage file does not need
 
             prefix = f"{source.name}: " if len(sources) > 1 else ""
-            cells = usages(study.recall(source), assumptions)
+            cells = usages(study.recall(source, judged=False), assumptions)
             found |= {f"{prefix}{label}": usage for label, usage in cells.items()}
         else:
             label = source.stem if source.stem not in found else str(source)
