@@ -54,7 +54,7 @@ def follow(total: int, expected_s: float) -> Iterator[Listen]:
     """A listener for `campaign.run_all`."""
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield _lines(console)
+        yield _lines()
         return
     columns = (
         SpinnerColumn(),
@@ -91,7 +91,7 @@ def _done(event: Event) -> str:
     return f"[{event.index}/{event.total}] {which}: {outcome(event.run)}"
 
 
-def _lines(console: Console) -> Listen:
+def _lines() -> Listen:
     last: list[str] = []
 
     def listen(event: Event) -> None:
@@ -101,5 +101,4 @@ def _lines(console: Console) -> Listen:
             print(f"{SAID[event.phase]} (about {event.seconds:.0f} s)", file=sys.stderr, flush=True)
         last[:] = [event.phase]
 
-    del console
     return listen

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
+from costmodel.bill import KINDS
 from costmodel.breakeven import BreakEven
 from reports import wording
 from reports.dollars import Bills, Document, Priced, priced, rests_on, usage_number, usages
@@ -26,20 +27,6 @@ from reports.report import (
 )
 
 _NONE: Words = ("",)  # nothing belongs there: not the same as missing
-_KINDS = (
-    "compute",
-    "storage",
-    "cross-zone",
-    "requests",
-    "ingress",
-    "egress",
-    "partitions",
-    "fixed",
-    "processing",
-    "sinks",
-    "idle",
-    "operations",
-)
 
 
 def break_even(found: BreakEven) -> OverTime:
@@ -183,7 +170,7 @@ def figure(bills: Bills) -> Stacks | None:
         if total is None:
             continue
         segments = []
-        for kind in _KINDS:
+        for kind in KINDS:
             lines = [
                 line
                 for line in one.option.get("lines", ())
