@@ -44,7 +44,7 @@ def write_scenario(path: Path, *, broken: bool) -> str:
     document["cluster"]["broker_heap_mb"] = 512
     document["pipeline"]["checkpoint"]["interval_s"] = 1.5
     document["loads"]["steady"]["rate_eps"] = RATE_EPS
-    document["loads"]["drain"]["drain"] = DRAIN
+    document["loads"]["drain"] |= {"drain": DRAIN, "repeats": 1}
     # a generator may be late by a tenth of the latency objective: a busy CI machine is no reason to fail here
     document["thresholds"] = ["lost_events value == 0", "e2e_latency_ms p99 < 60000"]
     if broken:
