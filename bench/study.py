@@ -201,6 +201,12 @@ def recall(folder: Path, *, judged: bool = True) -> Study:
     return conclude(scenario(asked), runs, unreadable, judged=judged)
 
 
+def asked_trials(folder: Path) -> frozenset[str] | None:
+    """Ids of the trials that were last asked for in results/SCENARIO; None where no study lies there."""
+    trials = (_read_json(folder / INDEX) or {}).get("trials")
+    return None if trials is None else frozenset(trials)
+
+
 def readable(bundles: Sequence[Path]) -> tuple[list[Run], list[str]]:
     """(runs, sentences about bundles that could not be read)."""
     runs, wrong = [], []

@@ -135,7 +135,7 @@ def commands(group: click.Group, *above: str) -> Iterator[tuple[tuple[str, ...],
 
 def test_every_command_and_option_is_explained(streamgauge: Streamgauge) -> None:
     """A word that nobody explains is used wrongly, and the wrong benchmark runs."""
-    for module in ("studies", "money"):
+    for module in ("studies", "comparing", "money"):
         import_module(f"bench.cli.{module}")
     found = dict(commands(cli))
     assert len(found) >= 10

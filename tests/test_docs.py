@@ -20,7 +20,7 @@ def commands() -> dict[str, click.Command]:
     """Every command of the command line, subcommands as "prices list"."""
     from bench.cli import cli
 
-    for name in ("studies", "money"):
+    for name in ("studies", "comparing", "money"):
         import_module(f"bench.cli.{name}")
     found: dict[str, click.Command] = {}
     for name, command in cli.commands.items():

@@ -5,6 +5,7 @@
 
     __init__   the group, what commands share, exit codes
     studies    doctor, list, plan, run, show, report
+    comparing  compare
     money      cost, prices, usage
 """
 
@@ -63,7 +64,7 @@ as_json = click.option("--json", "json_", is_flag=True, help="The answer as JSON
 
 def main() -> int:
     """Run the command line; returns the exit code."""
-    for name in ("studies", "money"):
+    for name in ("studies", "comparing", "money"):
         import_module(f"{__name__}.{name}")  # each registers its commands with `cli`
     try:
         result = cli.main(standalone_mode=False, prog_name="streamgauge")
