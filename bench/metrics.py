@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -42,6 +43,13 @@ class Metric:
     better: Better
     transfers: bool  # whether the number, or at least its ratio between two settings, means something on other hosts
     min_effect: Mapping[str, Effect] = field(default_factory=dict)
+
+    @property
+    def within(self) -> tuple[float, float]:
+        """What the number can be: a share is 0 to 1, growth may be negative, everything else is at least 0."""
+        if self.name in WITH_BOUNDS:
+            return -math.inf, math.inf
+        return 0.0, 1.0 if self.unit == "share" else math.inf
 
     def has(self, stat: str) -> bool:
         """Whether this metric comes with percentiles or bounds called `stat`."""

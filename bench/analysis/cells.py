@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from bench.analysis.intervals import Estimate, estimate
+from bench.analysis.intervals import ANY, Estimate, estimate
+from bench.metrics import METRICS
 from bench.record import Knob, Outcome, Run
 
 
@@ -47,5 +48,10 @@ def _cell(group: list[Run]) -> Cell:
             values.setdefault((name, measured.unit), []).append(measured.value)
             for stat, value in (measured.percentiles or {}).items():
                 values.setdefault((f"{name} {stat}", measured.unit), []).append(value)
-    metrics = {name: estimate(name, unit, many) for (name, unit), many in values.items()}
+    metrics = {name: estimate(name, unit, many, _within(name)) for (name, unit), many in values.items()}
     return Cell(group[0].load, group[0].knobs, len(finished), len(group) - len(finished), metrics)
+
+
+def _within(name: str) -> tuple[float, float]:
+    metric = METRICS.get(name.split(" ")[0])
+    return metric.within if metric else ANY

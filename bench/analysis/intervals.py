@@ -37,7 +37,16 @@ def mean_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[fl
     return mean, mean - half, mean + half
 
 
-def estimate(metric: str, unit: str, values: Sequence[float]) -> Estimate:
-    """The mean over runs with its 95 % t interval."""
+ANY = (-np.inf, np.inf)
+
+
+def estimate(metric: str, unit: str, values: Sequence[float], within: tuple[float, float] = ANY) -> Estimate:
+    """The mean over runs with its 95 % t interval, cut to `within`, what the metric can be at all.
+
+    The cut costs no coverage: a rate below zero or a share above one was never a candidate. A run that itself lies
+    outside (a share of 1.01 by rounding of two clocks) moves the bound.
+    """
     mean, low, high = mean_interval(values)
+    if low is not None and high is not None:
+        low, high = max(low, min(within[0], *values)), min(high, max(within[1], *values))
     return Estimate(metric, mean, low, high, len(values), unit)
