@@ -53,5 +53,5 @@ def _cell(group: list[Run]) -> Cell:
 
 
 def _within(name: str) -> tuple[float, float]:
-    metric = METRICS.get(name.split(" ")[0])
+    metric = METRICS.get(name.split(" ", maxsplit=1)[0])
     return metric.within if metric else ANY
