@@ -223,9 +223,9 @@ def storage_metrics(found: Findings, disk: Mapping[str, int], sent: Sent) -> Non
         found.put("compression_ratio", payload * events / disk["log"] if disk["log"] else math.nan)
 
 
-def drain_window(samples: Samples, events: int) -> Window | None:
-    """When the job read between 10 % and 90 % of a drain's events; None when the samples do not say."""
-    table = samples.series("source_events").dropna()
+def drain_window(samples: Samples, events: int, counter: str) -> Window | None:
+    """When `counter` went from 10 % to 90 % of a drain's events; None when the samples do not say."""
+    table = samples.series(counter).dropna()
     if len(table) < 3 or table.value.iloc[-1] < DRAIN_EDGES[1] * events:
         return None
     # the counter only grows; equal neighbours (Flink refreshes once a second) would make the inverse ambiguous

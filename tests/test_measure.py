@@ -289,7 +289,7 @@ def test_storage_counts_what_is_allocated_over_all_replicas() -> None:
 )
 def test_a_drain_is_timed_between_a_tenth_and_nine_tenths(read: Any, window: Window | None) -> None:
     """The first reads and the last are not the job's pace; and a drain nobody saw has none."""
-    found = measure.drain_window(sampled(source_events=read), 100_000)
+    found = measure.drain_window(sampled(source_events=read), 100_000, "source_events")
     assert (found is None) == (window is None)
     if found and window:
         assert found.from_s == pytest.approx(window.from_s, abs=0.3)

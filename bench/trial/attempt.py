@@ -1,0 +1,191 @@
+"""One load against fresh topics, from making them to a `Run`: load, read back, verify, tear down."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pandas as pd
+
+from bench import environment, measure, topics
+from bench.backends import Cluster
+from bench.errors import PlatformError, StreamgaugeError
+from bench.jobs import find
+from bench.loadgen import validity
+from bench.record import Check, Outcome, Run
+from bench.scenario import Trial
+from bench.topics import Names
+from bench.trial.job import JobReader
+from bench.trial.loads import Load
+from bench.trial.notes import Notes, Seen
+from bench.trial.readers import Reader
+from bench.trial.stage import Recorded, Stage, Tell, silence
+
+CLOCK_STEP_NS = 1_000_000  # method 10: a drift of the clocks beyond 1 ms invalidates latencies
+PRIME_EPS = 50_000.0
+PRIME_S = 20.0  # at 12 s the first runs still paid for the compiler: p50 520 ms where later ones had 15
+
+
+def attempt(trial: Trial, stage: Stage, *, latency_slo_ms: float | None = None, tell: Tell = silence) -> Recorded:
+    """Run one trial. Kafka's and Flink's failures become the run's outcome; what was measured until then is kept."""
+    began_utc = datetime.now(UTC).isoformat(timespec="milliseconds")
+    clocks_ns = environment.clock_offset_ns()
+    about = environment.describe(stage.cluster.backend, stage.cluster.versions)
+    life = _Life(trial, stage, tell)
+    notes, outcome, reason = life.notes, Outcome.FINISHED, ""
+    try:
+        stage.cluster.check()
+        life.live(latency_slo_ms)
+    except StreamgaugeError as error:  # whoever is to blame: this trial is over, the next one goes on
+        outcome, reason = Outcome.CRASHED, _blame(stage.cluster, error)
+    finally:
+        life.tear_down()
+    if outcome is Outcome.FINISHED:
+        if abs(environment.clock_offset_ns() - clocks_ns) > CLOCK_STEP_NS:
+            notes.invalid.append("the clock was stepped by more than 1 ms during the run")
+        notes.invalid += [f"the oracle disagrees: {check.sentence}" for check in notes.checks if not check.ok]
+        if notes.invalid:
+            outcome, reason = Outcome.INVALID, "; ".join(notes.invalid)
+    if notes.found.missing:
+        notes.warnings.append("not measured: " + ", ".join(dict.fromkeys(notes.found.missing)))
+    result = replace(
+        blank(trial, stage.cluster.backend, outcome, reason),
+        started_utc=began_utc,
+        duration_s=notes.now_s(),
+        environment=about,
+        metrics=notes.found.metrics,
+        checks=tuple(notes.checks),
+        warnings=tuple(notes.warnings),
+        phases=notes.phases,
+    )
+    return Recorded(result, notes.series, notes.found.histograms)
+
+
+def _blame(cluster: Cluster, error: StreamgaugeError) -> str:
+    """A dead process explains everything that failed after it; otherwise the error speaks for itself."""
+    try:
+        cluster.check()
+    except PlatformError as dead:
+        return str(dead) if str(dead) == str(error) else f"{dead}\nthen: {error}"
+    return str(error)
+
+
+def crashed(trial: Trial, backend: str, reason: str) -> Run:
+    """The record of a trial that never began."""
+    return blank(trial, backend, Outcome.CRASHED, reason)
+
+
+def blank(trial: Trial, backend: str, outcome: Outcome, reason: str) -> Run:
+    """A run of `trial` in which nothing was measured."""
+    return Run(
+        scenario=trial.scenario,
+        trial_id=trial.id,
+        load=trial.load_name,
+        repetition=trial.repetition,
+        order=trial.order,
+        outcome=outcome,
+        reason=reason,
+        knobs=trial.knobs,
+        settings=trial.settings.model_dump(mode="json"),
+        seed=trial.seed,
+        backend=backend,
+        started_utc=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        duration_s=0.0,
+        environment=environment.describe(backend, {}),
+    )
+
+
+def prime(trial: Trial, stage: Stage) -> None:
+    """Warm the JVMs once per cluster (method 11): the trial's own job under load, and nothing kept.
+
+    A cold TaskManager's p99 is 3 s where a warm one's is 23 ms.
+    """
+    rate = trial.settings.load.rate_eps if isinstance(trial.settings.load.rate_eps, float) else PRIME_EPS
+    load = trial.settings.load.model_copy(update={"rate_eps": min(rate, PRIME_EPS), "drain": None, "shape": None})
+    phases = trial.settings.phases.model_copy(update={"warmup_s": 0.0, "measure_s": PRIME_S, "settle_s": 5.0})
+    settings = trial.settings.model_copy(update={"load": load, "phases": phases})
+    life = _Life(replace(trial, id=f"prime{trial.id}", settings=settings), stage, silence)
+    try:
+        topics.create_all(life.names, life.settings, life.bootstrap)
+        life.load()
+    finally:
+        life.tear_down()
+
+
+def readers_of(trial: Trial, stage: Stage, names: Names) -> list[Reader]:
+    """Who reads the input in this trial, the headline first; nobody is an answer."""
+    readers: list[Reader] = []
+    if trial.settings.pipeline is not None and stage.session is not None:
+        readers.append(JobReader(trial, stage.session, names, stage.cluster.bootstrap))
+    return readers
+
+
+class _Life:
+    """One trial under way."""
+
+    def __init__(self, trial: Trial, stage: Stage, tell: Tell) -> None:
+        self.trial, self.stage, self.tell = trial, stage, tell
+        self.settings, self.bootstrap = trial.settings, stage.cluster.bootstrap
+        pipeline = trial.settings.pipeline
+        self.names = topics.fresh(trial, find(pipeline.job).outputs if pipeline else ())
+        self.readers: Sequence[Reader] = readers_of(trial, stage, self.names)
+        self.notes = Notes()
+
+    def live(self, latency_slo_ms: float | None) -> None:
+        """From topics to verified outputs."""
+        self.tell("topics", 1.0)
+        topics.create_all(self.names, self.settings, self.bootstrap)
+        self.notes.begin("load")
+        seen = self.load()
+        self.notes.begin("verify")
+        self.tell("verify", 8.0)
+        self.measure(seen)
+        self.notes.invalid += validity(seen.sent, latency_slo_ms)
+
+    def load(self) -> Seen:
+        """Put the load on, with the readers reading."""
+        return Load(self.trial, self.stage, self.names, self.readers, self.notes, self.tell).run()
+
+    def measure(self, seen: Seen) -> None:
+        """Metrics from the generator, the samples, the topic on disk; then what each reader has to say."""
+        found, sent, samples, window = self.notes.found, seen.sent, seen.samples, seen.window
+        self._generator_series(seen)
+        ends = topics.end_offsets(self.bootstrap, self.names.input)
+        stored, acknowledged = sum(ends.values()), sent.acknowledged_events
+        self.notes.checks.append(
+            Check("acknowledged events are in the topic", acknowledged, stored, stored == acknowledged > 0)
+        )
+        self.notes.series["input_partition_events"] = pd.DataFrame({"t_s": list(ends), "value": list(ends.values())})
+        read = {r.component: samples.delta(r.counter, window.from_s, window.to_s) for r in self.readers}
+        if seen.is_drain:
+            events = read[self.readers[0].component]
+            found.put("acknowledged_events", float(acknowledged))
+            found.put("drain_eps", events / window.seconds if window.seconds else float("nan"))
+            handled = {"broker": events}
+        else:
+            measure.generator_metrics(found, sent, window)
+            handled = {"broker": sent.in_window("acked")}
+        measure.component_metrics(found, samples, window, handled | read, os.cpu_count() or 1)
+        measure.storage_metrics(found, self.stage.cluster.disk_bytes(self.names.input), sent)
+        for index, reader in enumerate(self.readers):
+            reader.measure(seen, self.notes, headline=index == 0)
+
+    def _generator_series(self, seen: Seen) -> None:
+        prefix = "prefill" if seen.is_drain else "generator"  # a drain's own clock starts when the readers do
+        for name in seen.sent.seconds.columns:
+            column = seen.sent.seconds[name]
+            self.notes.series[f"{prefix}_{name}"] = pd.DataFrame(
+                {"t_s": column.index.to_numpy(), "value": column.to_numpy()}
+            )
+
+    def tear_down(self) -> None:
+        """End the readers, remove the topics. What fails here is said, and never hides the trial's outcome."""
+        try:
+            for reader in self.readers:
+                reader.tear_down()
+            self.stage.cluster.check()
+            topics.delete(self.bootstrap, *self.names.all)
+        except PlatformError as error:
+            self.notes.warnings.append(f"cleaning up: {str(error).splitlines()[0]}")

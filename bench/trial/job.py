@@ -1,0 +1,118 @@
+"""The Flink job as reader: submitted, watched through Flink's REST interface, its outputs held against the oracle."""
+
+from __future__ import annotations
+
+import time
+
+import pandas as pd
+
+from bench import measure, topics, verify
+from bench.analysis import steady
+from bench.jobs import find, job_params
+from bench.jobs.session import JobSession
+from bench.probes import Probe, Samples
+from bench.probes.flink import Checkpoints, checkpoints, job_probe, late_events
+from bench.scenario import Trial
+from bench.topics import Names
+from bench.trial.notes import Notes, Seen
+
+REST_S = 1.0  # longer than a watermark's interval (200 ms) and a sink's linger: the last windows and rows are out
+
+
+class JobReader:
+    """See `bench.trial.readers.Reader`."""
+
+    component = "flink"
+    counter = "source_events"
+
+    def __init__(self, trial: Trial, session: JobSession, names: Names, bootstrap: str) -> None:
+        assert trial.settings.pipeline is not None
+        self._trial, self._session, self._names, self._bootstrap = trial, session, names, bootstrap
+        self._pipeline, self._url = trial.settings.pipeline, session.flink_url
+        self._job = find(self._pipeline.job)
+        self._id = ""
+        self._caught_up = False  # it has read every event, and its outputs are complete
+        self._written, self._rests_since = -1, 0.0
+
+    def start(self) -> None:
+        names = self._names
+        params = job_params(self._trial.settings, self._bootstrap, names.run, names.input, names.outputs)
+        self._id = self._session.submit(self._pipeline.job, params)
+
+    def probes(self) -> list[Probe]:
+        return [job_probe(self._url, self._id)]
+
+    def check(self) -> None:
+        self._session.check(self._id)
+
+    def caught_up(self, samples: Samples, events: int) -> bool:
+        read = samples.series(self.counter).value.dropna()
+        if not len(read) or read.iloc[-1] < events:
+            return False
+        ends = (topics.end_offsets(self._bootstrap, topic) for topic in self._names.outputs.values())
+        now, written = time.monotonic(), sum(sum(partitions.values()) for partitions in ends)
+        if written != self._written:
+            self._written, self._rests_since = written, now
+        self._caught_up = now - self._rests_since >= REST_S
+        return self._caught_up
+
+    def ended(self, samples: Samples) -> None:
+        """Flink was asked once a second: there is nothing more to say."""
+
+    def measure(self, seen: Seen, notes: Notes, *, headline: bool) -> None:
+        del headline  # it always is
+        self._measure(seen, notes)
+        if self._caught_up:
+            self._hold_against_oracle(seen, notes)
+        else:  # an output that is not complete is neither right nor wrong, and its latencies are the lucky ones
+            notes.invalid.append("the job had not caught up when the run ended: its outputs could not be compared")
+
+    def tear_down(self) -> None:
+        """Cancel the trial's jobs: also one whose submission failed half-way."""
+        for job_id in self._session.jobs_named(self._names.run):
+            self._session.cancel(job_id)
+
+    def _measure(self, seen: Seen, notes: Notes) -> None:
+        found, samples, zero_ns = notes.found, seen.samples, seen.samples.zero_ns
+        measure.job_metrics(found, samples, seen.window, self._pipeline.parallelism)
+        found.put("late_events", late_events(self._url, self._id))
+        restarts = found.metrics.get("restarts")
+        if restarts is not None and restarts.value > 0:
+            notes.invalid.append(f"the job restarted {restarts.value:.0f} times, and no fault was asked for")
+        done: Checkpoints = checkpoints(self._url, self._id)
+        measure.checkpoint_metrics(found, done, seen.window, zero_ns)
+        for name in ("duration_ms", "size_bytes"):
+            at_s = done.completed["trigger_ms"] / 1e3 - zero_ns / 1e9
+            notes.series[f"checkpoint_{name}"] = pd.DataFrame({"t_s": at_s, "value": done.completed[name]})
+        if not seen.is_drain:
+            speed = self._trial.settings.workload.event_time_speed
+            measure.watermark_lag(found, samples, seen.window, seen.sent.t0_ns, speed)
+
+    def _hold_against_oracle(self, seen: Seen, notes: Notes) -> None:
+        """Read the outputs back; a job that answers wrongly has no latency."""
+        found, sent = notes.found, seen.sent
+        marks = seen.samples.series("watermark_ms").value.dropna()
+        compared = verify.compare(
+            self._trial,
+            self._job,
+            sent,
+            self._bootstrap,
+            output_topics=self._names.outputs,
+            watermark_seen_ms=float(marks.iloc[-1]) if len(marks) else float("nan"),
+        )
+        notes.checks += compared.verified.checks
+        for name, count in compared.verified.counts.items():
+            found.put(name, count)
+        per_event = compared.outputs.get(self._job.per_event)
+        if seen.is_drain or per_event is None or not len(per_event.rows):
+            return
+        measure.latency_metrics(found, per_event, sent, seen.window)
+        notes.series["output_eps"] = rate = verify.append_rate(per_event, sent.t0_ns)
+        notes.series["e2e_latency_ms"] = measure.latency_by_second(per_event, sent.t0_ns)
+        inside = rate[(rate.t_s > seen.window.from_s) & (rate.t_s <= seen.window.to_s)]
+        steadiness = steady.assess(inside.value)
+        if steadiness.state is not steady.State.STEADY:
+            notes.warnings.append(f"no steady state in the output's rate: {steadiness.reason}")
+        speed = self._trial.settings.workload.event_time_speed
+        for output in compared.outputs.values():
+            measure.window_latency(found, output, sent.t0_ns, speed, seen.window)

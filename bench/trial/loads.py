@@ -1,0 +1,141 @@
+"""How a trial's events come: on schedule while the readers read, or all beforehand (a drain)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bench import measure
+from bench.backends import Cluster
+from bench.errors import BrokerError
+from bench.loadgen import Drive, Sent, start
+from bench.measure import Window
+from bench.probes import Probe, Samples, watch
+from bench.probes.components import components, host
+from bench.probes.kafka import jmx
+from bench.scenario import Trial
+from bench.topics import Names
+from bench.trial.notes import Notes, Seen
+from bench.trial.readers import Reader, check_all
+from bench.trial.stage import Stage, Tell
+
+DRAIN_TIMEOUT_S = 300.0
+STUCK_S = 90.0  # how long after its schedule a generator may be held up by back-pressure
+LOOK_S = 0.2
+SETTLE_LOOK_S = 0.25
+
+
+@dataclass(frozen=True)
+class Load:
+    """One trial's load, ready to be put on its topics."""
+
+    trial: Trial
+    stage: Stage
+    names: Names
+    readers: Sequence[Reader]
+    notes: Notes
+    tell: Tell
+
+    def run(self) -> Seen:
+        """Put it on; returns when the load is over and the readers had their time to catch up."""
+        return self._drain() if self.trial.load.kind == "drain" else self._open_loop()
+
+    def _open_loop(self) -> Seen:
+        """Readers first, then load on schedule, watched throughout; then wait until they have read everything."""
+        phases = self.trial.settings.phases
+        seconds = phases.warmup_s + phases.measure_s
+        self.tell("submit", 4.0)
+        for reader in self.readers:
+            reader.start()
+        drive = self._start(seconds)
+        try:
+            with watch(self._probes(), zero_ns=drive.t0_ns) as samples:
+                self.notes.begin("t0")
+                self.tell("load", seconds)
+                sent = self._sent(drive, seconds + STUCK_S)
+                check_all(self.readers)
+                self.notes.begin("settle")
+                self.tell("settle", phases.settle_s)
+                self._settle(samples, sent.acknowledged_events, phases.settle_s)
+        except BaseException:
+            drive.stop()
+            raise
+        self._end(samples)
+        return Seen(sent, samples, Window(phases.warmup_s, seconds), is_drain=False)
+
+    def _drain(self) -> Seen:
+        """Load first, then the readers read it flat out. The window is the middle 80 % of what the headline reads."""
+        events = self.trial.load.drain
+        assert events is not None
+        self.tell("prefill", 6.0)
+        drive = self._start(0.0)
+        try:
+            sent = self._sent(drive, DRAIN_TIMEOUT_S)
+        except BaseException:
+            drive.stop()
+            raise
+        self.notes.begin("t0")
+        self.tell("drain", events / 100_000)
+        zero_ns = time.time_ns()
+        for reader in self.readers:
+            reader.start()
+        with watch(self._probes(), zero_ns=zero_ns) as samples:
+            self._settle(samples, sent.acknowledged_events, DRAIN_TIMEOUT_S)
+        self._end(samples)
+        window = measure.drain_window(samples, sent.acknowledged_events, self.readers[0].counter)
+        if window is None:
+            self.notes.warnings.append(
+                f"the drain was not over within {DRAIN_TIMEOUT_S:.0f} s, or too short to be timed"
+            )
+        return Seen(sent, samples, window or Window(0.0, 0.0), is_drain=True)
+
+    def _start(self, seconds: float) -> Drive:
+        settings = self.trial.settings
+        return start(
+            settings.model_dump(mode="json"),
+            bootstrap=self._cluster.bootstrap,
+            topic=self.names.input,
+            partitions=settings.topic.partitions,
+            seed=self.trial.seed,
+            duration_s=seconds,
+            warmup_s=settings.phases.warmup_s,
+            run_dir=self.stage.run_dir / self.names.run,
+            spawn=self.stage.spawn,
+        )
+
+    @property
+    def _cluster(self) -> Cluster:
+        return self.stage.cluster
+
+    def _probes(self) -> list[Probe]:
+        cluster = self._cluster
+        probes = [components(cluster), host()]
+        if cluster.jmx_urls:
+            probes.append(jmx(cluster.jmx_urls, self.names.input))
+        return probes + [probe for reader in self.readers for probe in reader.probes()]
+
+    def _sent(self, drive: Drive, patience_s: float) -> Sent:
+        """Until the load is over; a broker or TaskManager that dies meanwhile ends the trial at once."""
+        give_up = time.monotonic() + patience_s
+        while not drive.poll().done:
+            self._cluster.check()
+            if time.monotonic() > give_up:
+                raise BrokerError(f"the load did not end within {patience_s:.0f} s: the broker takes no more events")
+            time.sleep(LOOK_S)
+        return drive.wait(60.0)
+
+    def _settle(self, samples: Samples, events: int, patience_s: float) -> None:
+        """Until every reader has read every event; what is not there by then lags, and its reader knows it."""
+        deadline = time.monotonic() + patience_s
+        behind = list(self.readers)
+        while behind and time.monotonic() < deadline:
+            self._cluster.check()
+            check_all(self.readers)
+            time.sleep(SETTLE_LOOK_S)
+            behind = [reader for reader in behind if not reader.caught_up(samples, events)]
+
+    def _end(self, samples: Samples) -> None:
+        for reader in self.readers:
+            reader.ended(samples)
+        self.notes.series |= samples.tables()

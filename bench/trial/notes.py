@@ -1,0 +1,46 @@
+"""What is known so far of a trial under way; it is kept whatever happens next."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from bench.loadgen import Sent
+from bench.measure import Findings, Window
+from bench.probes import Samples
+from bench.record import Check
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What came of the load: what was sent, the samples, and the measured window (seconds of the samples' clock)."""
+
+    sent: Sent
+    samples: Samples
+    window: Window
+    is_drain: bool  # the topic was filled before anybody read: its due times are nominal, no latency counts from them
+
+
+@dataclass
+class Notes:
+    """What has been collected: metrics, series, checks, and why the run is no evidence (`invalid`)."""
+
+    found: Findings = field(default_factory=Findings)
+    series: dict[str, pd.DataFrame] = field(default_factory=dict)
+    checks: list[Check] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    phases: dict[str, float] = field(default_factory=dict)  # seconds since the trial began at which each began
+    invalid: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._began = time.monotonic()
+
+    def now_s(self) -> float:
+        """Seconds since the trial began."""
+        return time.monotonic() - self._began
+
+    def begin(self, phase: str) -> None:
+        """A phase begins now."""
+        self.phases[phase] = self.now_s()
