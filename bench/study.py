@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from bench import environment, record
 from bench.analysis.cells import Cell, cells
-from bench.analysis.decide import Answer
 from bench.analysis.thresholds import meets
 from bench.errors import ScenarioError
 from bench.metrics import METRICS
@@ -232,6 +231,8 @@ def conclude(scenario: Scenario, runs: Sequence[Run], unreadable: Sequence[str] 
 
 def exit_code(study: Study, fail_on: Sequence[str]) -> int:
     """See `bench.cli`."""
+    from bench.analysis.decide import Answer
+
     if not study.finished:
         return 4
     answers = {verdict.verdict for verdict in study.verdicts if verdict.primary}

@@ -1,6 +1,6 @@
 """Turns what was measured into dollars.
 
-    usage = costmodel.load("usage.yaml")                  # or a deployment.yaml, or costmodel.usage_from_runs(frame, …)
+    usage = costmodel.load("usage.yaml")                  # or a deployment.yaml, or costmodel.usage_from_runs(rows, …)
     options = costmodel.price(usage, ["self-ec2", "msk-standard+flink-managed-aws"])
     costmodel.to_json(options)                            # the document of `cost --json`
     costmodel.rows(options)                               # rows of a table, cheapest first; a * has notes(option)
@@ -36,7 +36,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # these bring pandas, scipy and librdkafka, which a hand-written usage does not need
+    # these bring scipy and librdkafka, which a hand-written usage does not need
     if name == "usage_from_runs":
         from costmodel.measured import usage_from_runs
 

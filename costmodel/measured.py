@@ -7,12 +7,10 @@ Bytes and CPU-seconds *per event* are measured and transfer; rates, retention, z
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import fmean, stdev
 from typing import Any
-
-import numpy as np
-import pandas as pd
-from scipy.special import stdtrit
 
 from bench.errors import ScenarioError
 from costmodel import documents
@@ -37,11 +35,14 @@ PRICING_KEYS = frozenset(
     }
 )
 
+Row = Mapping[str, Any]
+PerRun = Mapping[tuple[Any, Any], float]  # (trial, repetition) -> the metric's value
 
-def usage_from_runs(frame: pd.DataFrame, pricing: Mapping[str, Any], cell: Mapping[str, Any] | None = None) -> Usage:
-    """What a platform must carry, from the tidy frame of `bench.record.frame`.
 
-    frame: a row per run and metric (scenario, load, trial_id, repetition, outcome, metric, stat, value, unit, a column
+def usage_from_runs(rows: Iterable[Row], pricing: Mapping[str, Any], cell: Mapping[str, Any] | None = None) -> Usage:
+    """What a platform must carry, from `bench.record.rows`, or from a notebook's `frame.to_dict("records")`.
+
+    rows: one for each run and metric (scenario, load, trial_id, repetition, outcome, metric, stat, value, unit, a key
     per knob). pricing: the scenario's section. cell: knobs that select runs, {"topic.partitions": 96}; a key that is no
     column is taken as that setting's value. Only finished runs count. Each metric comes from one load, any other
     before `drain`, so that two cells are priced from the same kind of run; name another with {"load": "drain"}.
@@ -53,9 +54,9 @@ def usage_from_runs(frame: pd.DataFrame, pricing: Mapping[str, Any], cell: Mappi
     if unknown:
         word = min(unknown)
         raise ScenarioError(f"pricing.{word}: unknown key; {documents.nearest(word, PRICING_KEYS)}")
-    runs = _select(frame, cell or {})
+    runs = _select(list(rows), cell or {})
     wire = _per_run(runs, "wire_bytes_per_event")
-    if not len(wire) or not (wire > 0).all():
+    if not wire or min(wire.values()) <= 0:
         raise ScenarioError("the runs carry no wire_bytes_per_event: without it nothing on the wire can be priced")
     disk = _ratio(_per_run(runs, "disk_bytes_per_event"), wire, "disk / wire bytes per event")
     broker_cpu = _mean(runs, ["broker_cpu_s_per_million_events"])
@@ -88,65 +89,72 @@ def usage_from_runs(frame: pd.DataFrame, pricing: Mapping[str, Any], cell: Mappi
     return documents.validate(data, Usage)
 
 
-def _select(frame: pd.DataFrame, cell: Mapping[str, Any]) -> pd.DataFrame:
-    chosen = frame[frame["outcome"] == "finished"]
+def _select(rows: Sequence[Row], cell: Mapping[str, Any]) -> list[Row]:
+    columns = _columns(rows)
+    chosen = [row for row in rows if row["outcome"] == "finished"]
     for knob, value in cell.items():
-        if knob in chosen.columns:
-            chosen = chosen[chosen[knob] == value]
-    if "stat" in chosen.columns:
-        chosen = chosen[chosen["stat"].fillna("").isin(["", "value"])]
-    if chosen.empty:
-        ended = frame["outcome"].value_counts().to_dict() if len(frame) else "none"
-        raise ScenarioError(f"no finished run to price for {dict(cell) or 'this scenario'}; runs by outcome: {ended}")
-    for knob in [column for column in chosen.columns if "." in str(column)]:
-        if knob not in cell and len(chosen[knob].unique()) > 1:
-            values = ", ".join(str(value) for value in chosen[knob].unique())
-            raise ScenarioError(f"{knob} has several values ({values}): one cell is priced at a time, so name one")
-    return chosen
+        if knob in columns:
+            chosen = [row for row in chosen if row.get(knob) == value]
+    if not chosen:
+        ended = Counter(outcome for *_, outcome in {(r["trial_id"], r["repetition"], r["outcome"]) for r in rows})
+        raise ScenarioError(
+            f"no finished run to price for {dict(cell) or 'this scenario'}; runs by outcome: {dict(ended) or 'none'}"
+        )
+    for knob in [column for column in columns if "." in column]:
+        values = dict.fromkeys(row.get(knob) for row in chosen)
+        if knob not in cell and len(values) > 1:
+            told = ", ".join(str(value) for value in values)
+            raise ScenarioError(f"{knob} has several values ({told}): one cell is priced at a time, so name one")
+    return [row for row in chosen if row.get("stat", "value") in ("", "value")]
 
 
-def _per_run(runs: pd.DataFrame, metric: str) -> pd.Series[float]:
-    rows = runs[runs["metric"] == metric].dropna(subset=["value"])
-    loads = list(dict.fromkeys(rows["load"]))
+def _columns(rows: Iterable[Row]) -> list[str]:
+    return list(dict.fromkeys(key for row in rows for key in row))
+
+
+def _per_run(runs: Sequence[Row], metric: str) -> dict[tuple[Any, Any], float]:
+    found = [row for row in runs if row["metric"] == metric and math.isfinite(row["value"])]
+    loads = list(dict.fromkeys(row["load"] for row in found))
     if len(loads) > 1:
         steady = [load for load in loads if load != "drain"] or loads
-        rows = rows[rows["load"] == steady[0]]
-    return rows.groupby(["trial_id", "repetition"])["value"].mean()
+        found = [row for row in found if row["load"] == steady[0]]
+    return {(row["trial_id"], row["repetition"]): float(row["value"]) for row in found}
 
 
-def _mean(runs: pd.DataFrame, metrics: Iterable[str]) -> Number | None:
+def _mean(runs: Sequence[Row], metrics: Iterable[str]) -> Number | None:
     """The first of `metrics` that was measured, as mean and 95 % t-interval over runs."""
     for metric in metrics:
-        values = _per_run(runs, metric).to_numpy(dtype=float)
-        if len(values):
+        values = list(_per_run(runs, metric).values())
+        if values:
             return number(values, metric)
     return None
 
 
-def number(values: np.ndarray[Any, np.dtype[np.float64]], metric: str) -> Number:
+def number(values: Sequence[float], metric: str) -> Number:
     """Mean and 95 % t-interval over runs (or windows) of one measured number; one value has no interval."""
-    n, mean = len(values), float(values.mean())
+    n, mean = len(values), fmean(values)
     fields: dict[str, Any] = {"value": mean, "basis": "measured", "n": n, "note": metric}
     if n > 1:
-        half = float(stdtrit(n - 1, 0.975)) * float(values.std(ddof=1)) / math.sqrt(n)
+        from scipy.special import stdtrit  # a tenth of a second that one run, and a hand-written usage, do not need
+
+        half = float(stdtrit(n - 1, 0.975)) * stdev(values) / math.sqrt(n)
         fields |= {"low": max(mean - half, 0.0 if mean >= 0 else mean - half), "high": mean + half}
     return Number.model_validate(fields)
 
 
-def _ratio(top: pd.Series[float] | float, bottom: pd.Series[float], note: str) -> Number | None:
+def _ratio(top: PerRun, bottom: PerRun, note: str) -> Number | None:
     """Mean and interval of the ratio taken run by run, so that what varies in both cancels."""
-    ratios = (top / bottom).dropna().to_numpy(dtype=float)
-    return number(ratios, note) if len(ratios) else None
+    ratios = [value / bottom[run] for run, value in top.items() if run in bottom]
+    return number(ratios, note) if ratios else None
 
 
-def _record_bytes(runs: pd.DataFrame, pricing: Mapping[str, Any], cell: Mapping[str, Any]) -> Number:
+def _record_bytes(runs: Sequence[Row], pricing: Mapping[str, Any], cell: Mapping[str, Any]) -> Number:
     measured = _mean(runs, ["payload_bytes_per_event", "record_bytes"])
     if measured is not None:
         return measured
-    for source in ("workload.event_bytes",):
-        if source in cell or source in runs.columns:
-            given = cell.get(source, runs[source].iloc[0] if source in runs.columns else None)
-            return Number.model_validate({"value": float(given), "note": source})
+    given = _knob(runs, cell, "workload.event_bytes")
+    if given is not None:
+        return Number.model_validate({"value": float(given), "note": "workload.event_bytes"})
     if "record_bytes" in pricing:
         return Number.model_validate({"assumed": pricing["record_bytes"]})
     raise ScenarioError(
@@ -154,8 +162,8 @@ def _record_bytes(runs: pd.DataFrame, pricing: Mapping[str, Any], cell: Mapping[
     )
 
 
-def _ingest(runs: pd.DataFrame, pricing: Mapping[str, Any], record: Number, wire: pd.Series[float]) -> dict[str, Any]:
-    sizes = _per_run(runs, record.note) if record.basis == "measured" else float(record.value)
+def _ingest(runs: Sequence[Row], pricing: Mapping[str, Any], record: Number, wire: PerRun) -> dict[str, Any]:
+    sizes = _per_run(runs, record.note) if record.basis == "measured" else dict.fromkeys(wire, float(record.value))
     fields: dict[str, Any] = {
         "record_bytes": record,
         "compression_ratio": _ratio(sizes, wire, "raw / wire bytes per event"),
@@ -175,7 +183,7 @@ def _ingest(runs: pd.DataFrame, pricing: Mapping[str, Any], record: Number, wire
 
 
 def _processing(
-    runs: pd.DataFrame, pricing: Mapping[str, Any], cell: Mapping[str, Any], record: Number, ingest: Mapping[str, Any]
+    runs: Sequence[Row], pricing: Mapping[str, Any], cell: Mapping[str, Any], record: Number, ingest: Mapping[str, Any]
 ) -> dict[str, Any] | None:
     cpu = _mean(runs, ["flink_cpu_s_per_million_events"])
     if cpu is None or cpu.value <= 0:
@@ -187,18 +195,23 @@ def _processing(
         gb = size.value / 1_000_000_000 * target_eps / rate.value
         job["checkpoint_gb"] = {"assumed": gb, "note": "measured checkpoint size, taken to grow with the rate"}
         job.setdefault("state_gb", {"assumed": gb, "note": "as large as a checkpoint"})
-    knob = "pipeline.checkpoint.interval_s"
-    interval = cell.get(knob, runs[knob].iloc[0] if knob in runs.columns else pricing.get("checkpoint_interval_s"))
-    if interval is not None:
-        job["checkpoint_interval_s"] = {"assumed": interval}
+    interval = _knob(runs, cell, "pipeline.checkpoint.interval_s")
+    if interval is not None or "checkpoint_interval_s" in pricing:
+        job["checkpoint_interval_s"] = {"assumed": pricing["checkpoint_interval_s"] if interval is None else interval}
     return job
 
 
+def _knob(runs: Sequence[Row], cell: Mapping[str, Any], knob: str) -> Any:
+    """The setting of this cell: as named, or as its runs have it; None if neither says."""
+    return cell.get(knob, runs[0].get(knob) if runs else None)
+
+
 def _setting(
-    runs: pd.DataFrame, cell: Mapping[str, Any], pricing: Mapping[str, Any], knob: str, key: str
+    runs: Sequence[Row], cell: Mapping[str, Any], pricing: Mapping[str, Any], knob: str, key: str
 ) -> dict[str, Any]:
-    if knob in cell or knob in runs.columns:
-        return {"value": int(cell[knob] if knob in cell else runs[knob].iloc[0]), "note": knob}
+    given = _knob(runs, cell, knob)
+    if given is not None:
+        return {"value": int(given), "note": knob}
     if key in pricing:
         return {"assumed": pricing[key]}
     raise ScenarioError(f"no {knob}: expected it among the knobs, in the cell, or as pricing.{key}")

@@ -126,6 +126,23 @@ sys.exit(f"loaded {heavy & set(sys.modules)}" if heavy & set(sys.modules) else 0
     assert {"doctor", "list", "plan", "run", "show", "report", "cost"} <= set(done.stdout.split())
 
 
+def test_a_bill_of_results_loads_neither_tables_nor_statistics_nor_clients(results: Path) -> None:
+    """Two seconds are what somebody waits who tries prices one after the other; pandas alone takes half of one."""
+    code = """
+import sys
+from bench.cli import main
+sys.argv = ["streamgauge", "cost", sys.argv[1], "--json"]
+assert main() == 0
+heavy = {"pandas", "pyarrow", "scipy.stats", "scipy.optimize", "matplotlib", "jinja2", "confluent_kafka", "boto3",
+         "pyflink", "locust", "gevent", "reports.figures"}
+sys.exit(f"loaded {heavy & set(sys.modules)}" if heavy & set(sys.modules) else 0)
+"""
+    words = [sys.executable, "-c", code, str(results.resolve())]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert set(json.loads(done.stdout)["cells"]) == {"partitions 6", "partitions 96"}
+
+
 def commands(group: click.Group, *above: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:
     for name, command in group.commands.items():
         yield (*above, name), command

@@ -247,16 +247,14 @@ def usages(found: Study, assumptions: Mapping[str, Any]) -> dict[str, Usage]:
     from bench import record
     from reports.wording import arm_label
 
-    frame = record.frame(found.runs)
+    partitions = {run.trial_id: run.settings["topic"]["partitions"] for run in found.runs}
     # a bill needs it whether it is an axis or not
-    frame["topic.partitions"] = frame["trial_id"].map(
-        {r.trial_id: r.settings["topic"]["partitions"] for r in found.runs}
-    )
+    rows = [{**row, "topic.partitions": partitions[row["trial_id"]]} for row in record.rows(found.runs)]
     pricing = {**found.scenario.pricing.model_dump(), **assumptions}
     # a drain writes flat out: its batches are not those of the priced stream, and it has no wire bytes
     priced = [cell for cell in found.cells if cell.n and "wire_bytes_per_event" in cell.metrics]
     return {
-        arm_label(cell.knobs): costmodel.usage_from_runs(frame, pricing, dict(cell.knobs) | {"load": cell.load})
+        arm_label(cell.knobs): costmodel.usage_from_runs(rows, pricing, dict(cell.knobs) | {"load": cell.load})
         for cell in priced
     }
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from decimal import Decimal
 from pathlib import Path
+from statistics import stdev
 from typing import Any
 
-import pandas as pd
 import pytest
 
 import costmodel
@@ -144,8 +144,8 @@ def test_every_unit_that_a_platform_counts_in_is_the_catalogues_own() -> None:
         assert option.infeasible or (option.bill and not option.bill.at_least), option.platform
 
 
-def frame(**changes: list[float]) -> pd.DataFrame:
-    """Three finished runs of 6 and of 96 partitions (and a crashed one), as `bench.record.frame` lays them out."""
+def measured(**changes: list[float]) -> list[dict[str, Any]]:
+    """Three finished runs of 6 and of 96 partitions (and a crashed one), as `bench.record.rows` lays them out."""
     values: dict[str, list[float]] = {
         "payload_bytes_per_event": [200, 200, 200],
         "wire_bytes_per_event": [100, 102, 104],
@@ -176,16 +176,16 @@ def frame(**changes: list[float]) -> pd.DataFrame:
                 rows.append((*about, "unit", partitions))
                 rows.append((*about[:7], "p99", 1e12, "unit", partitions))
     names = ["scenario", "load", "trial_id", "repetition", "outcome", "backend", "metric", "stat", "value", "unit"]
-    return pd.DataFrame(rows, columns=[*names, "topic.partitions"])
+    return [dict(zip([*names, "topic.partitions"], row, strict=True)) for row in rows]
 
 
 def test_measured_bytes_come_with_their_interval_and_crashed_runs_are_no_evidence() -> None:
-    usage = costmodel.usage_from_runs(frame(), PRICING, {"topic.partitions": 6})
+    usage = costmodel.usage_from_runs(measured(), PRICING, {"topic.partitions": 6})
     ratio = usage.ingest.compression_ratio
 
     assert (ratio.basis, ratio.n) == ("measured", 3)
     assert float(ratio.value) == pytest.approx((200 / 100 + 200 / 102 + 200 / 104) / 3)
-    spread = pd.Series([200 / 100, 200 / 102, 200 / 104]).std() / 3**0.5
+    spread = stdev([200 / 100, 200 / 102, 200 / 104]) / 3**0.5
     assert float(ratio.high or 0) == pytest.approx(float(ratio.value) + 4.302653 * spread)  # t(0.975, 2)
     assert float(usage.broker.disk_bytes_per_wire_byte.value) == pytest.approx(1.1)
     assert usage.broker.disk_bytes_per_wire_byte.high == pytest.approx(Decimal("1.1"))  # the noise in both cancels
@@ -198,7 +198,7 @@ def test_measured_bytes_come_with_their_interval_and_crashed_runs_are_no_evidenc
 def test_ninety_six_partitions_instead_of_six_cost_what_their_bytes_cost() -> None:
     """Half as many bytes again on wire and disk, measured: half as much again for what is billed by bytes."""
     six, many = (
-        costmodel.price(costmodel.usage_from_runs(frame(), PRICING, {"topic.partitions": p}), ["self-ec2"], draws=0)[
+        costmodel.price(costmodel.usage_from_runs(measured(), PRICING, {"topic.partitions": p}), ["self-ec2"], draws=0)[
             0
         ].bill
         for p in (6, 96)
@@ -211,9 +211,9 @@ def test_ninety_six_partitions_instead_of_six_cost_what_their_bytes_cost() -> No
 
 
 def test_an_option_is_as_uncertain_as_what_was_measured() -> None:
-    noisy = frame(wire_bytes_per_event=[80, 102, 124], disk_bytes_per_event=[88, 112.2, 136.4])
+    noisy = measured(wire_bytes_per_event=[80, 102, 124], disk_bytes_per_event=[88, 112.2, 136.4])
     bands = []
-    for runs in (frame(), noisy):
+    for runs in (measured(), noisy):
         usage = costmodel.usage_from_runs(runs, PRICING, {"topic.partitions": 6})
         (option,) = costmodel.price(usage, ["self-ec2"])
         assert option.p10 is not None
@@ -227,16 +227,21 @@ def test_an_option_is_as_uncertain_as_what_was_measured() -> None:
 @pytest.mark.parametrize(
     ("cell", "pricing", "runs", "said"),
     [
-        ({"topic.partitions": 7}, PRICING, frame(), "no finished run to price for {'topic.partitions': 7}"),
-        ({}, PRICING, frame(), "topic.partitions has several values (6, 96)"),
-        ({"topic.partitions": 6}, {"region": "us-east-1"}, frame(), "pricing.groups: missing"),
-        ({"topic.partitions": 6}, {**PRICING, "zonse": 3}, frame(), "pricing.zonse: unknown key; did you mean zones?"),
-        ({"topic.partitions": 6}, PRICING, frame(wire_bytes_per_event=[]), "the runs carry no wire_bytes_per_event"),
-        ({"topic.partitions": 6}, PRICING, frame(payload_bytes_per_event=[]), "no record size"),
+        ({"topic.partitions": 7}, PRICING, measured(), "no finished run to price for {'topic.partitions': 7}"),
+        ({}, PRICING, measured(), "topic.partitions has several values (6, 96)"),
+        ({"topic.partitions": 6}, {"region": "us-east-1"}, measured(), "pricing.groups: missing"),
+        (
+            {"topic.partitions": 6},
+            {**PRICING, "zonse": 3},
+            measured(),
+            "pricing.zonse: unknown key; did you mean zones?",
+        ),
+        ({"topic.partitions": 6}, PRICING, measured(wire_bytes_per_event=[]), "the runs carry no wire_bytes_per_event"),
+        ({"topic.partitions": 6}, PRICING, measured(payload_bytes_per_event=[]), "no record size"),
     ],
 )
 def test_runs_that_cannot_be_priced_say_what_is_missing(
-    cell: dict[str, Any], pricing: dict[str, Any], runs: pd.DataFrame, said: str
+    cell: dict[str, Any], pricing: dict[str, Any], runs: list[dict[str, Any]], said: str
 ) -> None:
     with pytest.raises(ScenarioError) as refused:
         costmodel.usage_from_runs(runs, pricing, cell)
@@ -244,8 +249,8 @@ def test_runs_that_cannot_be_priced_say_what_is_missing(
 
 
 def test_one_run_has_no_interval_instead_of_a_false_one() -> None:
-    one = frame()
-    usage = costmodel.usage_from_runs(one[one["repetition"].isin([0, 3])], PRICING, {"topic.partitions": 6})
+    one = [row for row in measured() if row["repetition"] in (0, 3)]
+    usage = costmodel.usage_from_runs(one, PRICING, {"topic.partitions": 6})
 
     assert usage.ingest.compression_ratio.n == 1
     assert not usage.ingest.compression_ratio.uncertain
