@@ -1,9 +1,8 @@
-"""A scenario as somebody asked for it, what it would take, and what its runs say: cells, verdicts, exit code."""
+"""A scenario as somebody asked for it, and what its runs say: cells, verdicts, exit code."""
 
 from __future__ import annotations
 
 import json
-import math
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -16,15 +15,14 @@ from bench.analysis.thresholds import meets
 from bench.errors import ScenarioError
 from bench.metrics import METRICS
 from bench.record import BundleError, Outcome, Run
-from bench.scenario import Scenario, Trial, estimate_s, find, load
+from bench.scenario import Scenario, Trial, find, load
 
 if TYPE_CHECKING:  # at run time late: a bill of a results folder needs neither statistics nor a cluster's clients
-    from bench.verdict import Comparison, Verdict
+    from bench.verdict import Verdict
 
 MEASUREMENT_VERSION = 1  # raised by hand when a metric's meaning changes: older results are then not resumed from
 INDEX = "index.json"
 SCHEMA = 1
-QUICK_S = 20 * 60  # what may call itself quick
 
 
 @dataclass(frozen=True)
@@ -82,91 +80,6 @@ def latency_slo_ms(scenario: Scenario) -> float | None:
     """The tightest latency objective among the thresholds: a generator may be late by a tenth of it."""
     limits = [slo.value for slo in scenario.slos if slo.metric == "e2e_latency_ms" and slo.op in ("<", "<=")]
     return min(limits) if limits else None
-
-
-def plan(scenario: Scenario, trials: Sequence[Trial], known: Mapping[str, Run], *, quick: bool) -> dict[str, Any]:
-    """What would run, for how long, and the true effect that its comparisons would find at 80 % power."""
-    from bench.verdict import Comparison, load_claims
-
-    todo = [trial for trial in trials if trial.id not in known]
-    todo_s = estimate_s(todo)
-    if quick and todo_s > QUICK_S:
-        raise ScenarioError(
-            f"{scenario.name}: --quick would take {todo_s / 60:.0f} min, expected at most {QUICK_S // 60}; "
-            "shorten its quick section"
-        )
-    plans = scenario.plans
-    decides = [
-        {"claim": claim.claim, "hypothesis": one.name, "metric": one.metric, "direction": one.direction,
-         "minimum_effect": one.effect.relative, "true_effect_decided": _decided(one, known, scenario)}
-        for claim in load_claims(scenario.all_claims) for one in claim.hypotheses
-        if isinstance(one, Comparison) and _pairs(one, scenario) > 1
-    ]  # fmt: skip
-    return {
-        "schema": SCHEMA,
-        "scenario": scenario.name,
-        "question": scenario.question,
-        "loads": {name: {"cells": len(scenario.cells(plan)), "repeats": plan.repeats} for name, plan in plans.items()},
-        "trials": [
-            {"id": t.id, "load": t.load_name, "knobs": dict(t.knobs), "repetition": t.repetition, "done": t.id in known}
-            for t in trials
-        ],
-        "todo": len(todo),
-        "todo_s": todo_s,
-        "decides": decides,
-    }
-
-
-def _decided(one: Comparison, known: Mapping[str, Run], scenario: Scenario) -> float:
-    """The true change, as a share, that the planned pairs find to be beyond the claimed one with 80 % power."""
-    from bench.analysis import power
-
-    cv, pairs, d = _cv(known, one.metric), _pairs(one, scenario), one.effect.relative
-    if one.direction == "increases":
-        return power.decidable_effect(cv, pairs, d)
-    # on a log scale the margin is the same on the other side
-    return 1 - (1 - d) / (1 + power.decidable_effect(cv, pairs, 0.0))
-
-
-def _pairs(one: Comparison, scenario: Scenario) -> int:
-    """Pairs of runs that a comparison would get, 0 when one of its arms is not among the cells."""
-    for name, plan in scenario.plans.items():
-        if one.loads and name not in one.loads:
-            continue
-        knobs = [dict(cell_knobs) for cell_knobs, _ in scenario.cells(plan)]
-        if all(any(arm.items() <= found.items() for found in knobs) for arm in (one.base, one.changed)):
-            return plan.repeats
-    return 0
-
-
-def _cv(known: Mapping[str, Run], metric: str) -> float:
-    """Run-to-run variation of `metric` in finished runs of the same cell here; the literature's 3.7 % without any."""
-    from bench.analysis import power
-
-    groups: dict[str, list[float]] = {}
-    for run in known.values():
-        if metric in run.metrics and run.metrics[metric].value > 0:
-            groups.setdefault(json.dumps([run.load, dict(run.knobs)], sort_keys=True), []).append(
-                run.metrics[metric].value
-            )
-    found = [power.cv_of(values) for values in groups.values() if len(values) > 1]
-    finite = [cv for cv in found if math.isfinite(cv)]
-    return sum(finite) / len(finite) if finite else power.CV
-
-
-def plan_lines(document: Mapping[str, Any]) -> list[str]:
-    """A plan as a person reads it."""
-    loads = ", ".join(f"{name}: {one['cells']} cells x {one['repeats']}" for name, one in document["loads"].items())
-    done = len(document["trials"]) - document["todo"]
-    lines = [f"{document['scenario']}: {document['question']}", f"{len(document['trials'])} runs ({loads})"]
-    lines.append(f"{done} are there, {document['todo']} to run, about {document['todo_s'] / 60:.0f} min" if done
-                 else f"about {document['todo_s'] / 60:.0f} min on two cores")  # fmt: skip
-    lines += [
-        f"decides {one['claim']}/{one['hypothesis']} ({one['direction']} by {one['minimum_effect']:.0%} or more) "
-        f"if {one['metric']} truly {one['direction']} by {one['true_effect_decided']:.0%}"
-        for one in document["decides"]
-    ]
-    return lines
 
 
 def remember(asked: Asked, scenario: Scenario, trials: Sequence[Trial], out: Path) -> None:

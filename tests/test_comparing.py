@@ -147,7 +147,7 @@ def test_a_damaged_bundle_never_passes(compare: Compare) -> None:
         (["results/nowhere", "results/old"], "no such file or folder"),
         (["results/old:producer.linger=5", "results/old"], "no run has the knob producer.linger"),
         (["results/old:linger", "results/old"], "expected KNOB=VALUE"),
-        (["results/old", "results/old", "--floor", "a lot"], "such as 3%"),
+        (["results/old", "results/old", "--floor", "a lot"], "such as 5%"),
         (["results/old", "results/old", "--metric", "broker_cpu"], "docs/metrics.md"),
         (["results/old", "results/old", "--metric", "broker_rss_bytes"], "expected --floor"),
         (["results", "."], "expected"),

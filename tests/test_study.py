@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import campaign, record, study, trial
+from bench import campaign, planning, record, study, trial
 from bench.analysis.decide import Answer, Reason
 from bench.errors import ScenarioError
 from bench.metrics import METRICS
@@ -101,7 +101,7 @@ def test_nothing_to_run_starts_nothing(asked: Asked, out: Path, monkeypatch: pyt
     runs = campaign.run_all(trials, backend="local", out=out, listen=told.append)
     assert [run.trial_id for run in runs] == [one.id for one in trials]
     assert told == []
-    assert study.plan(scenario, trials, campaign.finished(trials, out), quick=False)["todo"] == 0
+    assert planning.plan(scenario, trials, campaign.finished(trials, out), quick=False)["todo"] == 0
 
 
 # ---- telling it again
@@ -194,16 +194,16 @@ def test_the_exit_code_says_what_a_pipeline_must_know(
 def test_a_plan_says_what_its_repeats_can_decide_and_refuses_a_slow_quick(asked: Asked, tmp_path: Path) -> None:
     """A study that cannot decide its claim is known before the hour is spent; so is a "quick" one that is not."""
     scenario, trials = opened(asked)
-    document = study.plan(scenario, trials, {}, quick=False)
+    document = planning.plan(scenario, trials, {}, quick=False)
     assert document["todo"] == len(document["trials"]) == 4
     assert document["todo_s"] > 4 * 40
     disk = next(one for one in document["decides"] if one["hypothesis"] == "disk")
     assert disk["minimum_effect"] == 0.05 < disk["true_effect_decided"]
-    more = study.plan(*opened(replace(asked, repeats=9)), {}, quick=False)
+    more = planning.plan(*opened(replace(asked, repeats=9)), {}, quick=False)
     assert (
         next(o for o in more["decides"] if o["hypothesis"] == "disk")["true_effect_decided"]
         < disk["true_effect_decided"]
     )
     with pytest.raises(ScenarioError, match=r"small: --quick would take \d+ min, expected at most 20"):
-        study.plan(*opened(replace(asked, repeats=40)), {}, quick=True)
+        planning.plan(*opened(replace(asked, repeats=40)), {}, quick=True)
     assert json.dumps(document)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from bench.errors import StreamgaugeError
+from bench.errors import ScenarioError, StreamgaugeError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,6 +43,17 @@ def wide_console() -> Console:
 
     found = Console()
     return found if found.is_terminal else Console(width=140)
+
+
+def share(word: str, option: str) -> float:
+    """`5%` or `0.05` as a share between 0 and 1; ScenarioError otherwise."""
+    try:
+        found = float(word.removesuffix("%")) / (100 if word.endswith("%") else 1)
+    except ValueError:
+        found = -1.0
+    if not 0 < found < 1:
+        raise ScenarioError(f"{option} {word}: expected a share between 0 and 1, such as 5% or 0.05")
+    return found
 
 
 def leave(code: int) -> NoReturn:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli import answer, as_json, cli, leave, say, wide_console
+from bench.cli import answer, as_json, cli, leave, say, share, wide_console
 from bench.errors import ScenarioError
 
 if TYPE_CHECKING:
@@ -42,7 +42,8 @@ def compare(base: str, new: str, json_: bool, fail_on: tuple[str, ...], **how: A
         say(text)
     allow = {*how["allow"], *(path for one in sides for path in one.where)}
     allow |= {"environment"} if how["across_environments"] else set()
-    found = judged(sides[0].runs, sides[1].runs, allow=allow, floor=_floor(how["floor"]),
+    found = judged(sides[0].runs, sides[1].runs, allow=allow,
+                   floor=share(how["floor"], "--floor") if how["floor"] else None,
                    metrics=_metrics(how["metrics"], how["floor"]), unreadable=unreadable)  # fmt: skip
     _tell(found, sides, junit=how["junit"], folder=how["report"], json_=json_)
     undecided = any(row.change is Change.UNDECIDED for row in found.rows)
@@ -81,19 +82,6 @@ def _document(found: Compared, sides: tuple[Side, Side]) -> dict[str, Any]:
         "unreadable": list(found.unreadable),
         "rows": [asdict(row) for row in found.rows],
     }
-
-
-def _floor(word: str | None) -> float | None:
-    """`3%` or `0.03` as a share."""
-    if word is None:
-        return None
-    try:
-        share = float(word.removesuffix("%")) / (100 if word.endswith("%") else 1)
-    except ValueError:
-        share = -1.0
-    if not 0 < share < 1:
-        raise ScenarioError(f"--floor {word}: expected a share between 0 and 1, such as 3% or 0.03")
-    return share
 
 
 def _metrics(names: tuple[str, ...], floor: str | None) -> tuple[str, ...]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli import RESULTS, answer, as_json, cli, leave, say, wide_console
+from bench.cli import RESULTS, answer, as_json, cli, leave, say, share, wide_console
 from bench.errors import ScenarioError, StreamgaugeError
 
 if TYPE_CHECKING:
+    from bench.record import Run
     from bench.scenario import Scenario, Trial
     from bench.study import Asked, Study
 
@@ -35,6 +37,11 @@ def scenario_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 help="Change one setting or axis; may be repeated.",
             ),
             click.option("--repeats", type=click.IntRange(1), help="Repetitions of each cell."),
+            click.option(
+                "--precision",
+                metavar="SHARE",
+                help="As many repetitions as this host's noise takes for an interval of ±SHARE, such as 5%.",
+            ),
             click.option("--quick", is_flag=True, help="The scenario's own short version."),
             click.option(
                 "--backend",
@@ -52,13 +59,34 @@ def scenario_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def _open(asked: Asked) -> tuple[Scenario, list[Trial]]:
-    """The scenario as asked for, and its trials on this machine."""
-    from bench import study
-    from bench.metrics import METRICS
+@dataclass(frozen=True)
+class _Opened:
+    """The scenario as asked for, its trials on this machine, those that are finished, and the plan for the rest."""
 
-    scenario = study.scenario(asked, tuple(METRICS))
-    return scenario, study.trials(scenario, asked.backend)
+    asked: Asked
+    scenario: Scenario
+    trials: Sequence[Trial]
+    known: Mapping[str, Run]
+    plan: Mapping[str, Any]
+
+
+def _open(words: dict[str, Any], out: Path, *, fresh: bool) -> _Opened:
+    from bench import campaign, planning, study
+
+    precision = words.pop("precision")
+    asked, found = study.Asked(**words), None
+    scenario = study.scenario(asked)
+    if precision is not None:
+        if asked.repeats is not None:
+            raise ScenarioError("--precision picks the repeats itself, expected it without --repeats")
+        known = campaign.finished(study.trials(scenario, asked.backend), out)
+        found = planning.precise(scenario, share(precision, "--precision"), known, out)
+        asked = replace(asked, repeats=found.repeats)
+        scenario = study.scenario(asked)
+    trials = study.trials(scenario, asked.backend)
+    known = {} if fresh else campaign.finished(trials, out)
+    document = planning.plan(scenario, trials, known, quick=asked.quick, out=out, precision=found)
+    return _Opened(asked, scenario, trials, known, document)
 
 
 @cli.command()
@@ -100,16 +128,13 @@ def list_(json_: bool) -> None:
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 5 when there is something to run.")
 def plan(detailed_exitcode: bool, json_: bool, out: Path, fresh: bool, **words: Any) -> None:
     """What would run, how long it takes, and what its repeats can decide."""
-    from bench import campaign, study
+    from bench import planning
 
-    asked = study.Asked(**words)
-    scenario, trials = _open(asked)
-    known = {} if fresh else campaign.finished(trials, out)
-    document = study.plan(scenario, trials, known, quick=asked.quick)
+    document = _open(words, out, fresh=fresh).plan
     if json_:
         answer(document)
     else:
-        for line in study.plan_lines(document):
+        for line in planning.plan_lines(document):
             click.echo(line)
     leave(5 if detailed_exitcode and document["todo"] else 0)
 
@@ -121,21 +146,18 @@ def plan(detailed_exitcode: bool, json_: bool, out: Path, fresh: bool, **words: 
 )
 def run(json_: bool, out: Path, fresh: bool, fail_on: tuple[str, ...], **words: Any) -> None:
     """Run SCENARIO (a name or a file), judge its claims, price it, write the report. Running again resumes."""
-    from bench import campaign, progress, study
+    from bench import campaign, planning, progress, study
 
-    asked = study.Asked(**words)
-    scenario, trials = _open(asked)
-    known = {} if fresh else campaign.finished(trials, out)
-    document = study.plan(scenario, trials, known, quick=asked.quick)
-    for line in study.plan_lines(document):
+    found = _open(words, out, fresh=fresh)
+    for line in planning.plan_lines(found.plan):
         say(line)
-    study.remember(asked, scenario, trials, out)
-    slo_ms = study.latency_slo_ms(scenario)
-    with progress.follow(len(trials), document["todo_s"]) as listen:
+    study.remember(found.asked, found.scenario, found.trials, out)
+    slo_ms = study.latency_slo_ms(found.scenario)
+    with progress.follow(len(found.trials), found.plan["todo_s"]) as listen:
         runs = campaign.run_all(
-            trials, backend=asked.backend, out=out, listen=listen, fresh=fresh, latency_slo_ms=slo_ms
+            found.trials, backend=found.asked.backend, out=out, listen=listen, fresh=fresh, latency_slo_ms=slo_ms
         )
-    leave(_conclude(study.conclude(scenario, runs), out, json_=json_, fail_on=fail_on))
+    leave(_conclude(study.conclude(found.scenario, runs), out, json_=json_, fail_on=fail_on))
 
 
 @cli.command()

@@ -19,7 +19,9 @@ from bench.scenario.sections import Document, Load, Names
 from bench.scenario.source import KeyPath, Source, dotted, read_value
 from bench.scenario.words import nearest, shown
 
-SWEEPABLE = ("workload", "load", "producer", "topic", "cluster", "pipeline", "consumers", "faults", "phases")
+SWEEPABLE = (
+    "workload", "load", "producer", "topic", "cluster", "pipeline", "consumers", "faults", "phases", "label",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

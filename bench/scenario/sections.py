@@ -353,11 +353,15 @@ class Pricing(Section):
 
 
 class Document(Section):
-    """A scenario file. Only `schema`, `workload` and one of `load`, `loads` are needed."""
+    """A scenario file. Only `schema`, `workload` and one of `load`, `loads` are needed.
+
+    `label` changes nothing: as an axis it makes arms that are the same, whose differences are the host's noise (A/A).
+    """
 
     schema_: Annotated[Literal[1], Field(alias="schema")]
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
     question: str = ""
+    label: str = ""
     workload: Workload
     load: Load | None = None
     loads: Annotated[Mapping[str, NamedLoad], Field(min_length=1)] | None = None
@@ -386,6 +390,7 @@ class Document(Section):
 class Settings(Section):
     """The resolved sections of one trial: what it ran with, as a Run records it (`model_dump(mode="json")`)."""
 
+    label: str = ""
     workload: Workload
     load: Load
     producer: Producer

@@ -259,30 +259,35 @@ def _at(data: Any, path: KeyPath) -> Any:
 def estimate_s(
     trials: Sequence[Trial],
     *,
-    cluster_s: float = 25.0,
-    prime_s: float = 20.0,
-    submit_s: float = 8.0,
-    verify_s: float = 4.0,
+    cluster_s: float = 15.0,
+    prime_s: float = 35.0,
+    submit_s: float = 3.0,
+    verify_eps: float = 150_000.0,
     fill_eps: float = 300_000.0,
     drain_eps: float = 100_000.0,
     search_s: float = 900.0,
-    settle_s: float = 3.0,
+    settle_s: float = 2.0,
 ) -> float:
-    """Expected seconds for these trials in this order; the defaults are for two cores, and are no measurement.
+    """Expected seconds for these trials in this order; the defaults are what two cores took, and are no measurement.
 
-    `cluster_s` + `prime_s` per change of cluster; `submit_s` + `verify_s` per trial; a drain is filled at `fill_eps`
-    and read at `drain_eps`; a search takes its cap, `search_s`; a job that keeps up settles within `settle_s`.
+    `cluster_s` per change of cluster, with `prime_s` where there is a job. A trial's job takes `submit_s`, settles
+    within `settle_s` where it keeps up, and its events are compared at `verify_eps`. A drain is filled at `fill_eps`
+    and read at `drain_eps`; a search takes its cap, `search_s`.
     """
     total, shape = 0.0, ""
     for trial in trials:
-        phases, load = trial.settings.phases, trial.load
+        phases, load, has_job = trial.settings.phases, trial.load, trial.settings.pipeline is not None
         if trial.shape_key != shape:
-            total, shape = total + cluster_s + prime_s, trial.shape_key
-        total += submit_s + verify_s
+            total, shape = total + cluster_s + (prime_s if has_job else 0.0), trial.shape_key
+        total += submit_s
+        if load.kind == "search":
+            total += search_s
+            continue
+        seconds = phases.warmup_s + phases.measure_s
+        events = load.drain or seconds * (load.rate_eps if isinstance(load.rate_eps, float) else fill_eps)
         if load.drain is not None:
             total += load.drain / fill_eps + load.drain / drain_eps
-        elif load.kind == "search":
-            total += search_s
         else:
-            total += phases.warmup_s + phases.measure_s + min(phases.settle_s, settle_s)
+            total += seconds + (min(phases.settle_s, settle_s) if has_job else 0.0)
+        total += events / verify_eps if has_job else 0.0
     return total
