@@ -167,9 +167,13 @@ def _run_one(one: Trial, clusters: _Clusters, out: Path, tell: trial.Tell, laten
         clusters.close()
         run = trial.crashed(one, clusters.backend, f"the cluster did not come up: {error}")
         return record.save(run, bundle)
+
+    def keep(recorded: trial.Recorded) -> Run:
+        return record.save(recorded.run, bundle, series=recorded.series, histograms=recorded.histograms)
+
     with _log_slices(stage.cluster, bundle / "logs"):
-        recorded = trial.run(one, stage, latency_slo_ms=latency_slo_ms, tell=tell)
-    run = record.save(recorded.run, bundle, series=recorded.series, histograms=recorded.histograms)
+        recorded = trial.run(one, stage, latency_slo_ms=latency_slo_ms, tell=tell, keep=keep)
+    run = keep(recorded)
     if run.outcome is Outcome.CRASHED:
         clusters.close()  # whatever it was, the next trial starts on sound ground
     return run

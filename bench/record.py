@@ -1,4 +1,4 @@
-"""What happened to a trial, and how it is kept: `Run` on disk as versioned JSON, series and histograms beside it.
+"""How a `Run` is kept: on disk as versioned JSON, series and histograms beside it.
 
 results/<scenario>/<trial-id>/<utc>/run.json  series.parquet  latency.parquet  logs/
 """
@@ -10,8 +10,7 @@ import json
 import math
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass, replace
-from enum import StrEnum
+from dataclasses import fields, is_dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,81 +21,23 @@ from pydantic import TypeAdapter, ValidationError
 
 from bench.analysis.histogram import LogLinearHistogram
 from bench.errors import StreamgaugeError
+from bench.run import Attempt, Check, Criterion, Knob, Measurement, Outcome, Run
+
+__all__ = [
+    "SCHEMA", "Attempt", "BundleError", "Check", "Criterion", "Knob", "Measurement", "Outcome", "Run", "find", "frame",
+    "json_schema", "load", "load_histograms", "load_series", "save",
+]  # fmt: skip
 
 if TYPE_CHECKING:
     import pandas as pd  # half a second to import: only the functions that make tables pay it
 
 SCHEMA = 1  # raised when a field changes its meaning; a reader refuses what it does not know
 
-Knob = str | int | float | bool | None
-
 _RUN, _SERIES, _LATENCY = "run.json", "series.parquet", "latency.parquet"
 
 
 class BundleError(StreamgaugeError):
     """A bundle that cannot be trusted: truncated, edited, or of another schema. Says what and where."""
-
-
-class Outcome(StrEnum):
-    """How a trial ended. Only `finished` runs are evidence."""
-
-    FINISHED = "finished"
-    INVALID = "invalid"  # it ran, but a rule of the method was broken: no verdict may rest on it
-    CRASHED = "crashed"  # Kafka, Flink or a generator died
-    REFUSED = "refused"  # never started: the host or the backend cannot do this
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """One metric of one run. `percentiles` ("p50", "p99", "max") reach only as far as `n` samples support."""
-
-    value: float
-    unit: str
-    percentiles: Mapping[str, float] | None = None
-    n: int | None = None
-
-
-@dataclass(frozen=True)
-class Check:
-    """One comparison of an output with the workload's oracle. `ok` only if expected equals actual."""
-
-    name: str
-    expected: float
-    actual: float
-    ok: bool
-    detail: str = ""
-
-    @property
-    def sentence(self) -> str:
-        """What a reason says of it."""
-        return f"{self.name}: expected {self.expected:g}, found {self.actual:g}" + (
-            f" ({self.detail})" if self.detail else ""
-        )
-
-
-@dataclass(frozen=True)
-class Run:
-    """What happened to one trial; immutable, saved before it is judged."""
-
-    scenario: str
-    trial_id: str
-    load: str  # which of the scenario's loads: "steady", "drain", ...
-    repetition: int
-    order: int  # position in the interleaved sequence: neighbours in time pair up
-    outcome: Outcome
-    reason: str  # "" when finished
-    knobs: Mapping[str, Knob]  # the axes' values: {"topic.partitions": 6}
-    settings: Mapping[str, Any]  # every section of the trial as it ran, same paths as the YAML
-    seed: int
-    backend: str  # local, compose, testcontainers, remote
-    started_utc: str  # ISO 8601
-    duration_s: float
-    environment: Mapping[str, Any]
-    metrics: Mapping[str, Measurement] = field(default_factory=dict)  # keys are names in bench.metrics
-    checks: tuple[Check, ...] = ()
-    warnings: tuple[str, ...] = ()
-    phases: Mapping[str, float] = field(default_factory=dict)  # seconds since start at which each phase began
-    bundle: Path | None = None  # where it lies; not part of the JSON
 
 
 def save(
@@ -212,10 +153,32 @@ def frame(runs: Path | Iterable[Run | Path]) -> pd.DataFrame:
 
 
 def json_schema() -> dict[str, Any]:
-    """JSON Schema of the "run" in run.json."""
-    schema = _adapter().json_schema()
-    schema["properties"].pop("bundle")
-    return schema
+    """JSON Schema of run.json, made from the types that read it. docs/bundle.md describes the files beside it."""
+    run = _adapter().json_schema()
+    run["properties"].pop("bundle")
+    run["additionalProperties"] = False
+    digest = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": f"Streamgauge run.json, schema {SCHEMA}",
+        "description": "One run of one trial, with checksums: a bundle that was cut or edited does not load.",
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["schema", "run", "files", "sha256"],
+        "properties": {
+            "schema": {"const": SCHEMA, "description": "Raised when a field changes its meaning; others are refused."},
+            "run": run,
+            "files": {
+                "type": "object", "additionalProperties": digest,
+                "description": "SHA-256 of series.parquet and latency.parquet, where they were written.",
+            },
+            "sha256": {
+                "type": "object", "additionalProperties": digest,
+                "description": "SHA-256 of each field of `run` as canonical JSON: sorted keys, no spaces.",
+            },
+        },
+        "$defs": run.pop("$defs"),
+    }  # fmt: skip
 
 
 @cache

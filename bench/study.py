@@ -172,6 +172,7 @@ def run_document(run: Run) -> dict[str, Any]:
         "metrics": metrics,
         "checks": [asdict(check) for check in run.checks],
         "warnings": list(run.warnings),
+        "attempts": [asdict(attempt) for attempt in run.attempts],
         "bundle": str(run.bundle) if run.bundle else None,
     }
 
@@ -205,6 +206,11 @@ def run_lines(run: Run) -> list[str]:
     for name, measured in sorted(run.metrics.items()):
         tail = "".join(f"  {stat} {value:,.4g}" for stat, value in (measured.percentiles or {}).items())
         lines.append(f"  {name:<40} {measured.value:>14,.4g} {measured.unit}{tail}")
+    lines += [
+        f"  attempt {one.number + 1}: {one.rate_eps:,.0f} events/s, {one.purpose}: {one.outcome}"
+        + (f": {one.reason}" if one.reason else "")
+        for one in run.attempts
+    ]
     lines += [
         f"  {'ok  ' if check.ok else 'WRONG'} {check.name}: expected {check.expected:,g}, found {check.actual:,g}"
         for check in run.checks

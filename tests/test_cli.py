@@ -14,6 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import click
+import jsonschema
 import psutil
 import pytest
 
@@ -334,6 +335,14 @@ def test_one_run_is_shown_with_its_numbers(results: Path, streamgauge: Streamgau
     assert said.code == 0
     assert "wire_bytes_per_event" in said.out
     assert "90 bytes/event" in said.out
+
+
+def test_the_schema_of_a_bundle_is_printed(results: Path, streamgauge: Streamgauge) -> None:
+    """A reader in another language has nothing else to go by."""
+    said = streamgauge("show", "--schema")
+    assert said.code == 0
+    jsonschema.validate(json.loads(next(results.glob("*/*/run.json")).read_text()), said.answer)
+    assert streamgauge("show").code == 2
 
 
 def test_nothing_finished_is_a_failure(streamgauge: Streamgauge) -> None:

@@ -13,8 +13,8 @@ import numpy.typing as npt
 from bench.analysis.slope import Slope, theil_sen
 from bench.analysis.steady import MISSING_LIMIT, State, Steadiness
 from bench.analysis.thresholds import meets, stat_of
+from bench.record import Criterion, Run
 from bench.record import Outcome as Ended
-from bench.record import Run
 from bench.scenario.words import Threshold
 
 if TYPE_CHECKING:
@@ -42,15 +42,6 @@ class Reader(StrEnum):
     JOB = "job"
     CONSUMERS = "consumers"
     NOBODY = "nobody"
-
-
-@dataclass(frozen=True)
-class Criterion:
-    """One condition of a sustainable rate."""
-
-    name: str
-    ok: bool
-    detail: str
 
 
 @dataclass(frozen=True)

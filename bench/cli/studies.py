@@ -180,12 +180,18 @@ def report(folders: tuple[Path, ...], open_: bool, json_: bool) -> None:
 
 
 @cli.command()
-@click.argument("folder", type=click.Path(exists=True, path_type=Path))
+@click.argument("folder", type=click.Path(exists=True, path_type=Path), required=False)
+@click.option("--schema", is_flag=True, help="The JSON Schema of run.json instead; needs no FOLDER.")
 @as_json
-def show(folder: Path, json_: bool) -> None:
+def show(folder: Path | None, schema: bool, json_: bool) -> None:
     """One run (a bundle) or every run below FOLDER: outcome, metrics, checks, warnings."""
     from bench import record, study
 
+    if schema:
+        answer(record.json_schema())
+        return
+    if folder is None:
+        raise ScenarioError("show: expected a bundle or a results folder (or --schema)")
     bundles = record.find(folder)
     if not bundles:
         raise ScenarioError(f"{folder}: no run.json below it, expected a bundle or a results folder")
@@ -194,10 +200,11 @@ def show(folder: Path, json_: bool) -> None:
         say(text)
     if json_:
         answer([study.run_document(run) for run in runs])
-        return
-    for run in runs:
-        for line in study.run_lines(run):
-            click.echo(line)
+    else:
+        for run in runs:
+            for line in study.run_lines(run):
+                click.echo(line)
+    leave(0 if runs else 4)
 
 
 def _conclude(found: Study, out: Path, *, json_: bool, fail_on: tuple[str, ...] = ()) -> int:

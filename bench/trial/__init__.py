@@ -14,12 +14,14 @@ from __future__ import annotations
 
 from bench.scenario import Trial
 from bench.trial.attempt import attempt, crashed, prime
-from bench.trial.stage import Recorded, Stage, Tell, silence
+from bench.trial.stage import Keep, Recorded, Stage, Tell, forget, silence
 
 
-def run(trial: Trial, stage: Stage, *, latency_slo_ms: float | None = None, tell: Tell = silence) -> Recorded:
-    """Run one trial, whatever its load; what was measured before a failure is kept."""
-    return attempt(trial, stage, latency_slo_ms=latency_slo_ms, tell=tell)
+def run(
+    trial: Trial, stage: Stage, *, latency_slo_ms: float | None = None, tell: Tell = silence, keep: Keep = forget
+) -> Recorded:
+    """Run one trial, whatever its load; what was measured before a failure is kept, after each step by `keep`."""
+    return attempt(trial, stage, latency_slo_ms=latency_slo_ms, tell=tell, keep=keep)
 
 
-__all__ = ["Recorded", "Stage", "Tell", "crashed", "prime", "run", "silence"]
+__all__ = ["Keep", "Recorded", "Stage", "Tell", "crashed", "prime", "run", "silence"]

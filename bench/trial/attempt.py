@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -21,20 +21,25 @@ from bench.trial.job import JobReader
 from bench.trial.loads import Load
 from bench.trial.notes import Notes, Seen
 from bench.trial.readers import Reader
-from bench.trial.stage import Recorded, Stage, Tell, silence
+from bench.trial.stage import Keep, Recorded, Stage, Tell, forget, silence
 
 CLOCK_STEP_NS = 1_000_000  # method 10: a drift of the clocks beyond 1 ms invalidates latencies
 PRIME_EPS = 50_000.0
 PRIME_S = 20.0  # at 12 s the first runs still paid for the compiler: p50 520 ms where later ones had 15
 
 
-def attempt(trial: Trial, stage: Stage, *, latency_slo_ms: float | None = None, tell: Tell = silence) -> Recorded:
+def attempt(
+    trial: Trial, stage: Stage, *, latency_slo_ms: float | None = None, tell: Tell = silence, keep: Keep = forget
+) -> Recorded:
     """Run one trial. Kafka's and Flink's failures become the run's outcome; what was measured until then is kept."""
-    began_utc = datetime.now(UTC).isoformat(timespec="milliseconds")
-    clocks_ns = environment.clock_offset_ns()
-    about = environment.describe(stage.cluster.backend, stage.cluster.versions)
+    began = replace(
+        blank(trial, stage.cluster.backend, Outcome.UNFINISHED, "it began, and nothing says how it ended"),
+        environment=environment.describe(stage.cluster.backend, stage.cluster.versions),
+    )
     life = _Life(trial, stage, tell)
     notes, outcome, reason = life.notes, Outcome.FINISHED, ""
+    life.keep = lambda: keep(notes.recorded(began))
+    life.keep()
     try:
         stage.cluster.check()
         life.live(latency_slo_ms)
@@ -42,25 +47,17 @@ def attempt(trial: Trial, stage: Stage, *, latency_slo_ms: float | None = None, 
         outcome, reason = Outcome.CRASHED, _blame(stage.cluster, error)
     finally:
         life.tear_down()
+    over_the_run = environment.since(began.environment)
     if outcome is Outcome.FINISHED:
-        if abs(environment.clock_offset_ns() - clocks_ns) > CLOCK_STEP_NS:
+        if abs(over_the_run["clock_drift_ns"]) > CLOCK_STEP_NS:
             notes.invalid.append("the clock was stepped by more than 1 ms during the run")
         notes.invalid += [f"the oracle disagrees: {check.sentence}" for check in notes.checks if not check.ok]
         if notes.invalid:
             outcome, reason = Outcome.INVALID, "; ".join(notes.invalid)
     if notes.found.missing:
         notes.warnings.append("not measured: " + ", ".join(dict.fromkeys(notes.found.missing)))
-    result = replace(
-        blank(trial, stage.cluster.backend, outcome, reason),
-        started_utc=began_utc,
-        duration_s=notes.now_s(),
-        environment=about,
-        metrics=notes.found.metrics,
-        checks=tuple(notes.checks),
-        warnings=tuple(notes.warnings),
-        phases=notes.phases,
-    )
-    return Recorded(result, notes.series, notes.found.histograms)
+    about = {**began.environment, "over_the_run": over_the_run}
+    return notes.recorded(replace(began, outcome=outcome, reason=reason, environment=about))
 
 
 def _blame(cluster: Cluster, error: StreamgaugeError) -> str:
@@ -132,6 +129,7 @@ class _Life:
         self.names = topics.fresh(trial, find(pipeline.job).outputs if pipeline else ())
         self.readers: Sequence[Reader] = readers_of(trial, stage, self.names)
         self.notes = Notes()
+        self.keep: Callable[[], object] = lambda: None  # called after each step
 
     def live(self, latency_slo_ms: float | None) -> None:
         """From topics to verified outputs."""
@@ -139,6 +137,8 @@ class _Life:
         topics.create_all(self.names, self.settings, self.bootstrap)
         self.notes.begin("load")
         seen = self.load()
+        self._generator_series(seen)
+        self.keep()
         self.notes.begin("verify")
         self.tell("verify", 8.0)
         self.measure(seen)
@@ -151,7 +151,6 @@ class _Life:
     def measure(self, seen: Seen) -> None:
         """Metrics from the generator, the samples, the topic on disk; then what each reader has to say."""
         found, sent, samples, window = self.notes.found, seen.sent, seen.samples, seen.window
-        self._generator_series(seen)
         ends = topics.end_offsets(self.bootstrap, self.names.input)
         stored, acknowledged = sum(ends.values()), sent.acknowledged_events
         self.notes.checks.append(

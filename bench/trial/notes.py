@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
 from bench.loadgen import Sent
 from bench.measure import Findings, Window
 from bench.probes import Samples
-from bench.record import Check
+from bench.record import Check, Run
+from bench.trial.stage import Recorded
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,18 @@ class Notes:
     def now_s(self) -> float:
         """Seconds since the trial began."""
         return time.monotonic() - self._began
+
+    def recorded(self, run: Run) -> Recorded:
+        """`run` with what is known so far."""
+        run = replace(
+            run,
+            duration_s=self.now_s(),
+            metrics=dict(self.found.metrics),
+            checks=tuple(self.checks),
+            warnings=tuple(self.warnings),
+            phases=dict(self.phases),
+        )
+        return Recorded(run, self.series, self.found.histograms)
 
     def begin(self, phase: str) -> None:
         """A phase begins now."""

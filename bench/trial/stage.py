@@ -34,6 +34,14 @@ class Recorded:
     histograms: Mapping[str, LogLinearHistogram]
 
 
+Keep = Callable[[Recorded], object]
+"""Where a run goes after each step; what comes last is the run as it ended."""
+
+
+def forget(_recorded: Recorded) -> None:
+    """Keep nothing."""
+
+
 Tell = Callable[[str, float], None]
 """Progress for a person: (what is going on, seconds it is expected to take)."""
 

@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import numpy as np
 import pandas as pd
 import pytest
 
 from bench.analysis.histogram import LogLinearHistogram
 from bench.record import (
+    Attempt,
     BundleError,
     Check,
+    Criterion,
     Measurement,
     Outcome,
     Run,
@@ -165,6 +168,41 @@ def test_frame_has_a_row_for_each_metric_and_stat_and_keeps_crashed_runs(tmp_pat
     assert frame([RUN, crashed]).equals(table)
 
 
-def test_the_schema_names_every_field() -> None:
-    """Prevents a bundle whose documentation forgets what it holds."""
-    assert set(json_schema()["properties"]) == set(Run.__dataclass_fields__) - {"bundle"}
+ATTEMPT = Attempt(
+    0, 50_000.0, "ramp", "fail", "2.31 s of load behind (limit 2 s)", 40.0, "2026-11-23T18:11:18Z",
+    (Criterion("final backlog", ok=False, detail="2.31 s of load behind (limit 2 s)"),),
+    {"e2e_latency_ms": Measurement(12.5, "ms", {"p50": 12.5}, 20)},
+)  # fmt: skip
+
+
+def test_the_schema_describes_what_is_written(tmp_path: Path) -> None:
+    """Prevents a bundle whose documentation forgets or misnames what it holds, missing numbers included."""
+    schema = json_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    run = schema["properties"]["run"]
+    assert set(run["properties"]) == {field.name for field in fields(Run)} - {"bundle"}
+    assert run["properties"]["order"]["description"].startswith("Position in the interleaved sequence")
+    grown = replace(RUN, attempts=(ATTEMPT,), checks=(Check("rows", math.nan, 3, ok=False),))
+    series = {"busy_share": pd.DataFrame({"t_s": [0.5], "value": [0.7]})}
+    save(grown, tmp_path, series=series, histograms={"e2e_latency_ms": LogLinearHistogram().add([1.0])})
+    assert load(tmp_path).attempts == (ATTEMPT,)
+    document = json.loads((tmp_path / "run.json").read_text())
+    jsonschema.validate(document, schema)
+    for change in (
+        lambda d: d["run"].update(outcome="fine"),
+        lambda d: d["run"].update(extra=1),
+        lambda d: d["run"]["metrics"]["e2e_latency_ms"].pop("unit"),
+        lambda d: d.update(schema=2),
+        lambda d: d["sha256"].update(seed="cafe"),
+    ):
+        other = json.loads(json.dumps(document))
+        change(other)
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(other, schema)
+
+
+def test_bundles_of_before_the_searches_still_load(tmp_path: Path) -> None:
+    """Prevents results of last month from being lost to a field that was added since."""
+    save(RUN, tmp_path)
+    _edit(lambda d: (d["run"].pop("attempts"), d["sha256"].pop("attempts")))(tmp_path)
+    assert load(tmp_path) == replace(RUN, bundle=tmp_path)

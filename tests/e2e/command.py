@@ -88,7 +88,8 @@ def started(*words: str, out: Path) -> Iterator[Command]:
     """`streamgauge WORDS --out OUT`, killed at the end if it still runs."""
     folder = out.with_name(f"{out.name}-{time.monotonic_ns()}")
     folder.mkdir(parents=True)
-    argv = [sys.executable, "-m", "bench.cli", *words, "--out", str(out)]
+    where = [] if words[0] in ("report", "show", "compare") else ["--out", str(out)]
+    argv = [sys.executable, "-m", "bench.cli", *words, *where]
     with (folder / "stdout").open("wb") as stdout, (folder / "stderr").open("wb") as stderr:
         process = subprocess.Popen(
             argv, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, start_new_session=True

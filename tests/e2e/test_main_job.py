@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import xml.etree.ElementTree as ET
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import command
+import jsonschema
 import pytest
 from ruamel.yaml import YAML
 
@@ -151,7 +153,9 @@ def test_bundles_hold_series_histograms_and_logs(first: command.Command) -> None
     assert len(found) == 4
     for run in found:
         assert run.bundle is not None
+        jsonschema.validate(json.loads((run.bundle / "run.json").read_text()), record.json_schema())
         assert run.environment["cores"]
+        assert abs(run.environment["over_the_run"]["clock_drift_ns"]) < 1e9
         if run.outcome is Outcome.CRASHED:
             continue
         assert run.environment["kafka"]
