@@ -14,7 +14,7 @@ from reports.report import Column, Number, Paragraph, Section, Source, Table, To
 
 Document = Mapping[str, Any]
 Bills = Mapping[str, "Document | Sequence[Document]"]
-"""Arm (as `wording.arm_label` calls it) -> the document of `cost --json`, or only its options."""
+"""Arm (as `wording.bill_labels` calls it) -> the document of `cost --json`, or only its options."""
 
 
 MOST_SENTENCES = 4  # platforms told in words; the table has them all
@@ -51,11 +51,13 @@ class Standing:
     """What the runs say about the arms, whatever they cost.
 
     `kept`: arm -> whether its finished runs keep every threshold, None where that is not known. `apart`: pairs of arms
-    of which some cost-bearing metric has 95 % intervals that do not meet.
+    of which some cost-bearing metric has 95 % intervals that do not meet. `loads`: arm -> its load, where bills are
+    told apart by it: a load is nobody's choice, so that settings compete under the same one.
     """
 
     kept: Mapping[str, bool | None]
     apart: frozenset[frozenset[str]]
+    loads: Mapping[str, str]
 
 
 def priced(bills: Bills) -> list[Priced]:
@@ -86,15 +88,19 @@ def section(bills: Bills, standing: Standing) -> Section:
                 ),
             ),
         )
-    blocks: list[Any] = [*_choice(found, standing), *(Paragraph(words) for words in _answers(found))]
+    by_load: dict[str, list[Priced]] = {}
+    for one in found:
+        by_load.setdefault(standing.loads.get(one.arm, ""), []).append(one)
+    blocks: list[Any] = [*(text for load, many in by_load.items() for text in _choice(many, standing, load)), *(Paragraph(words) for words in _answers(found))]
     blocks.append(Paragraph(rests_on(bills)))
     blocks += [said(text, Tone.WARNING) for text in _warnings(bills, found)]
     blocks.append(_table(found))
     return Section("dollars", "What it costs", tuple(blocks))
 
 
-def _choice(found: Sequence[Priced], standing: Standing) -> Iterator[Paragraph]:
+def _choice(found: Sequence[Priced], standing: Standing, load: str) -> Iterator[Paragraph]:
     """What to do, if there is a choice: the cheapest arm that keeps every threshold, and its equals."""
+    what = f"What to do under {load}" if load else "What to do"
     arms = list(dict.fromkeys(one.arm for one in found))
     if len(arms) < 2:
         return
@@ -108,18 +114,18 @@ def _choice(found: Sequence[Priced], standing: Standing) -> Iterator[Paragraph]:
             best.setdefault(cheapest, []).append(wording.platform_name(platform))
     if not best:
         yield said(
-            "What to do: nothing yet. No setting with a price has kept every threshold in all its runs.", Tone.UNSURE
+            f"{what}: nothing yet. No setting with a price has kept every threshold in all its runs.", Tone.UNSURE
         )
     for arm, platforms in best.items():
         where = "every platform priced here" if len(best) == 1 and len(platforms) > 1 else wording.listed(platforms)
         rivals = [other for other in arms if other != arm and standing.kept.get(other)]
         alike = [other for other in rivals if frozenset((arm, other)) not in standing.apart]
         if rivals and len(alike) == len(rivals):
-            text = f"What to do: not decided. At central values {arm} costs least on {where}, but"
+            text = f"{what}: not decided. At central values {arm} costs least on {where}, but"
             why = f"bytes and CPU per event do not tell it apart from {wording.listed(alike)}"
             yield said(f"{text} {why}: no choice should rest on it yet.", Tone.UNSURE)
             continue
-        text = f"What to do: choose {arm} on {where}, the cheapest setting whose finished runs kept every threshold"
+        text = f"{what}: choose {arm} on {where}, the cheapest setting whose finished runs kept every threshold"
         yield said(f"{text}{f'; not told apart from it: {wording.listed(alike)}' if alike else ''}.", Tone.GOOD)
     unknown = [arm for arm in arms if standing.kept.get(arm) is None]
     if unknown and best:

@@ -44,20 +44,20 @@ def tell(
     generated_utc: str,
     unreadable: Sequence[str] = (),
 ) -> Report:
-    """The report of one scenario. `bills`: `arm_label(cell.knobs)` -> the document of `cost --json` for that arm.
+    """The report of one scenario. `bills`: a name of `wording.bill_labels` -> the document of `cost --json` for that arm.
 
     `unreadable`: sentences about bundles that could not be loaded. Never raises for what is missing, never fills a gap.
     """
     evidence = gather(runs, cells, list(scenario.plans))
     evidence.unreadable.extend(unreadable)
-    order = {arm.label: index for index, arm in reversed(list(enumerate(evidence.arms)))}
+    order = {name: index for index, arm in reversed(list(enumerate(evidence.arms))) for name in _bill_names(arm)}
     bills = dict(sorted(bills.items(), key=lambda bill: order.get(bill[0], len(order))))
     asked = [
         (arm, text, slo) for arm in evidence.arms for text, slo in zip(scenario.thresholds, scenario.slos, strict=True)
     ]
     sections = [
         _verdicts(scenario, evidence, verdicts, asked),
-        dollars.section(bills, dollars.Standing(_keeps(evidence, asked), _apart(evidence))),
+        dollars.section(bills, _standing(evidence, asked)),
         _figures(evidence, bills),
         details.numbers(evidence),
         details.capacity(evidence),
@@ -177,16 +177,30 @@ def _held(arm: Arm, slo: Any) -> tuple[int, int, int]:
     return sum(known), len(known), len(answers)
 
 
+def _standing(evidence: Evidence, asked: Sequence[tuple[Arm, str, Any]]) -> dollars.Standing:
+    loads = {wording.under(arm.label, arm.load): arm.load for arm in evidence.arms}
+    return dollars.Standing(_keeps(evidence, asked), _apart(evidence), loads)
+
+
+def _bill_names(arm: Arm) -> tuple[str, str]:
+    """The names under which this arm may have been priced."""
+    return arm.label, wording.under(arm.label, arm.load)
+
+
 def _keeps(evidence: Evidence, asked: Sequence[tuple[Arm, str, Any]]) -> dict[str, bool | None]:
-    """Arm label -> whether all its finished runs, under every load, keep every threshold; None: not known."""
+    """Bill -> whether all finished runs it stands for (by its knobs alone: under every load) keep every threshold;
+    None: not known.
+    """
     found: dict[str, bool | None] = {}
     for arm in evidence.arms:
         answers = [_held(a, slo) for a, _, slo in asked if a is arm and _applies(a, slo)]
-        if any(kept < known for kept, known, _ in answers):
-            found[arm.label] = False
-        elif found.get(arm.label, True) is not False:
-            whole = all(known == runs > 0 for _, known, runs in answers) and bool(arm.finished)
-            found[arm.label] = True if whole and found.get(arm.label, True) else None
+        broken = any(kept < known for kept, known, _ in answers)
+        whole = all(known == runs > 0 for _, known, runs in answers) and bool(arm.finished)
+        for name in _bill_names(arm):
+            if broken:
+                found[name] = False
+            elif found.get(name, True) is not False:
+                found[name] = True if whole and found.get(name, True) else None
     return found
 
 
@@ -195,11 +209,11 @@ COST_BEARING = ("disk_bytes_per_event", "wire_bytes_per_event", "broker_cpu_s_pe
 
 
 def _apart(evidence: Evidence) -> frozenset[frozenset[str]]:
-    """Pairs of arms of one load that some cost-bearing metric tells apart: their intervals do not meet."""
+    """Pairs of bills of one load that some cost-bearing metric tells apart: their intervals do not meet."""
     found = set()
     for a, b in itertools.combinations(evidence.arms, 2):
         if a.load == b.load and any(_do_not_meet(a.estimate(name), b.estimate(name)) for name in COST_BEARING):
-            found.add(frozenset((a.label, b.label)))
+            found |= {frozenset(pair) for pair in zip(_bill_names(a), _bill_names(b), strict=True)}
     return frozenset(found)
 
 

@@ -80,7 +80,7 @@ def plural(noun: str) -> str:
 def arm_label(knobs: Mapping[str, Knob]) -> str:
     """An arm as a reader calls it: "partitions 6", "partitions 6, routing keyed"; "as configured" without axes.
 
-    The mapping of bills that `story.tell` takes has these as its keys.
+    The mapping of bills that `story.tell` takes has `bill_labels` as its keys.
     """
     if not knobs:
         return "as configured"
@@ -88,6 +88,19 @@ def arm_label(knobs: Mapping[str, Knob]) -> str:
     names = [leaf if leaves.count(leaf) == 1 else path for leaf, path in zip(leaves, knobs, strict=True)]
     parts = (f"{name.replace('_', ' ')} {knob_text(v)}" for name, v in zip(names, knobs.values(), strict=True))
     return ", ".join(parts)
+
+
+def under(label: str, load: str) -> str:
+    """An arm under one of several loads that share its knobs: "partitions 6 under burst"."""
+    return f"{label} under {load}"
+
+
+def bill_labels(arms: Sequence[tuple[str, Mapping[str, Knob]]]) -> list[str]:
+    """What the bills of (load, knobs) are called: by knobs alone, unless two loads would then share a name."""
+    labels = [arm_label(knobs) for _, knobs in arms]
+    if len(set(labels)) == len(labels):
+        return labels
+    return [under(label, load) for label, (load, _) in zip(labels, arms, strict=True)]
 
 
 def knob_text(value: Knob) -> str:

@@ -345,6 +345,27 @@ def test_the_schema_of_a_bundle_is_printed(results: Path, streamgauge: Streamgau
     assert streamgauge("show").code == 2
 
 
+def test_two_loads_with_the_same_knobs_have_two_bills(streamgauge: Streamgauge) -> None:
+    """A quiet load's batches compress worse: one bill under the other's name would price a stream that nobody ran."""
+    loads = "loads: {calm: {rate_eps: 100}, rush: {rate_eps: 1000}}\naxes: {topic.partitions: [6]}"
+    one_load = "load: {rate_eps: 1000}\naxes: {topic.partitions: [6, 96]}"
+    Path("small.yaml").write_text(SCENARIO.replace(one_load, loads).replace("over-partitioning-inflates-storage", ""))
+    trials = asked_trials()
+    study.remember(Asked("small.yaml"), study.scenario(Asked("small.yaml")), trials, Path("results"))
+    for one in trials:
+        wire = {"calm": 180.0, "rush": 90.0}[one.load_name]
+        metrics = {name: Measurement(value, METRICS[name].unit) for name, value in MEASURED.items()}
+        keep(one, metrics=metrics | {"wire_bytes_per_event": Measurement(wire, "bytes/event")})
+
+    bills = streamgauge("cost", "results/small", "--platform", "msk-serverless", "--json").answer["cells"]
+    told = streamgauge("report", "results/small")
+
+    assert list(bills) == ["partitions 6 under calm", "partitions 6 under rush"]
+    calm, rush = (bill["usage"]["ingest.compression_ratio"]["value"] for bill in bills.values())
+    assert (calm, rush) == (pytest.approx(200 / 180), pytest.approx(200 / 90))
+    assert "partitions 6 under calm" in told.out and "partitions 6 under rush" in told.out
+
+
 def test_nothing_finished_is_a_failure(streamgauge: Streamgauge) -> None:
     """Exit 0 for a study whose every run crashed would turn a pipeline green."""
     trials = asked_trials()

@@ -245,7 +245,7 @@ def usages(found: Study, assumptions: Mapping[str, Any]) -> dict[str, Usage]:
     """Arm -> what has to be carried, for every cell whose runs carry what a bill needs."""
     import costmodel
     from bench import record
-    from reports.wording import arm_label
+    from reports.wording import bill_labels
 
     partitions = {run.trial_id: run.settings["topic"]["partitions"] for run in found.runs}
     # a bill needs it whether it is an axis or not
@@ -253,9 +253,10 @@ def usages(found: Study, assumptions: Mapping[str, Any]) -> dict[str, Usage]:
     pricing = {**found.scenario.pricing.model_dump(), **assumptions}
     # a drain writes flat out: its batches are not those of the priced stream, and it has no wire bytes
     priced = [cell for cell in found.cells if cell.n and "wire_bytes_per_event" in cell.metrics]
+    labels = bill_labels([(cell.load, cell.knobs) for cell in priced])
     return {
-        arm_label(cell.knobs): costmodel.usage_from_runs(rows, pricing, dict(cell.knobs) | {"load": cell.load})
-        for cell in priced
+        label: costmodel.usage_from_runs(rows, pricing, dict(cell.knobs) | {"load": cell.load})
+        for label, cell in zip(labels, priced, strict=True)
     }
 
 
