@@ -31,8 +31,9 @@ AXES = {
     "rate": Axis("ingest.mb_s", "MB/s", whole=False),
     "fan-out": Axis("consumers.groups", "consumer groups", whole=True),
     "retention": Axis("retention.days", "days", whole=False),
-    "partitions": Axis("topics.partitions", "partitions", whole=True),
+    "partitions": Axis("topics.partitions", "partitions a topic", whole=True),
 }
+OWN = {"kafka": "self-ec2", "flink": "flink-ec2", "stack": "self-ec2+flink-ec2"}  # what one would run oneself
 
 
 @dataclass(frozen=True)
@@ -65,12 +66,13 @@ class Crossing:
 
 @dataclass(frozen=True)
 class BreakEven:
-    """Both step curves and every crossing found between them. `points` rise in x."""
+    """Both step curves and every crossing found between them. `points` rise in x, in whole steps if `whole`."""
 
     a: str
     b: str
     axis: str
     unit: str
+    whole: bool
     points: tuple[Point, ...]
     crossings: tuple[Crossing, ...]
 
@@ -97,7 +99,7 @@ def break_even(
     low: Decimal,
     high: Decimal,
     prices: Catalog | None = None,
-    points: int = 60,
+    points: int = 240,
     precision: Decimal = Decimal("0.002"),
 ) -> BreakEven:
     """Both options' totals at `points` values from `low` to `high` (geometric), each change of the cheaper one bisected
@@ -121,21 +123,24 @@ def break_even(
         for left, right in pairwise(curve)
         if left.cheaper != right.cheaper
     ]
-    return BreakEven(a, b, axis, walk.unit, tuple(curve), tuple(crossings))
+    return BreakEven(a, b, axis, walk.unit, walk.whole, tuple(curve), tuple(crossings))
 
 
-def break_even_hours(options: Iterable[Option], usage: Usage, against: str = "self-ec2") -> dict[str, float]:
-    """By platform: how many people's hours a month it must save against `against` to cost the same.
+def break_even_hours(options: Iterable[Option], usage: Usage) -> dict[str, float]:
+    """By platform: how many people's hours a month it must save against running the same oneself (`OWN`) to cost as
+    much.
 
-    Negative: it is cheaper even if it saves none. Empty without `operations` in the usage, or without `against`.
+    Negative: it is cheaper even if it saves none. An incomplete total has no hours. Empty without `operations` in the
+    usage; a role (Kafka, Flink, stack) is left out if its `OWN` is not among the options.
     """
-    found = {option.platform: option.usd_month for option in options if option.usd_month is not None}
-    if usage.operations is None or against not in found or not usage.operations.usd_hour.value:
+    found = [(option, usd) for option in options if (usd := _complete(option)) is not None]
+    own = {option.role: usd for option, usd in found if option.platform == OWN[option.role]}
+    if usage.operations is None or not usage.operations.usd_hour.value:
         return {}
     return {
-        name: float((usd - found[against]) / usage.operations.usd_hour.value)
-        for name, usd in found.items()
-        if name != against
+        option.platform: float((usd - own[option.role]) / usage.operations.usd_hour.value)
+        for option, usd in found
+        if option.role in own and option.platform != OWN[option.role]
     }
 
 

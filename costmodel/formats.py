@@ -6,7 +6,7 @@ import csv
 import datetime as dt
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -84,33 +84,38 @@ FOCUS_COLUMNS = (
 )
 
 
-def focus_csv(options: Iterable[Option]) -> str:
-    """Every line of every bill: the ten FOCUS 1.x columns to join on, three of ours. Unpriced costs are empty."""
+def focus_csv(priced: Mapping[str, Iterable[Option]]) -> str:
+    """Every line of every bill, by usage: the ten FOCUS 1.x columns to join on, three of ours.
+
+    Unpriced costs are empty. Which usage, platform and kind a line belongs to is in Tags, so that several bills in one table stay apart.
+    """
     out = io.StringIO()
     table = csv.DictWriter(out, FOCUS_COLUMNS, lineterminator="\n")
     table.writeheader()
-    for option in options:
-        for line in option.bill.lines if option.bill else ():
-            listed = None if line.list_unit_price is None else line.list_unit_price * line.quantity
-            tags = {"platform": option.platform, "kind": line.kind, "item": line.item}
-            table.writerow(
-                {
-                    "ListCost": _cell(listed),
-                    "BilledCost": _cell(line.usd_month),
-                    "EffectiveCost": _cell(line.usd_month),
-                    "PricingQuantity": _cell(line.quantity),
-                    "PricingUnit": line.unit,
-                    "ChargeCategory": "Usage",
-                    "SkuPriceId": line.price_id,
-                    "RegionId": line.region,
-                    "CommitmentDiscountStatus": "Used" if line.discount else "",
-                    "Tags": json.dumps(tags),
-                    "x_PriceConfidence": line.confidence,
-                    "x_PriceAsOf": line.as_of.isoformat() if line.as_of else "",
-                    "x_BoundBy": option.bound_by.constraint if option.bound_by else "",
-                }
-            )
+    for usage, options in priced.items():
+        for option in options:
+            table.writerows(_focus(usage, option, line) for line in (option.bill.lines if option.bill else ()))
     return out.getvalue()
+
+
+def _focus(usage: str, option: Option, line: LineItem) -> dict[str, str]:
+    listed = None if line.list_unit_price is None else line.list_unit_price * line.quantity
+    tags = {"usage": usage, "platform": option.platform, "kind": line.kind, "item": line.item}
+    return {
+        "ListCost": _cell(listed),
+        "BilledCost": _cell(line.usd_month),
+        "EffectiveCost": _cell(line.usd_month),
+        "PricingQuantity": _cell(line.quantity),
+        "PricingUnit": line.unit,
+        "ChargeCategory": "Usage",
+        "SkuPriceId": line.price_id,
+        "RegionId": line.region,
+        "CommitmentDiscountStatus": "Used" if line.discount else "",
+        "Tags": json.dumps(tags),
+        "x_PriceConfidence": line.confidence,
+        "x_PriceAsOf": line.as_of.isoformat() if line.as_of else "",
+        "x_BoundBy": option.bound_by.constraint if option.bound_by else "",
+    }
 
 
 def diff(before: Sequence[Option], after: Sequence[Option]) -> dict[str, Any]:
@@ -160,6 +165,36 @@ def notes(option: Option) -> list[str]:
     if option.unverified_quotas:
         found.append(f"sized by unverified quotas: {', '.join(option.unverified_quotas)}")
     return found
+
+
+_IN_RULES = ("ingest.peak_to_mean", "discount", "environments")
+
+
+def rules(usage: Usage) -> str:
+    """The same rules that every option of `usage` was sized and billed by, in one sentence."""
+    units, sizing = usage.units, usage.sizing
+    gb = "10^9 bytes" if units.gb == "decimal" else "2^30 bytes"
+    times = usage.environments.value
+    return (
+        f"All sized alike: for a peak of {usage.ingest.peak_to_mean.value:f} x the mean; disks "
+        f"{sizing.disk_fill.value:.0%}, CPU {sizing.cpu_fill.value:.0%}, network and disk path "
+        f"{sizing.network_fill.value:.0%} full, under 100 % with one zone gone; vendors' quotas used whole. "
+        f"Discount on EC2 compute {usage.discount.value:.0%}; "
+        f"{'one environment' if times == 1 else f'{times:f} environments'}; "
+        f"a month of {units.month_hours:f} h, a GB of {gb}."
+    )
+
+
+def basis(usage: Usage) -> list[str]:
+    """What the bill rests on beyond `rules`: one sentence each for what was measured, given and assumed."""
+    found: dict[str, list[str]] = {"measured": [], "given": [], "assumed": []}
+    for path, number in usage.numbers():
+        if path in _IN_RULES or path.startswith("sizing.") or (number.basis == "assumed" and not number.value):
+            continue
+        band = f" ({number.low:.4g} to {number.high:.4g})" if number.low is not None and number.high is not None else ""
+        runs = f", n = {number.n}" if number.n is not None else ""
+        found[number.basis].append(f"{path} {number.value:.4g}{band}{runs}")
+    return [f"{basis.capitalize()}: {'; '.join(numbers)}." for basis, numbers in found.items() if numbers]
 
 
 def _option(option: Option) -> dict[str, Any]:
@@ -258,10 +293,10 @@ def _row(option: Option) -> dict[str, str]:
     flag = " *" if option.bill.unverified or option.unverified_quotas else ""
     return {
         "platform": option.platform,
-        "$/month": f"{least}{_money(option.usd_month)}{flag}",
+        "$/month": f"{least}{_money(option.usd_month)}{flag}" if option.usd_month or not least else "no price",
         "p10-p90": band,
-        "$/GB in": "-" if option.usd_gb_in is None else f"{option.usd_gb_in:.4f}",
-        "$/million events": "-" if option.usd_million_events is None else f"{option.usd_million_events:.4f}",
+        "$/GB in": "-" if option.usd_gb_in is None or least else f"{option.usd_gb_in:.4f}",
+        "$/million events": "-" if option.usd_million_events is None or least else f"{option.usd_million_events:.4f}",
         "bound by": option.bound_by.constraint,
     }
 

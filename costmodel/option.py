@@ -128,7 +128,8 @@ def _bound(bounds: Sequence[Binding]) -> Binding:
     names = ("Kafka", "Flink")
     text = "; ".join(f"{name}: {bound.constraint}" for name, bound in zip(names, bounds, strict=True))
     after = "; ".join(f"{name}: {bound.next}" for name, bound in zip(names, bounds, strict=True) if bound.next)
-    return Binding(text, after or None, bounds[0].shadow_usd_month, bounds[0].shadow_of)
+    felt = next((bound for bound in bounds if bound.shadow_usd_month != 0), bounds[0])  # None: bound, and not priced
+    return Binding(text, after or None, felt.shadow_usd_month, felt.shadow_of)
 
 
 def _all(usage: Usage) -> list[str]:

@@ -15,7 +15,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from bench.errors import StreamgaugeError
+from bench.errors import HostError, StreamgaugeError
 from costmodel.prices import ANYWHERE, FOLDER, Catalog, Price, Tier, load
 
 ENDPOINT_REGION = "us-east-1"  # the Price List lives in few regions; its answers cover all
@@ -103,10 +103,16 @@ class Change:
 
 
 def client() -> Any:
-    """boto3's pricing client, with the credentials of the environment."""
+    """boto3's pricing client, with the credentials of the environment. Raises HostError if there are none."""
     import boto3
 
-    return boto3.client("pricing", region_name=ENDPOINT_REGION)
+    session = boto3.Session()
+    if session.get_credentials() is None:
+        raise HostError(
+            "no AWS credentials found (environment, shared configuration, instance role), expected some that may call "
+            "pricing:GetProducts; the catalogues in costmodel/prices work without"
+        )
+    return session.client("pricing", region_name=ENDPOINT_REGION)
 
 
 def refreshable(catalog: Catalog) -> list[tuple[Price, Rule]]:
@@ -121,14 +127,19 @@ def refreshable(catalog: Catalog) -> list[tuple[Price, Rule]]:
 
 def fetch(pricing: Any, price: Price, rule: Rule) -> Listed:
     """The row's current price. Raises RefreshError unless exactly one product matches, on demand, in USD."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
     filters = _filters(price, rule)
+    where = f"{price.id} in {price.region} ({rule.service}, {filters})"
     pages = pricing.get_paginator("get_products").paginate(
         ServiceCode=rule.service,
         Filters=[{"Type": "TERM_MATCH", "Field": field, "Value": value} for field, value in filters.items()],
         FormatVersion="aws_v1",
     )
-    products = [json.loads(text, parse_float=Decimal) for page in pages for text in page["PriceList"]]
-    where = f"{price.id} in {price.region} ({rule.service}, {filters})"
+    try:
+        products = [json.loads(text, parse_float=Decimal) for page in pages for text in page["PriceList"]]
+    except (BotoCoreError, ClientError) as error:
+        raise RefreshError(f"{where}: the Price List did not answer: {error}") from error
     if len(products) != 1:
         raise RefreshError(f"{where}: {len(products)} products match, expected exactly one")
     return _listed(price, rule, products[0], where)
@@ -150,7 +161,7 @@ def listing(catalog: Catalog, word: str = "", region: str | None = None) -> list
         {
             "id": price.id,
             "region": price.region,
-            "usd": f"{price.usd:f}" + (f" ({price.low:f} - {price.high:f})" if price.low is not None else ""),
+            "usd": _told(price),
             "unit": price.unit,
             "as of": price.as_of.isoformat(),
             "confidence": price.confidence,
@@ -159,6 +170,15 @@ def listing(catalog: Catalog, word: str = "", region: str | None = None) -> list
         for key, price in sorted(catalog.prices.items())
         if word in key[0] and (region is None or key[1] in (region, ANYWHERE))
     ]
+
+
+def _told(price: Price) -> str:
+    """0.1, with its band 0.1 (0.05 - 0.2), or tier by tier."""
+    if price.tiers:
+        return "; ".join(
+            f"{tier.usd:f} {'beyond' if tier.up_to is None else f'to {tier.up_to:f}'}" for tier in price.tiers
+        )
+    return f"{price.usd:f}" + (f" ({price.low:f} - {price.high:f})" if price.low is not None else "")
 
 
 def refresh(pricing: Any, folder: Path = FOLDER, *, write: bool = False) -> str:

@@ -31,20 +31,26 @@ _NONE: Words = ("",)  # nothing belongs there: not the same as missing
 
 def break_even(found: BreakEven) -> OverTime:
     """Both step curves over the axis, and where they cross: intervals, because costs are steps."""
-    x = tuple(float(point.x) for point in found.points)
     curves = [(found.a, [p.a_usd_month for p in found.points]), (found.b, [p.b_usd_month for p in found.points])]
     lines = tuple(
-        Line(
-            name, x, tuple(math.nan if usd is None else float(usd) for usd in values), Source("bill", name, found.axis)
-        )
+        Line(name, *_steps(found, [math.nan if usd is None else float(usd) for usd in values]),
+             Source("bill", name, found.axis))
         for name, values in curves
-    )
+    )  # fmt: skip
     flips = [(float(crossing.low), float(crossing.high)) for crossing in found.crossings]
     shaded = (min(low for low, _ in flips), max(high for _, high in flips)) if flips else None
     panel = TimePanel(f"by {found.axis}", "Monthly bill", "USD a month", lines, shaded)
     told = (found.sentence(),)
-    note = (f"List prices, {len(x)} points; gaps: infeasible or not fully priced; shaded: from first to last flip.",)
-    return OverTime("break-even", found.sentence(), told, note, ((panel,),), f"{found.axis}, {found.unit}")
+    note = f"List prices, {len(found.points)} points; gaps: infeasible or not fully priced; shaded: first to last flip."
+    return OverTime("break-even", found.sentence(), told, (note,), ((panel,),), f"{found.axis}, {found.unit}")
+
+
+def _steps(found: BreakEven, usd: Sequence[float]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """The curve through the points; on a whole axis there is nothing between them, so that it holds until the next."""
+    x = [float(point.x) for point in found.points]
+    if not found.whole:
+        return tuple(x), tuple(usd)
+    return (x[0], *(at for at in x[1:] for _ in range(2))), (*(y for y in usd[:-1] for _ in range(2)), usd[-1])
 
 
 def details(bills: Bills) -> Iterator[Section]:

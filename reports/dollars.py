@@ -91,7 +91,10 @@ def section(bills: Bills, standing: Standing) -> Section:
     by_load: dict[str, list[Priced]] = {}
     for one in found:
         by_load.setdefault(standing.loads.get(one.arm, ""), []).append(one)
-    blocks: list[Any] = [*(text for load, many in by_load.items() for text in _choice(many, standing, load)), *(Paragraph(words) for words in _answers(found))]
+    blocks: list[Any] = [
+        *(text for load, many in by_load.items() for text in _choice(many, standing, load)),
+        *(Paragraph(words) for words in _answers(found)),
+    ]
     blocks.append(Paragraph(rests_on(bills)))
     blocks += [said(text, Tone.WARNING) for text in _warnings(bills, found)]
     blocks.append(_table(found))

@@ -258,10 +258,14 @@ def _marked(shares: Sequence[float]) -> list[int]:
 
 def _log_values(axes: Axes, values: Sequence[float]) -> None:
     axes.set_yscale("log")
+    _log_ticks(axes.yaxis, values)
+
+
+def _log_ticks(axis: Axis, values: Sequence[float]) -> None:
     wide = bool(values) and max(values) / min(values) > 30
-    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 3.0) if wide else (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)))
-    axes.yaxis.set_minor_formatter(NullFormatter())
-    axes.yaxis.set_major_formatter(FuncFormatter(_digits))
+    axis.set_major_locator(LogLocator(subs=(1.0, 3.0) if wide else (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)))
+    axis.set_minor_formatter(NullFormatter())
+    axis.set_major_formatter(FuncFormatter(_digits))
 
 
 # ---- small multiples over time
@@ -285,9 +289,10 @@ def _over_time(canvas: FigureBase, figure: OverTime, *, narrow: bool) -> None:
     if figure.axis == "seconds":
         _same_scale(grid, figure)
     else:
+        lines = [line for panel in panels for line in panel.lines]
         grid[0].set(xscale="log", yscale="log")
-        _ticks(grid[0].xaxis, LogLocator())
-        _ticks(grid[0].yaxis, LogLocator())
+        _log_ticks(grid[0].xaxis, [x for line in lines for x in line.t_s])
+        _log_ticks(grid[0].yaxis, [y for line in lines for y in line.values if np.isfinite(y)])
     handles = [grid[0].plot([], [], **_look(index), label=name)[0] for index, name in enumerate(names)]
     if 1 < len(handles) <= 12:
         canvas.legend(handles=handles, loc="outside upper left", ncols=3 if narrow else 8)

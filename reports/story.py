@@ -44,7 +44,7 @@ def tell(
     generated_utc: str,
     unreadable: Sequence[str] = (),
 ) -> Report:
-    """The report of one scenario. `bills`: a name of `wording.bill_labels` -> the document of `cost --json` for that arm.
+    """The report of one scenario. `bills`: a name of `wording.bill_labels` -> the document of `cost --json`.
 
     `unreadable`: sentences about bundles that could not be loaded. Never raises for what is missing, never fills a gap.
     """

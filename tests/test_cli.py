@@ -345,6 +345,21 @@ def test_the_schema_of_a_bundle_is_printed(results: Path, streamgauge: Streamgau
     assert streamgauge("show").code == 2
 
 
+def test_a_bill_is_told_down_to_the_source_of_each_price(streamgauge: Streamgauge) -> None:
+    """A total that nobody can take apart is believed or not; neither helps whoever signs it."""
+    Path("usage.yaml").write_text(USAGE + "operations: {hours_month: 20, usd_hour: 100}\n")
+    words = ("cost", "usage.yaml", "--platform", "self-ec2", "--platform", "msk-standard")
+    (own, managed) = streamgauge(*words, "--json").answer["options"]
+    told = " ".join(streamgauge(*words, "--lines").out.replace("\u2502", " ").split())
+
+    for line in own["lines"]:
+        assert f"{line['usd_month']:,.2f}" in told and line["price"]["id"] in told
+    assert "because minimum of 3 brokers" in told and managed["bound_by"]["next"] in told
+    assert "All sized alike" in told and "Given: ingest.mb_s 100" in told and "Assumed: " in told
+    hours = (managed["usd_month"]["p50"] - own["usd_month"]["p50"]) / 100
+    assert f"to cost as much: msk-standard {hours:+,.1f}" in told
+
+
 def test_two_loads_with_the_same_knobs_have_two_bills(streamgauge: Streamgauge) -> None:
     """A quiet load's batches compress worse: one bill under the other's name would price a stream that nobody ran."""
     loads = "loads: {calm: {rate_eps: 100}, rush: {rate_eps: 1000}}\naxes: {topic.partitions: [6]}"

@@ -7,6 +7,7 @@
     studies    doctor, list, plan, run, show, report
     comparing  compare
     money      cost, prices, usage
+    bills      how a bill looks on a terminal
 """
 
 from __future__ import annotations

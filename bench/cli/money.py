@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli import answer, as_json, cli, say, wide_console
+from bench.cli import answer, as_json, bills, cli, say, wide_console
 from bench.errors import ScenarioError
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 @click.option("--to", "high", metavar="HIGH", default="1000", show_default=True, help="End of the --break-even axis.")
 @click.option("--figure", type=click.Path(dir_okay=False, path_type=Path), help="Draw the --break-even (SVG or PNG).")
 @click.option("--claims", is_flag=True, help="Judge the claims that bills decide; needs no SOURCES.")
+@click.option("--lines", is_flag=True, help="Below the table: parts and why, each line with its price's source.")
 @click.option("--csv", "csv_", is_flag=True, help="Every line of the bills, in FOCUS columns.")
 @as_json
 def cost(sources: tuple[Path, ...], platforms: tuple[str, ...], **how: Any) -> None:
@@ -58,9 +59,9 @@ def cost(sources: tuple[Path, ...], platforms: tuple[str, ...], **how: Any) -> N
     if how["csv_"]:
         from costmodel.formats import focus_csv
 
-        click.echo(focus_csv(option for options in priced.values() for option in options), nl=False)
+        click.echo(focus_csv(priced), nl=False)
         return
-    _tell_costs(usages, priced, json_=how["json_"])
+    _tell_costs(usages, priced, json_=how["json_"], lines=how["lines"])
 
 
 def _usages(sources: Sequence[Path], assumptions: Mapping[str, Any]) -> dict[str, Usage | AsBuilt]:
@@ -116,17 +117,18 @@ def _priced(
     }
 
 
-def _tell_costs(usages: Mapping[str, Usage | AsBuilt], priced: Mapping[str, list[Option]], *, json_: bool) -> None:
+def _tell_costs(
+    usages: Mapping[str, Usage | AsBuilt], priced: Mapping[str, list[Option]], *, json_: bool, lines: bool
+) -> None:
     from datetime import UTC, datetime
 
     import costmodel
-    from costmodel.formats import diff
+    from costmodel.formats import basis, diff, rules
 
     today = datetime.now(UTC).date()
-    documents = {
-        label: costmodel.to_json(options, usages.get(label, next(iter(usages.values()))), today=today)
-        for label, options in priced.items()
-    }
+    only = next(iter(usages.values()))  # two catalogues price one usage
+    of = {label: usages.get(label, only) for label in priced}
+    documents = {label: costmodel.to_json(options, of[label], today=today) for label, options in priced.items()}
     compared = diff(*priced.values()) if len(priced) == 2 else None
     if json_:
         if len(documents) == 1:
@@ -135,46 +137,15 @@ def _tell_costs(usages: Mapping[str, Usage | AsBuilt], priced: Mapping[str, list
             answer({"schema": 1, "cells": documents} | ({"difference": compared} if compared else {}))
         return
     for label, options in priced.items():
-        _print_bill(label, options)
+        usage = of[label]
+        rests = () if isinstance(usage, costmodel.AsBuilt) else (rules(usage), *basis(usage))
+        bills.tell_options(label, options, documents[label], rests)
+        if lines:
+            bills.tell_lines(documents[label])
     if compared:
-        _print_difference(list(priced), compared)
+        bills.tell_difference(list(priced), compared)
     for text in dict.fromkeys(text for document in documents.values() for text in document.get("warnings", ())):
         say(text)
-
-
-def _print_bill(label: str, options: Sequence[Option]) -> None:
-    from rich.table import Table
-
-    import costmodel
-
-    rows = costmodel.rows(options)
-    table = Table(title=label, title_justify="left")
-    for name in rows[0]:
-        table.add_column(name, justify="right" if "USD" in name.upper() or "$" in name else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*row.values())
-    console = wide_console()
-    console.print(table)
-    for option in options:
-        for note in costmodel.notes(option):
-            console.print(f"{option.platform}: {note}", markup=False, highlight=False)
-
-
-def _print_difference(labels: Sequence[str], compared: Mapping[str, Any]) -> None:
-    from rich.table import Table
-
-    table = Table(title=f"{labels[1]} instead of {labels[0]}", title_justify="left")
-    for name in ("platform", labels[0], labels[1], "difference, USD a month"):
-        table.add_column(name, justify="left" if name == "platform" else "right")
-    for row in compared["options"]:
-        change = row["difference_usd_month"]
-        table.add_row(row["platform"], *(_usd(row[side]) for side in ("a_usd_month", "b_usd_month")),
-                      f"{change:+,.2f}" if change is not None else row["reason"])  # fmt: skip
-    wide_console().print(table)
-
-
-def _usd(value: float | None) -> str:
-    return "none" if value is None else f"{value:,.2f}"
 
 
 def _break_even(
@@ -260,7 +231,7 @@ def usages(found: Study, assumptions: Mapping[str, Any]) -> dict[str, Usage]:
     }
 
 
-def bills(found: Study, platforms: Sequence[str] | None, assumptions: Mapping[str, Any]) -> dict[str, Any]:
+def documents(found: Study, platforms: Sequence[str] | None, assumptions: Mapping[str, Any]) -> dict[str, Any]:
     """Arm -> the document of `cost --json`."""
     from datetime import UTC, datetime
 

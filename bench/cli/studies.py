@@ -212,11 +212,11 @@ def _conclude(found: Study, out: Path, *, json_: bool, fail_on: tuple[str, ...] 
     from datetime import UTC, datetime
 
     from bench import study
-    from bench.cli.money import bills
+    from bench.cli.money import documents
     from reports import render, story
 
     try:
-        priced = bills(found, REPORTED_PLATFORMS, {}) if found.finished else {}
+        priced = documents(found, REPORTED_PLATFORMS, {}) if found.finished else {}
     except StreamgaugeError as error:  # what was measured is told even where it cannot be priced
         say(f"not priced: {error}")
         priced = {}

@@ -13,6 +13,7 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
+from bench.errors import HostError
 from costmodel import prices, refresh
 
 KAFKA = [
@@ -152,3 +153,15 @@ def test_a_refresh_is_a_diff_to_review_that_changes_only_what_changed(pricing: A
     assert change.percent == 5
     fresh = prices.load(folder).prices["msk.std.m5.large", "us-east-1"]
     assert (fresh.as_of, fresh.confidence) == (dt.date(2026, 11, 1), "vendor")
+
+
+def test_without_credentials_one_sentence_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A stack of botocore's frames sends somebody without an AWS account looking for a bug of ours."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+    with pytest.raises(HostError, match="no AWS credentials found"):
+        refresh.client()

@@ -1,0 +1,116 @@
+"""How bills look on a terminal: options side by side, one line by line, and what changes between two."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from bench.cli import wide_console
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from costmodel import Option
+
+Document = Mapping[str, Any]
+
+
+def tell_options(label: str, options: Sequence[Option], document: Document, beneath: Iterable[str]) -> None:
+    """The options of one usage, cheapest first; what must be said beside a total, and what all rest on, `beneath`."""
+    import costmodel
+
+    console = wide_console()
+    rows = costmodel.rows(options)
+    table = _table(label, {name: _is_amount(name) for name in rows[0]})
+    for row in rows:
+        table.add_row(*row.values())
+    console.print(table)
+    for option in options:
+        for note in costmodel.notes(option):
+            _write(console, f"{option.platform}: {note}")
+    hours = document.get("break_even_hours")
+    if hours:
+        told = ", ".join(f"{name} {count:+,.1f}" for name, count in hours.items())
+        _write(console, f"Hours of people a month to save, against running it oneself, to cost as much: {told}.")
+    for text in beneath:
+        _write(console, text)
+
+
+def tell_lines(document: Document) -> None:
+    """Each option of a `cost --json` document from its parts to the sources of its prices."""
+    console = wide_console()
+    for option in document["options"]:
+        if not option["feasible"]:
+            _write(console, f"\n{option['platform']}: infeasible: {option['reason']}; {option['nearest_feasible']}")
+            continue
+        least = "at least " if option["at_least"] else ""
+        total = f"{least}{option['usd_month']['p50']:,.2f} USD a month"
+        _write(console, f"\n{option['platform']}: {total}, of which {option['usd_month_baseline']:,.2f} at no load too")
+        for part in option["parts"]:
+            _write(console, f"  {part['count']:,.6g} {part['what']}, because {part['because']}")
+        _write(console, f"  {_bound(option['bound_by'])}")
+        for rule in option["assumptions"]:
+            _write(console, f"  {rule}")
+        console.print(_lines(option["lines"]))
+
+
+def tell_difference(labels: Sequence[str], compared: Document) -> None:
+    """What the second of two bills costs more, and in which kinds of lines."""
+    table = _table(
+        f"{labels[1]} instead of {labels[0]}",
+        {"platform": False, labels[0]: True, labels[1]: True, "difference, USD a month": True, "of which": False},
+    )
+    for row in compared["options"]:
+        change = row["difference_usd_month"]
+        cells = [row["platform"], _usd(row["a_usd_month"]), _usd(row["b_usd_month"])]
+        table.add_row(*cells, *((f"{change:+,.2f}", _kinds(row)) if change is not None else (row["reason"], "")))
+    wide_console().print(table)
+
+
+def _lines(lines: Iterable[Document]) -> Table:
+    names = ("line", "kind", "quantity", "unit", "USD a unit", "USD a month", "price", "source, as of (confidence)")
+    table = _table("", {name: name.startswith(("USD", "quantity")) for name in names})
+    for line in lines:
+        price, unpriced = line["price"], line["usd_month"] is None
+        source = price["source"] + (f", {price['as_of']}" if price["as_of"] else "") + f" ({price['confidence']})"
+        amounts = ("no price", "no price") if unpriced else (f"{line['unit_price']:.6g}", f"{line['usd_month']:,.2f}")
+        quantity = f"{line['quantity']:,.6g}" if line["quantity"] < 1e6 else f"{line['quantity']:,.0f}"
+        table.add_row(line["item"], line["kind"], quantity, line["unit"], *amounts, price["id"], source)
+    return table
+
+
+def _bound(bound: Document) -> str:
+    shadow = bound["shadow_usd_month"]
+    told = f"bound by {bound['constraint']}" + (f"; next: {bound['next']}" if bound["next"] else "")
+    if shadow is None:
+        return f"{told}; what one more {bound['shadow_of']} costs has no price"
+    return f"{told}; one more {bound['shadow_of']} costs {shadow:,.4g} a month" if bound["shadow_of"] else told
+
+
+def _kinds(row: Document) -> str:
+    changes = {kind["kind"]: (kind["b_usd_month"] or 0) - (kind["a_usd_month"] or 0) for kind in row["kinds"]}
+    ranked = sorted(changes.items(), key=lambda item: -abs(item[1]))
+    return ", ".join(f"{kind} {change:+,.2f}" for kind, change in ranked if abs(change) >= 0.005)
+
+
+def _table(title: str, columns: Mapping[str, bool]) -> Table:
+    """`columns`: name -> whether it holds amounts."""
+    from rich.table import Table
+
+    table = Table(title=title or None, title_justify="left")
+    for name, amounts in columns.items():
+        table.add_column(name, justify="right" if amounts else "left", overflow="fold")
+    return table
+
+
+def _is_amount(name: str) -> bool:
+    return "USD" in name.upper() or "$" in name
+
+
+def _usd(value: float | None) -> str:
+    return "none" if value is None else f"{value:,.2f}"
+
+
+def _write(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False)
