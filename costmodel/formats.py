@@ -87,7 +87,8 @@ FOCUS_COLUMNS = (
 def focus_csv(priced: Mapping[str, Iterable[Option]]) -> str:
     """Every line of every bill, by usage: the ten FOCUS 1.x columns to join on, three of ours.
 
-    Unpriced costs are empty. Which usage, platform and kind a line belongs to is in Tags, so that several bills in one table stay apart.
+    Unpriced costs are empty. Which usage, platform and kind a line belongs to is in Tags, so that several bills in one
+    table stay apart.
     """
     out = io.StringIO()
     table = csv.DictWriter(out, FOCUS_COLUMNS, lineterminator="\n")

@@ -7,6 +7,7 @@ and `quotas` (limits and capacities that sizing rests on, with the same provenan
 from __future__ import annotations
 
 import datetime as dt
+import difflib
 import functools
 import re
 from collections.abc import Iterable, Mapping
@@ -111,11 +112,15 @@ class Catalog:
         found = self.prices.get((price_id, region)) or self.prices.get((price_id, ANYWHERE))
         if found is None:
             elsewhere = sorted(r for (i, r) in self.prices if i == price_id)
-            reason = f"catalogued only in {', '.join(elsewhere)}" if elsewhere else "in no catalogue"
+            reason = f"catalogued only in {', '.join(elsewhere)}" if elsewhere else self._unknown(price_id)
             return MissingPrice(price_id, region, reason)
         if found.id in self.draw and found.uncertain:
             return replace(found, usd=found.at(self.draw[found.id]), low=None, high=None)
         return found
+
+    def _unknown(self, price_id: str) -> str:
+        close = difflib.get_close_matches(price_id, {known for known, _ in self.prices}, n=1, cutoff=0.8)
+        return f"in no catalogue; did you mean {close[0]}?" if close else "in no catalogue"
 
     def usd(self, price_id: str, region: str) -> Decimal | None:
         """USD a unit for choosing between parts (first tier), or None."""

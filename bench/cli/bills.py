@@ -83,9 +83,10 @@ def _lines(lines: Iterable[Document]) -> Table:
 def _bound(bound: Document) -> str:
     shadow = bound["shadow_usd_month"]
     told = f"bound by {bound['constraint']}" + (f"; next: {bound['next']}" if bound["next"] else "")
-    if shadow is None:
-        return f"{told}; what one more {bound['shadow_of']} costs has no price"
-    return f"{told}; one more {bound['shadow_of']} costs {shadow:,.4g} a month" if bound["shadow_of"] else told
+    if not bound["shadow_of"]:
+        return told
+    usd = "what has no price" if shadow is None else f"{shadow:,.4g} a month"
+    return f"{told}; one more {bound['shadow_of']} costs {usd}"
 
 
 def _kinds(row: Document) -> str:
