@@ -1,9 +1,11 @@
-"""What processes have used, read from /proc."""
+"""What processes have used: of a tree of them from /proc, of a container from its cgroup."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
 
 from bench.backends import Account
 
@@ -41,4 +43,56 @@ def _all_stats() -> dict[int, tuple[int, int, int]]:
             continue  # it ended while we looked
         # proc(5): state is field 3, so field k is at k - 3: ppid 4, utime..cstime 14-17, rss 24
         found[int(name)] = (int(field[1]), sum(int(x) for x in field[11:15]), int(field[21]))
+    return found
+
+
+@dataclass(frozen=True)
+class Cgroup:
+    """A control group, as files: it counts every process that was ever in it, whoever reaped them."""
+
+    cpu: Path  # cpuacct.usage (v1, ns) or cpu.stat (v2, usage_usec)
+    memory: Path  # memory.stat
+
+    @classmethod
+    def of(cls, pid: int, *, proc: Path = Path("/proc")) -> Cgroup:
+        """The cgroup of a process of this host; OSError when the process or the hierarchy cannot be seen from here."""
+        mounts = _cgroup_mounts((proc / "self" / "mountinfo").read_text())
+        paths: dict[str, str] = {}
+        for line in (proc / str(pid) / "cgroup").read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            paths |= dict.fromkeys(controllers.split(","), path.lstrip("/"))  # v2 is the one without a name
+        try:
+            if "cpuacct" in paths and "memory" in paths:
+                cpu = mounts["cpuacct"] / paths["cpuacct"] / "cpuacct.usage"
+                return cls(cpu, mounts["memory"] / paths["memory"] / "memory.stat")
+            folder = mounts[""] / paths[""]
+        except KeyError as missing:
+            raise OSError(f"no cgroup hierarchy of {missing} is mounted here") from missing
+        return cls(folder / "cpu.stat", folder / "memory.stat")
+
+    def account(self) -> Account:
+        """What it used; OSError once it is gone.
+
+        Memory is what /proc calls resident (anonymous and mapped pages), so that it compares with a tree's; the page
+        cache, which a cgroup counts too, is left out.
+        """
+        told = self.cpu.read_text().split()
+        cpu_s = int(told[0]) / 1e9 if len(told) == 1 else int(told[told.index("usage_usec") + 1]) / 1e6
+        memory = dict(line.split() for line in self.memory.read_text().splitlines())
+        names = ("total_rss", "total_mapped_file") if "total_rss" in memory else ("anon", "file_mapped")
+        return Account(cpu_s, sum(int(memory[name]) for name in names))
+
+
+def _cgroup_mounts(mountinfo: str) -> dict[str, Path]:
+    """Controller -> where its hierarchy is mounted; "" is v2's."""
+    found: dict[str, Path] = {}
+    for line in mountinfo.splitlines():
+        # proc(5): fields before " - ": the mount point is the fifth; after it: type, source, options
+        before, _, after = line.partition(" - ")
+        kind, _, options = after.split(" ", 2)
+        place = Path(before.split()[4])
+        if kind == "cgroup2":
+            found.setdefault("", place)
+        elif kind == "cgroup":
+            found |= dict.fromkeys(options.split(","), place)
     return found

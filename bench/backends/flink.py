@@ -20,8 +20,13 @@ from bench.toolchain import Toolchain
 
 READY_TIMEOUT_S = 90.0  # 7 s on an idle host
 JOBMANAGER_HEAP_MB = 512
+FRAMEWORK_HEAP_MB = 128
 OFF_HEAP_MB = 128
+TASK_OFF_HEAP_MB = 64
 NETWORK_MB = 128
+JVM = ("-XX:+UseG1GC", "-XX:MaxMetaspaceSize=256m", "-XX:+IgnoreUnrecognizedVMOptions")
+JOBMANAGER = "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint"
+TASKMANAGER = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner"
 
 # Defaults that spoil a measurement, and what we use instead (facts: "Flink settings that spoil measurements").
 MEASURABLE: Mapping[str, str] = {
@@ -67,13 +72,12 @@ class FlinkPlan:
 
 
 def settings(plan: FlinkPlan, java_options: str) -> dict[str, str]:
-    """The session cluster's config.yaml, flat."""
+    """The session cluster's config.yaml, flat: everything on loopback."""
     return {
         "env.java.opts.all": java_options,
         "jobmanager.rpc.address": "127.0.0.1",
         "jobmanager.rpc.port": str(plan.rpc_port),
         "jobmanager.bind-host": "127.0.0.1",
-        "jobmanager.memory.process.size": "1024m",
         "blob.server.port": str(plan.blob_port),
         "rest.address": "127.0.0.1",
         "rest.bind-address": "127.0.0.1",  # it binds to every interface unless told
@@ -81,25 +85,45 @@ def settings(plan: FlinkPlan, java_options: str) -> dict[str, str]:
         "rest.bind-port": str(plan.rest_port),
         "taskmanager.host": "127.0.0.1",
         "taskmanager.bind-host": "127.0.0.1",
-        "taskmanager.numberOfTaskSlots": str(plan.slots),
+        "execution.checkpointing.dir": plan.checkpoints.as_uri(),
+        "io.tmp.dirs": str(plan.folder / "tmp"),
+        **told(plan.slots, plan.task_heap_mb, plan.managed_mb),
+        **plan.raw,
+    }
+
+
+def told(slots: int, task_heap_mb: int, managed_mb: int) -> dict[str, str]:
+    """What a session cluster is told wherever it runs: explicit sizes, and nothing that spoils a measurement."""
+    return {
+        "jobmanager.memory.process.size": "1024m",
+        "taskmanager.numberOfTaskSlots": str(slots),
         # explicit sizes: a standalone TaskManager started without Flink's scripts has to be told all of them
-        "taskmanager.cpu.cores": str(plan.slots),
-        "taskmanager.memory.framework.heap.size": "128m",
-        "taskmanager.memory.task.heap.size": f"{plan.task_heap_mb}m",
-        "taskmanager.memory.framework.off-heap.size": "128m",
-        "taskmanager.memory.task.off-heap.size": "64m",
+        "taskmanager.cpu.cores": str(slots),
+        "taskmanager.memory.framework.heap.size": f"{FRAMEWORK_HEAP_MB}m",
+        "taskmanager.memory.task.heap.size": f"{task_heap_mb}m",
+        "taskmanager.memory.framework.off-heap.size": f"{OFF_HEAP_MB}m",
+        "taskmanager.memory.task.off-heap.size": f"{TASK_OFF_HEAP_MB}m",
         "taskmanager.memory.network.min": f"{NETWORK_MB}m",
         "taskmanager.memory.network.max": f"{NETWORK_MB}m",
-        "taskmanager.memory.managed.size": f"{plan.managed_mb}m",
+        "taskmanager.memory.managed.size": f"{managed_mb}m",
         "taskmanager.memory.jvm-metaspace.size": "256m",
         "taskmanager.memory.jvm-overhead.min": "192m",
         "taskmanager.memory.jvm-overhead.max": "192m",
         "execution.checkpointing.storage": "filesystem",  # the default is the JobManager's heap
-        "execution.checkpointing.dir": plan.checkpoints.as_uri(),
-        "io.tmp.dirs": str(plan.folder / "tmp"),
         **MEASURABLE,
-        **plan.raw,
     }
+
+
+def jobmanager_memory() -> list[str]:
+    """The JobManager's JVM sizes."""
+    return [f"-Xmx{JOBMANAGER_HEAP_MB}m", "-XX:MaxDirectMemorySize=128m"]
+
+
+def taskmanager_memory(task_heap_mb: int) -> list[str]:
+    """A TaskManager's JVM sizes, agreeing with what `told` says of them."""
+    heap_mb = FRAMEWORK_HEAP_MB + task_heap_mb
+    direct_mb = OFF_HEAP_MB + TASK_OFF_HEAP_MB + NETWORK_MB
+    return [f"-Xmx{heap_mb}m", f"-Xms{heap_mb}m", f"-XX:MaxDirectMemorySize={direct_mb}m"]
 
 
 class SessionCluster:
@@ -116,16 +140,7 @@ class SessionCluster:
 
     def environment(self) -> dict[str, str]:
         """What the JVMs, and a PyFlink client, find their files by."""
-        home = self.tools.flink_home
-        return {
-            "JAVA_HOME": str(self.tools.java_home),
-            "FLINK_HOME": str(home),
-            "FLINK_CONF_DIR": str(self.plan.conf),
-            "FLINK_LIB_DIR": str(home / "lib"),
-            "FLINK_OPT_DIR": str(home / "opt"),
-            "FLINK_PLUGINS_DIR": str(self.tools.flink_plugins_dir),
-            "FLINK_LOG_DIR": str(self.log_dir),
-        }
+        return client_environment(self.tools, self.plan.conf, self.log_dir)
 
     def write_configuration(self) -> None:
         for folder in (self.plan.conf, self.plan.checkpoints, self.plan.folder / "tmp"):
@@ -140,9 +155,7 @@ class SessionCluster:
         argv = [
             str(self.tools.java),
             *memory,
-            "-XX:+UseG1GC",
-            "-XX:MaxMetaspaceSize=256m",
-            "-XX:+IgnoreUnrecognizedVMOptions",
+            *JVM,
             *self._options.split(),
             f"-Dlog.file={log}",
             f"-Dlog4j.configurationFile=file:{self.plan.conf / 'log4j.properties'}",
@@ -155,20 +168,11 @@ class SessionCluster:
         return self.subtree.spawn(name, argv, log=log, env=self.environment(), cwd=self.plan.folder, nice=NICE)
 
     def start_jobmanager(self) -> None:
-        self.jobmanager = self._java(
-            "jobmanager",
-            [f"-Xmx{JOBMANAGER_HEAP_MB}m", "-XX:MaxDirectMemorySize=128m"],
-            ["org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint"],
-        )
+        self.jobmanager = self._java("jobmanager", jobmanager_memory(), [JOBMANAGER])
 
     def start_taskmanager(self, index: int) -> None:
-        heap_mb = 128 + self.plan.task_heap_mb
-        child = self._java(
-            f"taskmanager-{index}",
-            [f"-Xmx{heap_mb}m", f"-Xms{heap_mb}m", f"-XX:MaxDirectMemorySize={OFF_HEAP_MB + 64 + NETWORK_MB}m"],
-            ["org.apache.flink.runtime.taskexecutor.TaskManagerRunner", "-D", f"taskmanager.resource-id=tm{index}"],
-        )
-        self.taskmanagers[index] = child
+        main = [TASKMANAGER, "-D", f"taskmanager.resource-id=tm{index}"]
+        self.taskmanagers[index] = self._java(f"taskmanager-{index}", taskmanager_memory(self.plan.task_heap_mb), main)
 
     def check(self) -> None:
         """JobError with the log's tail when one of the processes is gone."""
@@ -188,6 +192,20 @@ class SessionCluster:
             await_true(ready, READY_TIMEOUT_S, "Flink's session cluster ready", poll_s=0.1)
         except TimeoutError as late:
             raise JobError(f"{late}\n{self.jobmanager.log_tail() if self.jobmanager else ''}") from late
+
+
+def client_environment(tools: Toolchain, conf: Path, log_dir: Path) -> dict[str, str]:
+    """Where Flink's programs on this machine find Java, their jars and their configuration."""
+    home = tools.flink_home
+    return {
+        "JAVA_HOME": str(tools.java_home),
+        "FLINK_HOME": str(home),
+        "FLINK_CONF_DIR": str(conf),
+        "FLINK_LIB_DIR": str(home / "lib"),
+        "FLINK_OPT_DIR": str(home / "opt"),
+        "FLINK_PLUGINS_DIR": str(tools.flink_plugins_dir),
+        "FLINK_LOG_DIR": str(log_dir),
+    }
 
 
 def get_json(url: str, timeout_s: float = 2.0) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,8 @@ from bench.toolchain import Toolchain
 
 FORMAT_TIMEOUT_S = 60.0  # a JVM start, 1.5 s on an idle host
 READY_TIMEOUT_S = 90.0  # 4 s on an idle host
+
+JVM = ("-XX:+UseG1GC", "-Xshare:auto", "-XX:+ExitOnOutOfMemoryError", "-Djava.awt.headless=true")
 
 # Only what the probes read: walking every MBean once a second costs the broker more CPU than a light load.
 JMX_RULES = """\
@@ -56,19 +58,26 @@ class BrokerPlan:
         return f"127.0.0.1:{self.port}"
 
 
-def properties(plan: BrokerPlan, plans: Sequence[BrokerPlan]) -> str:
-    """The server.properties of one broker of `plans`."""
-    replicas = min(3, len(plans))
-    settings = {
-        "node.id": plan.node_id,
-        "process.roles": "broker,controller",
+def addresses(plan: BrokerPlan, plans: Sequence[BrokerPlan]) -> dict[str, object]:
+    """Where one broker of `plans` listens and is found, all of it on loopback."""
+    return {
         "controller.quorum.voters": ",".join(f"{p.node_id}@127.0.0.1:{p.controller_port}" for p in plans),
         "controller.listener.names": "CONTROLLER",
         "listeners": f"PLAINTEXT://{plan.address},CONTROLLER://127.0.0.1:{plan.controller_port}",
         "advertised.listeners": f"PLAINTEXT://{plan.address}",
         "inter.broker.listener.name": "PLAINTEXT",
-        "log.dirs": plan.data,
-        "broker.rack": plan.rack,
+    }
+
+
+def told(node_id: int, rack: str, data: str, brokers: int, where: Mapping[str, object]) -> str:
+    """The server.properties of one of `brokers`, wherever it runs; `where` says how it is found."""
+    replicas = min(3, brokers)
+    settings = {
+        "node.id": node_id,
+        "process.roles": "broker,controller",
+        **where,
+        "log.dirs": data,
+        "broker.rack": rack,
         # a typo in a topic name must fail, not create a topic
         "auto.create.topics.enable": "false",
         # 50 partitions each by default: they would dominate small partition counts
@@ -90,6 +99,16 @@ def properties(plan: BrokerPlan, plans: Sequence[BrokerPlan]) -> str:
     return "".join(f"{key}={value}\n" for key, value in settings.items())
 
 
+def properties(plan: BrokerPlan, plans: Sequence[BrokerPlan]) -> str:
+    """The server.properties of one broker of `plans`."""
+    return told(plan.node_id, plan.rack, str(plan.data), len(plans), addresses(plan, plans))
+
+
+def heap(size_mb: int) -> list[str]:
+    """A heap of fixed size, so that a growing one is no trend."""
+    return [f"-Xmx{size_mb}m", f"-Xms{size_mb}m"]
+
+
 class Broker:
     """A broker's life: format once, start, kill, restart."""
 
@@ -101,14 +120,11 @@ class Broker:
         self.log = log
         self.child: Child | None = None
 
-    def _java(self, name: str, heap: Sequence[str], main: Sequence[str], agent: str = "") -> Child:
+    def _java(self, name: str, memory: Sequence[str], main: Sequence[str], agent: str = "") -> Child:
         argv = [
             str(self.tools.java),
-            *heap,
-            "-XX:+UseG1GC",
-            "-Xshare:auto",
-            "-XX:+ExitOnOutOfMemoryError",
-            "-Djava.awt.headless=true",
+            *memory,
+            *JVM,
             f"-Dlog4j2.configurationFile={self.plan.folder / 'log4j2.xml'}",
             *([agent] if agent else []),
             "-cp",
@@ -134,9 +150,11 @@ class Broker:
     def start(self) -> Child:
         """Start the broker process; it is ready later (see `await_ready`)."""
         agent = f"-javaagent:{self.tools.jmx_agent}=127.0.0.1:{self.plan.jmx_port}:{self.plan.folder / 'jmx.yaml'}"
-        heap = [f"-Xmx{self.heap_mb}m", f"-Xms{self.heap_mb}m"]  # fixed, so that a growing heap is no trend
         self.child = self._java(
-            f"broker-{self.plan.node_id}", heap, ["kafka.Kafka", str(self.plan.folder / "server.properties")], agent
+            f"broker-{self.plan.node_id}",
+            heap(self.heap_mb),
+            ["kafka.Kafka", str(self.plan.folder / "server.properties")],
+            agent,
         )
         return self.child
 

@@ -1,0 +1,1 @@
+"""Kafka and Flink in containers: through docker-compose.yml, or one by one through testcontainers."""
