@@ -11,9 +11,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+BACKENDS = ("local", "compose", "testcontainers")
+
 # On one host, broker and Flink yield the CPU to the generator: a late instrument measures nothing (method 3). It costs
 # them nothing while a core is free; at saturation they are the limit either way.
 NICE = 5
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one container may use, where there are containers; None: all of the machine."""
+
+    broker_cpus: float | None = None
+    broker_memory_mb: int | None = None
+    task_manager_cpus: float | None = None
+    task_manager_memory_mb: int | None = None
 
 
 @dataclass(frozen=True)
@@ -28,6 +40,7 @@ class ClusterSpec:
     task_heap_mb: int = 1536
     managed_mb: int = 128
     flink: Mapping[str, str] = field(default_factory=dict)  # raw settings of the session cluster
+    limits: Limits = Limits()
 
 
 @dataclass(frozen=True)
@@ -68,7 +81,12 @@ class Cluster(Protocol):
 
     @property
     def bootstrap(self) -> str:
-        """host:port,host:port."""
+        """host:port,host:port, for programs on this machine."""
+        ...
+
+    @property
+    def bootstrap_inside(self) -> str:
+        """The same brokers for Flink's tasks, which may live in another network."""
         ...
 
     @property
@@ -123,4 +141,8 @@ def open_cluster(backend: str, spec: ClusterSpec, *, run_dir: Path, log_dir: Pat
         from bench.backends.local import open_local
 
         return open_local(spec, run_dir=run_dir, log_dir=log_dir)
+    if backend in BACKENDS:
+        from bench.backends.containers.cluster import open_containers
+
+        return open_containers(backend, spec, run_dir=run_dir, log_dir=log_dir)
     raise ValueError(f"no backend {backend!r}")

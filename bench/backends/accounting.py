@@ -1,4 +1,4 @@
-"""What processes have used: of a tree of them from /proc, of a container from its cgroup."""
+"""What was used: CPU and memory by a tree of processes (/proc) or a container (cgroup), disk by a topic."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from bench.backends import Account
 
@@ -96,3 +97,30 @@ def _cgroup_mounts(mountinfo: str) -> dict[str, Path]:
         elif kind == "cgroup":
             found |= dict.fromkeys(options.split(","), place)
     return found
+
+
+class FileUse(NamedTuple):
+    """A file in a partition's folder, or (no name) the folder itself."""
+
+    folder: str
+    name: str
+    size_bytes: int
+    blocks: int  # st_blocks: 512-byte units whatever the file system
+
+
+def topic_bytes(files: Iterable[FileUse], topic: str) -> dict[str, int]:
+    """Bytes of one topic in `files`, all replicas: apparent (length), allocated (blocks), and by kind of file."""
+    total = dict.fromkeys(("apparent", "allocated", "log", "index", "timeindex", "segments", "partitions"), 0)
+    for file in files:
+        if not file.folder.removeprefix(f"{topic}-").isdigit():
+            continue  # another topic whose name begins alike, or a partition on its way out
+        if not file.name:
+            total["partitions"] += 1
+            continue
+        total["apparent"] += file.size_bytes
+        total["allocated"] += file.blocks * 512
+        kind = file.name.rpartition(".")[2]
+        if kind in ("log", "index", "timeindex"):
+            total[kind] += file.size_bytes
+        total["segments"] += kind == "log"
+    return total

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -182,16 +182,25 @@ class SessionCluster:
 
     def await_ready(self) -> None:
         """Until every TaskManager has registered its slots."""
+        slots = len(self.taskmanagers) * self.plan.slots
+        await_slots(self.plan.url, slots, self.check, lambda: self.jobmanager.log_tail() if self.jobmanager else "")
 
-        def ready() -> bool:
-            self.check()
-            overview = get_json(f"{self.plan.url}/overview")
-            return overview is not None and overview["slots-total"] == len(self.taskmanagers) * self.plan.slots
 
-        try:
-            await_true(ready, READY_TIMEOUT_S, "Flink's session cluster ready", poll_s=0.1)
-        except TimeoutError as late:
-            raise JobError(f"{late}\n{self.jobmanager.log_tail() if self.jobmanager else ''}") from late
+def await_slots(url: str, slots: int, check: Callable[[], None], log_tail: Callable[[], str]) -> None:
+    """Until the session cluster at `url` has all its slots; JobError with the JobManager's log otherwise.
+
+    `check` raises when a process of it has ended.
+    """
+
+    def ready() -> bool:
+        check()
+        overview = get_json(f"{url}/overview")
+        return overview is not None and overview["slots-total"] == slots
+
+    try:
+        await_true(ready, READY_TIMEOUT_S, "Flink's session cluster ready", poll_s=0.1)
+    except TimeoutError as late:
+        raise JobError(f"{late}\n{log_tail()}") from late
 
 
 def client_environment(tools: Toolchain, conf: Path, log_dir: Path) -> dict[str, str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -179,28 +179,28 @@ def format_all(brokers: Sequence[Broker]) -> None:
             raise BrokerError(f"Kafka's storage tool failed on {child.name}:\n{child.log_tail()}")
 
 
-def await_ready(brokers: Sequence[Broker]) -> None:
-    """Until every broker is registered and answers; BrokerError with the log's tail otherwise."""
+def await_ready(bootstrap: str, brokers: int, check: Callable[[], None], log_tails: Callable[[], str]) -> None:
+    """Until every broker is registered and answers; BrokerError with the logs' tails otherwise.
+
+    `check` raises when one of them has ended.
+    """
     from confluent_kafka import KafkaException
     from confluent_kafka.admin import AdminClient
 
-    bootstrap = ",".join(broker.plan.address for broker in brokers)
     # log_level 0: the first attempts hit closed ports, and librdkafka would tell stderr about each
     admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0, "reconnect.backoff.max.ms": 100})
 
     def ready() -> bool:
-        for broker in brokers:
-            broker.check()
+        check()
         try:
-            return len(admin.list_topics(timeout=0.5).brokers) == len(brokers)
+            return len(admin.list_topics(timeout=0.5).brokers) == brokers
         except KafkaException:
             return False
 
     try:
         await_true(ready, READY_TIMEOUT_S, "broker ready")
     except TimeoutError as late:
-        tails = "\n".join(broker.child.log_tail() for broker in brokers if broker.child)
-        raise BrokerError(f"{late}\n{tails}") from late
+        raise BrokerError(f"{late}\n{log_tails()}") from late
 
 
 LOG4J2 = """\

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bench.backends import Account, ClusterSpec, Pipes
-from bench.backends.accounting import tree_account
+from bench.backends.accounting import FileUse, topic_bytes, tree_account
 from bench.backends.flink import FlinkPlan, SessionCluster
 from bench.backends.kafka import Broker, BrokerPlan, await_ready, format_all
 from bench.backends.subtree import Child, Subtree
@@ -74,6 +74,10 @@ class LocalCluster:
         return ",".join(broker.plan.address for broker in self.brokers)
 
     @property
+    def bootstrap_inside(self) -> str:
+        return self.bootstrap
+
+    @property
     def flink_url(self) -> str:
         return self.flink.plan.url if self.flink else ""
 
@@ -96,7 +100,7 @@ class LocalCluster:
             self.flink.start_jobmanager()
             for index in range(self.spec.task_managers):
                 self.flink.start_taskmanager(index)
-        await_ready(self.brokers)
+        await_ready(self.bootstrap, len(self.brokers), self._check_brokers, self._broker_tails)
         if self.flink:
             self.flink.await_ready()
 
@@ -111,7 +115,7 @@ class LocalCluster:
         return self.flink.environment() if self.flink else {}
 
     def disk_bytes(self, topic: str) -> dict[str, int]:
-        return topic_disk_bytes([broker.plan.data for broker in self.brokers], topic)
+        return topic_bytes((file for broker in self.brokers for file in data_files(broker.plan.data, topic)), topic)
 
     def spawn(
         self, argv: Sequence[str], log: Path, *, env: Mapping[str, str] | None = None, fds: Pipes | None = None
@@ -120,33 +124,29 @@ class LocalCluster:
         stdin, stdout = fds or (None, None)
         return self.subtree.spawn(log.stem, argv, log=log, env=environment, cwd=ROOT, stdin=stdin, stdout=stdout)
 
-    def check(self) -> None:
+    def _check_brokers(self) -> None:
         for broker in self.brokers:
             broker.check()
+
+    def _broker_tails(self) -> str:
+        return "\n".join(broker.child.log_tail() for broker in self.brokers if broker.child)
+
+    def check(self) -> None:
+        self._check_brokers()
         if self.flink:
             self.flink.check()
 
 
-def topic_disk_bytes(data_dirs: list[Path], topic: str) -> dict[str, int]:
-    """Bytes of a topic's partitions, all replicas: apparent (file length), allocated (blocks), and by kind of file."""
-    total = {"apparent": 0, "allocated": 0, "log": 0, "index": 0, "timeindex": 0, "segments": 0, "partitions": 0}
-    for data in data_dirs:
-        for folder in data.glob(f"{topic}-*"):
-            if not folder.name.removeprefix(f"{topic}-").isdigit():
-                continue  # another topic whose name begins alike, or a partition on its way out
-            total["partitions"] += 1
-            for file in folder.iterdir():
-                try:
-                    stat = file.stat()
-                except FileNotFoundError:
-                    continue  # rolled or deleted while we looked
-                total["apparent"] += stat.st_size
-                total["allocated"] += stat.st_blocks * 512  # st_blocks counts 512-byte units whatever the file system
-                kind = file.suffix.removeprefix(".")
-                if kind in ("log", "index", "timeindex"):
-                    total[kind] += stat.st_size
-                total["segments"] += kind == "log"
-    return total
+def data_files(data: Path, topic: str) -> Iterator[FileUse]:
+    """The topic's partition folders below a broker's data folder, and the files in them."""
+    for folder in data.glob(f"{topic}-*"):
+        yield FileUse(folder.name, "", 0, 0)
+        for file in folder.iterdir():
+            try:
+                stat = file.stat()
+            except FileNotFoundError:
+                continue  # rolled or deleted while we looked
+            yield FileUse(folder.name, file.name, stat.st_size, stat.st_blocks)
 
 
 @contextmanager

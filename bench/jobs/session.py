@@ -31,6 +31,7 @@ class JobSession:
 
     def __init__(self, cluster: Cluster, log: Path) -> None:
         self.flink_url = cluster.flink_url
+        self.bootstrap = cluster.bootstrap_inside
         order_read, order_write = os.pipe()
         answer_read, answer_write = os.pipe()
         # the client's own UDF workers would live and die with it, and the job restart for ever
@@ -74,7 +75,8 @@ class JobSession:
         # settings handed over replace the client's config.yaml whole, the address of the cluster included
         address = urlsplit(self.flink_url)
         settings = {**params.settings, "rest.address": str(address.hostname), "rest.port": str(address.port)}
-        order = {"job": job, "params": asdict(replace(params, settings=settings))}
+        # the tasks read and write where they run, not where this command does
+        order = {"job": job, "params": asdict(replace(params, settings=settings, bootstrap=self.bootstrap))}
         print(json.dumps(order), file=self._orders, flush=True)
         answer = self._answer(SUBMIT_TIMEOUT_S, f"submitting {job}")
         if "error" in answer:

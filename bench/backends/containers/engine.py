@@ -19,6 +19,7 @@ from docker.errors import APIError, DockerException, NotFound
 
 from bench.errors import HostError
 
+ROOT = Path(__file__).resolve().parents[3]
 CLUSTER = "org.streamgauge.cluster"
 OWNER = "org.streamgauge.owner"
 ROLE = "org.streamgauge.role"  # kafka-1, jobmanager, taskmanager

@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import io
-import json
 import os
 import re
 import subprocess
@@ -22,7 +21,8 @@ import sys
 import tarfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -34,8 +34,7 @@ from bench.backends.containers import engine
 from bench.errors import HostError, StreamgaugeError
 from bench.toolchain import Toolchain, provision
 
-ROOT = Path(__file__).resolve().parents[3]
-FOLDER = ROOT / "deploy" / "docker"
+FOLDER = engine.ROOT / "deploy" / "docker"
 INPUTS = "org.streamgauge.inputs"
 DEBIAN = "streamgauge/debian:bookworm"
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -74,7 +73,7 @@ class Context:
         parts = [self.base, PYTHON, self.dockerfile.read_text()]
         for path, file in sorted(self.files.items()):
             small = file.is_relative_to(FOLDER)
-            if not file.is_relative_to(ROOT / "bench"):
+            if not file.is_relative_to(engine.ROOT / "bench"):
                 parts.append(f"{path} {file.read_text() if small else file.stat().st_size}")
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
@@ -99,9 +98,7 @@ def _for_everyone(about: tarfile.TarInfo) -> tarfile.TarInfo:
 
 def contexts(base: str, tools: Toolchain) -> dict[str, Context]:
     """Both images' contexts on "official" bases, "debian", or the image called `base`."""
-    bases = {
-        kind: {"official": official, "debian": DEBIAN}.get(base, base) for kind, official in OFFICIAL.items()
-    }
+    bases = {kind: {"official": official, "debian": DEBIAN}.get(base, base) for kind, official in OFFICIAL.items()}
     kafka = {"opt/streamgauge/broker.sh": FOLDER / "broker.sh", "opt/streamgauge/jmx-agent.jar": tools.jmx_agent}
     if base != "official":  # a bare base has neither Java nor Kafka
         kafka |= _tree("opt/java", tools.java_home) | _flat("opt/kafka/libs", tools.kafka_classpath)
@@ -110,7 +107,7 @@ def contexts(base: str, tools: Toolchain) -> dict[str, Context]:
         **_tree("opt/java", tools.java_home),
         **_tree("opt/flink", tools.flink_home),
         **_flat("opt/s3proxy", tools.s3proxy_classpath),
-        **_tree("opt/streamgauge/src/bench", ROOT / "bench"),
+        **_tree("opt/streamgauge/src/bench", engine.ROOT / "bench"),
         **_packages("opt/streamgauge/python"),
     }
     return {"kafka": Context("kafka", bases["kafka"], kafka), "flink": Context("flink", bases["flink"], flink)}
@@ -152,7 +149,7 @@ def _packages(prefix: str) -> dict[str, Path]:
 
 
 def require(client: docker.DockerClient) -> dict[str, str]:
-    """Kind -> "name@id" of the images on this machine. HostError when one is missing or of other inputs; never pulls."""
+    """Kind -> "name@id" of the images here. HostError when one is missing or of other inputs; nothing is pulled."""
     found = {}
     for kind, override in OVERRIDES.items():
         wanted = name(kind)
@@ -197,11 +194,8 @@ def build(client: docker.DockerClient, context: Context, base: str) -> None:
     reader, writer = os.pipe()
 
     def write() -> None:
-        with os.fdopen(writer, "wb") as stream:
-            try:
-                context.write(stream)
-            except BrokenPipeError:
-                pass  # the engine has refused already, and says why
+        with suppress(BrokenPipeError), os.fdopen(writer, "wb") as stream:  # a refusing engine says why itself
+            context.write(stream)
 
     thread = threading.Thread(target=write, name="context", daemon=True)
     thread.start()
