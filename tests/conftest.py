@@ -1,8 +1,85 @@
-"""For every test: what a busy machine must not decide."""
+"""For every test: what a busy machine must not decide, a Docker engine with images, and which backends really ran."""
 
 from __future__ import annotations
 
+import functools
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
 from hypothesis import settings
+
+from bench.backends import BACKENDS
+from bench.backends.containers import engine, images
+from bench.errors import HostError
+
+ROOT = Path(__file__).resolve().parents[1]
+ENGINE = ROOT / "deploy" / "docker" / "engine.sh"
+OURS: list[str] = []  # what engine.sh said when it started one for these tests
+IN_CONTAINERS = ("compose", "testcontainers")
 
 settings.register_profile("calm", deadline=None)  # a neighbour's load is no finding about an example
 settings.load_profile("calm")
+
+
+@functools.cache
+def lack_of_containers() -> str:
+    """Why containers cannot run here, "" if they can: said only after an engine was really started, or tried to be."""
+    try:
+        engine.connect().close()
+    except HostError as error:
+        tried = subprocess.run([ENGINE, "start"], capture_output=True, text=True, timeout=120, check=False)
+        if tried.returncode != 0:
+            return f"{error}; {tried.stderr.strip().splitlines()[-1]}"
+        if "started" in tried.stdout:
+            OURS.append(tried.stdout)
+    try:
+        with closing(engine.connect()) as client:
+            images.require(client)
+    except HostError as error:
+        base = "debian" if os.getuid() == 0 else "official"
+        print(f"\n{error}; building them on {base}", file=sys.stderr)
+        if images.main([base]) != 0:
+            return f"the images cannot be built here ({base} base)"
+    return ""
+
+
+@pytest.fixture(scope="session", params=IN_CONTAINERS)
+def container_backend(request: pytest.FixtureRequest) -> str:
+    """Each backend of containers, where they can run."""
+    lack = lack_of_containers()
+    if lack:
+        pytest.skip(f"no containers: {lack}")
+    backend: str = request.param
+    return backend
+
+
+@pytest.fixture
+def docker_client() -> Iterator[docker.DockerClient]:
+    with closing(engine.connect()) as client:
+        yield client
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """An engine that these tests started ends with them."""
+    if OURS:
+        subprocess.run([ENGINE, "stop"], capture_output=True, timeout=60, check=False)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Which backends really ran: a skipped one is easily overlooked."""
+    platform = [report for report in terminalreporter.stats.get("passed", []) if "platform" in report.keywords]
+    ran = dict.fromkeys(BACKENDS, False)
+    for report in platform:
+        named = [backend for backend in IN_CONTAINERS if backend in report.nodeid]
+        for backend in named or ["local"]:
+            ran[backend] = True
+    if platform:
+        said = ", ".join(f"{backend} {'ran' if did else 'DID NOT RUN'}" for backend, did in ran.items())
+        terminalreporter.write_line(f"backends: {said}")

@@ -23,6 +23,8 @@ CONFINED = {
     "boto3": CLOUD,  # looks for credentials, talks to clouds
     "botocore": CLOUD,
     "matplotlib": r"reports\.figures",  # a second of start-up
+    "docker": r"bench\.backends\.containers\.\w+",  # the other backends start without it
+    "testcontainers": r"bench\.backends\.containers\.ephemeral",  # reads its own configuration files
     "jgo": r"bench\.toolchain\.\w+",  # nothing else downloads
 }
 

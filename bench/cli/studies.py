@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bench.backends import BACKENDS
 from bench.cli import RESULTS, answer, as_json, cli, leave, say, share, wide_console
 from bench.errors import ScenarioError, StreamgaugeError
 
@@ -45,10 +46,10 @@ def scenario_options(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option("--quick", is_flag=True, help="The scenario's own short version."),
             click.option(
                 "--backend",
-                type=click.Choice(["local"]),
+                type=click.Choice(BACKENDS),
                 default="local",
                 show_default=True,
-                help="Where Kafka and Flink come from.",
+                help="Where Kafka and Flink run: as child processes, or in containers.",
             ),
             click.option("--fresh", is_flag=True, help="Run again what has finished before."),
             results_folder,

@@ -251,12 +251,22 @@ class Topic(Section):
     min_insync: Count = 1
 
 
+class Limits(Section):
+    """What each container may use; without, all of the machine. Needs a backend of containers (--backend compose)."""
+
+    broker_cpus: Positive | None = None
+    broker_memory_mb: Annotated[int, Field(ge=384)] | None = None
+    task_manager_cpus: Positive | None = None
+    task_manager_memory_mb: Annotated[int, Field(ge=512)] | None = None
+
+
 class Cluster(Section):
     """The brokers. Racks are dealt to them in turn: broker i stands in `racks[i % len(racks)]`."""
 
     brokers: Annotated[int, Field(ge=1, le=100)] = 1
     racks: Annotated[tuple[Word, ...], Field(min_length=1)] = ("a",)
     broker_heap_mb: Annotated[int, Field(ge=256)] = 1500
+    limits: Limits = Limits()
 
 
 class Checkpoint(Section):

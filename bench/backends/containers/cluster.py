@@ -39,6 +39,7 @@ class ContainerCluster:
         self,
         backend: str,
         plan: Plan,
+        *,
         client: docker.DockerClient,
         tools: Toolchain,
         subtree: Subtree,
@@ -243,6 +244,8 @@ def open_containers(backend: str, spec: ClusterSpec, *, run_dir: Path, log_dir: 
             plan = planning.make(spec, tools, found, engine.owner(), run_dir)
             with Warden(plan.cluster, run_dir / "warden.log"):
                 start(plan)
-                cluster = ContainerCluster(backend, plan, client, tools, subtree, run_dir, log_dir)
+                cluster = ContainerCluster(
+                    backend, plan, client=client, tools=tools, subtree=subtree, run_dir=run_dir, log_dir=log_dir
+                )
                 cluster.await_ready()
                 yield cluster

@@ -34,7 +34,8 @@ def command() -> tuple[str, ...]:
 
 def environment(plan: Plan) -> dict[str, str]:
     """Every variable of docker-compose.yml, so that none of the user's own reaches a measurement."""
-    limits, ports = plan.spec.limits, {}
+    limits = plan.spec.limits
+    ports: dict[str, int] = {}
     for n, (kafka, jmx) in enumerate(zip(plan.kafka_ports, plan.jmx_ports, strict=True), 1):
         ports |= {f"STREAMGAUGE_KAFKA_{n}_PORT": kafka, f"STREAMGAUGE_KAFKA_{n}_JMX_PORT": jmx}
     told = {

@@ -157,17 +157,17 @@ def remove_leftovers(client: docker.DockerClient) -> list[str]:
         *client.networks.list(filters={"label": CLUSTER}),
         *client.volumes.list(filters={"label": CLUSTER}),
     ]
-    orphans = set()
-    for thing in things:
-        labels = _labels(thing)
-        if is_dead(labels.get(OWNER, "")):
-            orphans.add(labels[CLUSTER])
+    orphans = {labels_of(thing)[CLUSTER] for thing in things if is_dead(owner_of(thing))}
     for cluster in sorted(orphans):
         remove(client, cluster)
     return sorted(orphans)
 
 
-def _labels(thing: Any) -> Mapping[str, str]:
-    if hasattr(thing, "logs"):
-        return dict(thing.labels)
-    return dict(thing.attrs.get("Labels") or {})
+def owner_of(thing: Any) -> str:
+    """The owner's label of a container, network or volume; "" without one."""
+    return labels_of(thing).get(OWNER, "")
+
+
+def labels_of(thing: Any) -> Mapping[str, str]:
+    """The labels of a container, network or volume."""
+    return dict(thing.labels if hasattr(thing, "logs") else thing.attrs.get("Labels") or {})

@@ -71,8 +71,9 @@ def start(plan: Plan) -> None:
             for member in members:
                 member.start()
         finally:
-            for one in (network, *members):
-                one._docker.client.close()  # noqa: SLF001 -- closed otherwise only by removing, which is the warden's
+            # closed otherwise only by removing, which is the warden's
+            for docker_client in (network._docker, *(member.get_docker_client() for member in members)):  # noqa: SLF001
+                docker_client.client.close()
 
 
 def _brokers(plan: Plan, network: Network) -> list[_Member]:
