@@ -18,9 +18,10 @@ from bench.backends import Cluster, ClusterSpec, Limits, open_cluster
 from bench.errors import HostError, PlatformError, ScenarioError
 from bench.jobs.session import JobSession
 from bench.record import BundleError, Outcome, Run
-from bench.scenario import Settings, Trial
-from bench.trial import Stage
+from bench.scenario import Settings, Trial, expected_events
+from bench.trial import Stage, faults
 
+MOST_EPS = 2e6  # of a load that does not say: more was never reached by a generator on two cores
 LEAST_DISK_BYTES = 2 << 30  # a cluster's logs, checkpoints and one trial's topics, with room to fail cleanly
 OTHER_MEMORY_MB = 1200  # generator, harness, job client: measured 0.9 GiB together
 JVM_OVERHEAD_MB = 450  # metaspace, code, threads, buffers of one JVM beside its heap
@@ -62,14 +63,19 @@ def cluster_spec(settings: Settings) -> ClusterSpec:
 def unsupported(settings: Settings) -> Iterator[str]:
     """What a scenario may say but no backend here can do yet: refused rather than silently left out."""
     pipeline = settings.pipeline
-    if settings.load.kind not in ("rate", "drain"):
-        yield "load.shape" if settings.load.shape is not None else f"load.rate_eps: {settings.load.rate_eps}"
-    if settings.faults:
-        yield "faults"
-    if settings.consumers:
-        yield "consumers"
+    if settings.load.kind == "search":
+        yield "load.rate_eps: search"
+    yield from faults.unsupported(settings)
     if pipeline is not None and pipeline.checkpoint is not None and pipeline.checkpoint.storage == "s3":
         yield "pipeline.checkpoint.storage: s3"
+
+
+def check_recordings(trials: Sequence[Trial]) -> None:
+    """Read every recording that is to be replayed; ScenarioError says what is wrong, in which file and line."""
+    from bench.workloads.recorded import read_recording
+
+    for settings in {str(one.replay): one.replay for one in trials if one.replay}.values():
+        read_recording(settings)
 
 
 def preflight(trials: Sequence[Trial], out: Path, backend: str) -> None:
@@ -84,6 +90,9 @@ def preflight(trials: Sequence[Trial], out: Path, backend: str) -> None:
             f"{trials[0].scenario}: cluster.limits are of containers, the local backend starts none: "
             "run with --backend compose or testcontainers"
         )
+    if backend != "local" and any(one.settings.faults for one in trials):
+        raise ScenarioError(f"{trials[0].scenario}: faults need --backend local, whose processes are ours to stop")
+    check_recordings(trials)
     out.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(out).free
     needed = LEAST_DISK_BYTES + max((_topic_bytes(t) for t in trials), default=0)
@@ -105,8 +114,7 @@ def _topic_bytes(trial: Trial) -> int:
     """An upper guess of what one trial writes: input uncompressed, with replicas, and as much again in outputs."""
     settings = trial.settings
     load, phases = settings.load, settings.phases
-    rate = load.rate_eps if isinstance(load.rate_eps, float) else 1e6
-    events = load.drain or rate * (phases.warmup_s + phases.measure_s)
+    events = load.drain or expected_events(load, phases.warmup_s + phases.measure_s, MOST_EPS)
     return int(events * settings.workload.event_bytes * (settings.topic.replication_factor + 1))
 
 
@@ -142,6 +150,7 @@ def run_all(
     listen: Listen,
     fresh: bool = False,
     latency_slo_ms: float | None = None,
+    web_port: int | None = None,
 ) -> list[Run]:
     """Run what has no finished run yet (`fresh`: everything) and return all runs, in the trials' order.
 
@@ -153,7 +162,7 @@ def run_all(
     if todo:
         preflight(todo, out, backend)
     runs = dict(known)
-    with _Clusters(backend, out) as clusters:
+    with _Clusters(backend, out, web_port) as clusters:
         for position, one in enumerate(todo):
             index = position + len(known) + 1
 
@@ -188,8 +197,8 @@ def _run_one(one: Trial, clusters: _Clusters, out: Path, tell: trial.Tell, laten
 class _Clusters:
     """At most one open cluster: kept while trials of the same shape follow each other, primed once."""
 
-    def __init__(self, backend: str, out: Path) -> None:
-        self.backend = backend
+    def __init__(self, backend: str, out: Path, web_port: int | None) -> None:
+        self.backend, self._web_port = backend, web_port
         self._out = out
         self._stack = ExitStack()
         self._key = ""
@@ -222,7 +231,7 @@ class _Clusters:
         if one.settings.pipeline is not None:
             session = JobSession(cluster, log_dir / "job-client.log")
             self._stack.callback(session.close)
-        self._stage = Stage(cluster, session, run_dir, cluster.spawn)
+        self._stage = Stage(cluster, session, run_dir, cluster.spawn, self._web_port)
         self._key = one.shape_key
         if session is not None:
             tell("prime", 25.0)

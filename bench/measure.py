@@ -23,6 +23,7 @@ from bench.probes.flink import Checkpoints
 from bench.record import Measurement
 
 F64 = npt.NDArray[np.float64]
+BEFORE_S = 10.0  # what is normal, said by the time just before a fault
 FEWEST_WINDOWS = 8  # a median of fewer emission instants is an anecdote
 DRAIN_EDGES = (
     0.1,
@@ -98,6 +99,8 @@ def generator_metrics(found: Findings, sent: Sent, window: Window) -> None:
         found.put("batch_bytes", float(whole["batch_bytes"] / whole["batches"]))
     found.put("acknowledged_events", float(sent.acknowledged_events))
     found.put("delivery_errors", float(sum(sent.failed.values())))
+    if sent.mode != "paced":
+        return  # closed by back-pressure: nothing was due, and a latency from "when there was room" is what it hides
     found.put_latency("schedule_lateness_ms", sent.lateness_ms)
     if sent.lateness_blocked_ms.n:
         found.histograms["schedule_lateness_blocked_ms"] = sent.lateness_blocked_ms
@@ -118,8 +121,8 @@ def component_metrics(
         found.put(f"host_{name}_share", share(used, window.seconds * cores))
 
 
-def job_metrics(found: Findings, samples: Samples, window: Window, parallelism: int) -> None:
-    """Backlog, its growth, and how busy the tasks were."""
+def backlog_metrics(found: Findings, samples: Samples, window: Window) -> None:
+    """Backlog and its growth, of whoever headlines."""
     t_s, backlog = samples.window("backlog_events", window.from_s, window.to_s)
     found.put("backlog_events", float(backlog[-1]) if backlog.size else math.nan)
     slope = theil_sen(t_s, backlog) if not missing_share(backlog) > 0.1 else None
@@ -128,10 +131,29 @@ def job_metrics(found: Findings, samples: Samples, window: Window, parallelism: 
     else:
         bounds = {"lower": slope.low, "upper": slope.high} if math.isfinite(slope.low) else None
         found.put("backlog_slope_eps", slope.per_s, bounds, slope.n)
+
+
+def job_metrics(found: Findings, samples: Samples, window: Window, parallelism: int) -> None:
+    """Backlog, its growth, and how busy the tasks were."""
+    backlog_metrics(found, samples, window)
     found.put("busy_share", busiest(samples, "busy_ms", window, parallelism))
     found.put("backpressured_share", busiest(samples, "backpressured_ms", window, parallelism))
     restarts = samples.series("restarts").value.dropna()
     found.put("restarts", float(restarts.iloc[-1]) if len(restarts) else math.nan)
+
+
+def recovery_metric(found: Findings, backlog: pd.DataFrame, faults: pd.DataFrame) -> None:
+    """From the beginning of each fault until `backlog` is back to the highest it was in the 10 s before: the longest.
+
+    `faults`: how many lasted from each moment on. A backlog that never came back is missing, not zero.
+    """
+    waits = []
+    for began_s in faults.t_s[np.diff(faults.value, prepend=0.0) > 0]:
+        before = backlog[(backlog.t_s >= began_s - BEFORE_S) & (backlog.t_s < began_s)].value.max()
+        rose_s = backlog[(backlog.t_s > began_s) & (backlog.value > before)].t_s.min()
+        back = backlog[(backlog.t_s > rose_s) & (backlog.value <= before)]
+        waits.append(float(back.t_s.min() - began_s) if len(back) else math.nan)
+    found.put("recovery_s", max(waits) if waits and np.isfinite(waits).all() else math.nan)
 
 
 def missing_share(values: F64) -> float:

@@ -135,11 +135,14 @@ _ALL = (
            "Flink's numRecordsIn or the consumers' counts", _HIGH, False, _FIVE_PERCENT),
     Metric("output_share", "share", "Output events over what the workload's oracle expects of the same input.",
            "the output topic read back", _HIGH, True),
+    Metric("consumed_eps", "events/s",
+           "Events read per second of the measured window by all consumer groups together: n groups read each event n "
+           "times.", "the consumers' positions, once a second", _HIGH, False, _FIVE_PERCENT),
     # what it costs the machines
     _cpu("broker", "the brokers"),
     _cpu("flink", "JobManager, TaskManagers and their Python workers"),
     _cpu("generator", "the load generator"),
-    _cpu("consumer", "the consuming engine"),
+    _cpu("consumer", "the consuming engine, all groups together,"),
     _rss("broker", "the brokers"),
     _rss("flink", "JobManager, TaskManagers and their Python workers"),
     _rss("generator", "the load generator"),
@@ -158,6 +161,12 @@ _ALL = (
     Metric("wire_bytes_per_event", "bytes/event",
            "Bytes the producers sent to the brokers, protocol and batch headers included, per acknowledged event.",
            "librdkafka's tx_bytes", _LOW, True, _FIVE_PERCENT),
+    Metric("fetched_bytes_per_event", "bytes/event",
+           "Bytes the consumers received from the brokers, protocol and batch headers included, per event that one of "
+           "them read.", "librdkafka's rx_bytes", _LOW, True, _FIVE_PERCENT),
+    Metric("replication_bytes_per_event", "bytes/event",
+           "Bytes of record batches that followers fetched from leaders, all copies, per acknowledged event.",
+           "the brokers' ReplicationBytesInPerSec", _LOW, True, _FIVE_PERCENT),
     Metric("disk_bytes_per_event", "bytes/event",
            "Bytes allocated on the disks of all brokers for the topic's partitions (segments and indexes, holes of "
            "sparse files not counted), per acknowledged event.",
@@ -205,8 +214,10 @@ _ALL = (
            "end offsets and the output read back", _LOW, True),
     Metric("duplicated_events", "events", "Events found more often than once where the oracle expects one.",
            "end offsets and the output read back", _LOW, True),
-    Metric("recovery_s", "s", "From a fault to the first moment when the backlog is back to what it was before.",
-           "the backlog's per-second series", _LOW, False, {"value": Effect(0.20)}),
+    Metric("recovery_s", "s",
+           "From a fault's beginning to the first moment when the backlog (where nobody reads: the producer's queue) "
+           "is back to the highest it was in the ten seconds before; the longest of several faults.",
+           "the per-second series of the backlog or the queue", _LOW, False, {"value": Effect(0.20)}),
 )
 
 # fmt: on

@@ -21,9 +21,10 @@ SAID = {
     "topics": "making topics",
     "submit": "submitting the job",
     "load": "sending on schedule and measuring",
-    "settle": "letting the job catch up",
+    "settle": "letting readers catch up",
     "prefill": "filling the topic",
     "drain": "reading it flat out",
+    "count": "counting what the topic holds",
     "verify": "comparing the output with the oracle",
 }
 

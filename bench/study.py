@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # at run time late: a bill of a results folder needs neither 
 MEASUREMENT_VERSION = 1  # raised by hand when a metric's meaning changes: older results are then not resumed from
 INDEX = "index.json"
 SCHEMA = 1
+LATENCIES = ("e2e_latency_ms", "produce_latency_ms")
 
 
 @dataclass(frozen=True)
@@ -56,11 +57,12 @@ def scenario_files() -> list[Path]:
     return sorted((Path(__file__).resolve().parents[1] / "scenarios").glob("*.yaml"))
 
 
-def scenario(asked: Asked, metrics: Sequence[str] = tuple(METRICS)) -> Scenario:
-    """Read and check it; ScenarioError says everything that is wrong."""
+def scenario(asked: Asked, metrics: Sequence[str] = tuple(METRICS), *, inputs: bool = True) -> Scenario:
+    """Read and check it; ScenarioError says everything that is wrong. `inputs` False: nothing will be sent any more."""
     return load(
-        find(asked.scenario), overrides=asked.overrides, quick=asked.quick, repeats=asked.repeats, metrics=metrics
-    )
+        find(asked.scenario), overrides=asked.overrides, quick=asked.quick, repeats=asked.repeats, metrics=metrics,
+        inputs=inputs,
+    )  # fmt: skip
 
 
 def trials(scenario: Scenario, backend: str) -> list[Trial]:
@@ -78,7 +80,7 @@ def trials(scenario: Scenario, backend: str) -> list[Trial]:
 
 def latency_slo_ms(scenario: Scenario) -> float | None:
     """The tightest latency objective among the thresholds: a generator may be late by a tenth of it."""
-    limits = [slo.value for slo in scenario.slos if slo.metric == "e2e_latency_ms" and slo.op in ("<", "<=")]
+    limits = [slo.value for slo in scenario.slos if slo.metric in LATENCIES and slo.op in ("<", "<=")]
     return min(limits) if limits else None
 
 
@@ -110,7 +112,7 @@ def recall(folder: Path, *, judged: bool = True) -> Study:
     asked = Asked(**{**words, "scenario": str(copy), "overrides": tuple(words["overrides"])})
     wanted = set(index["trials"])
     runs, unreadable = readable([bundle for bundle in record.find(folder) if bundle.parent.name in wanted])
-    return conclude(scenario(asked), runs, unreadable, judged=judged)
+    return conclude(scenario(asked, inputs=False), runs, unreadable, judged=judged)
 
 
 def asked_trials(folder: Path) -> frozenset[str] | None:

@@ -25,6 +25,8 @@ HEADLINE = (
     ("broker_cpu_s_per_million_events", "value"),
     ("flink_cpu_s_per_million_events", "value"),
     ("generator_cpu_s_per_million_events", "value"),
+    ("consumed_eps", "value"),
+    ("consumer_cpu_s_per_million_events", "value"),
     ("backlog_slope_eps", "value"),
     ("busy_share", "value"),
     ("backpressured_share", "value"),

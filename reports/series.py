@@ -27,6 +27,7 @@ _RATE = (
     ("offered", "generator_offered", _GAUGE),
     ("acknowledged", "generator_acked", _GAUGE),
     ("read by the job", "source_events", _COUNTER),
+    ("read by consumers", "consumed_events", _COUNTER),
 )
 
 
@@ -73,7 +74,7 @@ def backlog(run: Run, tables: Tables) -> list[Line]:
 
 def _latency(run: Run, tables: Tables) -> list[Line]:
     """Percentiles a second, as far as they were recorded, and how late the generator itself was."""
-    found = sorted(name for name in tables if name.startswith(("e2e_latency", "produce_latency")))
+    found = sorted(name for name in tables if name.startswith(("e2e_latency", "consumer_latency", "produce_latency")))
     wanted = [(wording.metric_name(name), name, _GAUGE) for name in found]
     return _lines(run, tables, [*wanted, ("schedule lateness p99", "generator_lateness_p99_ms", _GAUGE)])
 

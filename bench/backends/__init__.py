@@ -70,6 +70,28 @@ class Process(Protocol):
     def log_tail(self, lines: int = 12) -> str: ...
 
 
+class Victim(Protocol):
+    """A process of the platform that a fault hits."""
+
+    def pause(self) -> None:
+        """SIGSTOP: it is there and does nothing."""
+        ...
+
+    def resume(self) -> None: ...
+
+    def kill(self) -> None:
+        """SIGKILL. From here to `start` nobody wonders that it is gone."""
+        ...
+
+    def end(self) -> None:
+        """As its operator would: it may put its things in order. From here to `start` nobody wonders."""
+        ...
+
+    def start(self) -> object:
+        """Again, after `kill` or `end`; returns when the process runs, not when it is ready."""
+        ...
+
+
 class Cluster(Protocol):
     """An open cluster. Only valid inside the `with` that opened it."""
 
@@ -128,6 +150,10 @@ class Cluster(Protocol):
         self, argv: Sequence[str], log: Path, *, env: Mapping[str, str] | None = None, fds: Pipes | None = None
     ) -> Process:
         """Start a Python child of this command on this machine; it ends with the cluster at the latest."""
+        ...
+
+    def victim(self, target: str) -> Victim:
+        """The process that a fault on `target` ("broker") hits: the first of its kind. KeyError for what it has not."""
         ...
 
     def check(self) -> None:

@@ -7,6 +7,7 @@ about Kafka as people run it.
 from __future__ import annotations
 
 import base64
+import signal
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from bench.errors import BrokerError
 from bench.toolchain import Toolchain
 
 FORMAT_TIMEOUT_S = 60.0  # a JVM start, 1.5 s on an idle host
+END_TIMEOUT_S = 30.0  # a broker under load closes its logs in about 2 s
 READY_TIMEOUT_S = 90.0  # 4 s on an idle host
 
 JVM = ("-XX:+UseG1GC", "-Xshare:auto", "-XX:+ExitOnOutOfMemoryError", "-Djava.awt.headless=true")
@@ -110,7 +112,7 @@ def heap(size_mb: int) -> list[str]:
 
 
 class Broker:
-    """A broker's life: format once, start, kill, restart."""
+    """A broker's life: format once, start, and what faults do to it (see `bench.backends.Victim`)."""
 
     def __init__(self, plan: BrokerPlan, heap_mb: int, tools: Toolchain, subtree: Subtree, log: Path) -> None:
         self.plan = plan
@@ -119,6 +121,7 @@ class Broker:
         self.subtree = subtree
         self.log = log
         self.child: Child | None = None
+        self._down = False  # somebody wanted it so
 
     def _java(self, name: str, memory: Sequence[str], main: Sequence[str], agent: str = "") -> Child:
         argv = [
@@ -156,10 +159,33 @@ class Broker:
             ["kafka.Kafka", str(self.plan.folder / "server.properties")],
             agent,
         )
+        self._down = False
+        return self.child
+
+    def pause(self) -> None:
+        self._process().send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._process().send_signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        self._down = True
+        self._process().kill()
+        self._process().wait(END_TIMEOUT_S)
+
+    def end(self) -> None:
+        self._down = True
+        self._process().stop(END_TIMEOUT_S)
+
+    def _process(self) -> Child:
+        if self.child is None:
+            raise BrokerError(f"broker {self.plan.node_id} was never started")
         return self.child
 
     def check(self) -> None:
-        """BrokerError with the log's tail when the process is not running."""
+        """BrokerError with the log's tail when the process is not running, and nobody wanted that."""
+        if self._down:
+            return
         if self.child is None or self.child.poll() is not None:
             code = self.child.poll() if self.child else None
             tail = self.child.log_tail() if self.child else ""

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench.backends import Account, ClusterSpec, Pipes
+from bench.backends import Account, ClusterSpec, Pipes, Victim
 from bench.backends.accounting import FileUse, topic_bytes, tree_account
 from bench.backends.flink import FlinkPlan, SessionCluster
 from bench.backends.kafka import Broker, BrokerPlan, await_ready, format_all
@@ -15,7 +15,7 @@ from bench.backends.subtree import Child, Subtree
 from bench.toolchain import Toolchain, provision
 
 ROOT = Path(__file__).resolve().parents[2]
-CAPABILITIES = frozenset({"kill-broker", "kill-taskmanager", "log-dirs", "account-cpu", "jmx"})
+CAPABILITIES = frozenset({"kill-broker", "pause-broker", "kill-taskmanager", "log-dirs", "account-cpu", "jmx"})
 
 
 def free_ports(count: int) -> list[int]:
@@ -123,6 +123,9 @@ class LocalCluster:
         environment = {**(env or {}), "PYTHONPATH": str(ROOT)}
         stdin, stdout = fds or (None, None)
         return self.subtree.spawn(log.stem, argv, log=log, env=environment, cwd=ROOT, stdin=stdin, stdout=stdout)
+
+    def victim(self, target: str) -> Victim:
+        return {"broker": self.brokers[0]}[target]
 
     def _check_brokers(self) -> None:
         for broker in self.brokers:

@@ -8,6 +8,7 @@
     comparing  compare
     money      cost, prices, usage
     bills      how a bill looks on a terminal
+    instrument ceiling
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ as_json = click.option("--json", "json_", is_flag=True, help="The answer as JSON
 
 def main() -> int:
     """Run the command line; returns the exit code."""
-    for name in ("studies", "comparing", "money"):
+    for name in ("studies", "comparing", "money", "instrument"):
         import_module(f"{__name__}.{name}")  # each registers its commands with `cli`
     try:
         result = cli.main(standalone_mode=False, prog_name="streamgauge")

@@ -72,7 +72,7 @@ class _Opened:
 
 
 def _open(words: dict[str, Any], out: Path, *, fresh: bool) -> _Opened:
-    from bench import campaign, planning, study
+    from bench import campaign, ceilings, planning, study
 
     precision = words.pop("precision")
     asked, found = study.Asked(**words), None
@@ -85,8 +85,10 @@ def _open(words: dict[str, Any], out: Path, *, fresh: bool) -> _Opened:
         asked = replace(asked, repeats=found.repeats)
         scenario = study.scenario(asked)
     trials = study.trials(scenario, asked.backend)
+    campaign.check_recordings(trials)
     known = {} if fresh else campaign.finished(trials, out)
     document = planning.plan(scenario, trials, known, quick=asked.quick, out=out, precision=found)
+    document["beyond_ceiling"] = ceilings.said_before([trial for trial in trials if trial.id not in known], out)
     return _Opened(asked, scenario, trials, known, document)
 
 
@@ -132,6 +134,8 @@ def plan(detailed_exitcode: bool, json_: bool, out: Path, fresh: bool, **words: 
     from bench import planning
 
     document = _open(words, out, fresh=fresh).plan
+    for text in document["beyond_ceiling"]:
+        say(text)
     if json_:
         answer(document)
     else:
@@ -143,20 +147,39 @@ def plan(detailed_exitcode: bool, json_: bool, out: Path, fresh: bool, **words: 
 @cli.command()
 @scenario_options
 @click.option(
+    "--web",
+    "web_port",
+    type=click.IntRange(1, 65535),
+    is_flag=False,
+    flag_value=8089,
+    metavar="[PORT]",
+    help="Locust's page on loopback while a load goes on (8089).",
+)
+@click.option(
     "--fail-on", type=click.Choice(["refuted", "inconclusive"]), multiple=True, help="Make such a verdict an exit code."
 )
-def run(json_: bool, out: Path, fresh: bool, fail_on: tuple[str, ...], **words: Any) -> None:
+def run(json_: bool, out: Path, fresh: bool, fail_on: tuple[str, ...], web_port: int | None, **words: Any) -> None:
     """Run SCENARIO (a name or a file), judge its claims, price it, write the report. Running again resumes."""
     from bench import campaign, planning, progress, study
 
     found = _open(words, out, fresh=fresh)
     for line in planning.plan_lines(found.plan):
         say(line)
+    for text in found.plan["beyond_ceiling"]:
+        say(text)
     study.remember(found.asked, found.scenario, found.trials, out)
     slo_ms = study.latency_slo_ms(found.scenario)
+    if web_port:
+        say(f"Locust's page, while a load goes on: http://127.0.0.1:{web_port}")
     with progress.follow(len(found.trials), found.plan["todo_s"]) as listen:
         runs = campaign.run_all(
-            found.trials, backend=found.asked.backend, out=out, listen=listen, fresh=fresh, latency_slo_ms=slo_ms
+            found.trials,
+            backend=found.asked.backend,
+            out=out,
+            listen=listen,
+            fresh=fresh,
+            latency_slo_ms=slo_ms,
+            web_port=web_port,
         )
     leave(_conclude(study.conclude(found.scenario, runs), out, json_=json_, fail_on=fail_on))
 

@@ -11,32 +11,42 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from bench.analysis.histogram import LogLinearHistogram
-from bench.errors import BrokerError
+from bench.errors import BrokerError, HostError
 from bench.loadgen.drive import Process, Spawn, spawn_process
 
 ASSIGNED_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 30.0
+GRID_S = 0.25
+LAST_BYTES = 1 << 21  # more than the row of a hundred thousand partitions
 
 
 @dataclass(frozen=True)
 class Read:
-    """What one group read. `seconds`: a row a second of differences over all members (index: s since the epoch)."""
+    """What one group read.
+
+    `series`: a row every quarter of a second (index: s since the epoch) of totals so far over all members: records,
+    value_bytes, rx_bytes (wire), cpu_s, and position, the events between the log's start and the read position; and of
+    rss_bytes as it was. `census`: how often each sequence number was read, if that was asked for.
+    """
 
     group: str
     members: int
     records: int
     value_bytes: int
-    seconds: pd.DataFrame  # records, value_bytes, cpu_s; rss_bytes at its end
+    position: int  # where it stopped, summed over partitions: what it never reached lies behind
+    series: pd.DataFrame
     rebalances_s: tuple[float, ...]  # when a member was given partitions, s since the epoch
     errors: Mapping[str, int]
     unstamped: int  # sampled records without readable stamps
     cpu_s: float
     rss_peak_bytes: int
     failures: tuple[str, ...]
-    latency_by_due_s: Mapping[int, LogLinearHistogram]  # ms from due to read of a 1-in-64 sample, by second due
+    latency_by_due_s: Mapping[int, LogLinearHistogram]  # ms from due to read of a sample, by second due
+    census: npt.NDArray[np.uint8] | None = None
 
     def latency_ms(self, start_ns: int, end_ns: int) -> LogLinearHistogram:
         """Due -> read of the sampled records that were due in whole seconds within [start, end)."""
@@ -53,7 +63,7 @@ class _Member:
     process: Process
     stem: Path
 
-    def rows(self) -> list[dict[str, float]]:
+    def rows(self) -> list[dict[str, Any]]:
         path = self.stem.with_suffix(".rows.jsonl")
         whole = path.read_text().rpartition("\n")[0] if path.exists() else ""
         return [json.loads(line) for line in whole.split("\n") if line]
@@ -62,6 +72,26 @@ class _Member:
     def result(self) -> dict[str, Any] | None:
         path = self.stem.with_suffix(".result.json")
         return dict(json.loads(path.read_text())) if path.exists() else None
+
+    def last_row(self) -> dict[str, Any] | None:
+        """The newest whole row, without reading the file again from its start."""
+        path = self.stem.with_suffix(".rows.jsonl")
+        if not path.exists():
+            return None
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - LAST_BYTES))
+            *lines, _ = file.read().split(b"\n")
+        return dict(json.loads(lines[-1])) if lines else None
+
+    @property
+    def census(self) -> npt.NDArray[np.uint8] | None:
+        path = self.stem.with_suffix(".census.npy")
+        return np.load(path) if path.exists() else None
+
+    def log_tail(self) -> str:
+        log = self.stem.with_suffix(".log")
+        lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
+        return lines[-1] if lines else "no output"
 
 
 class Consuming:
@@ -74,12 +104,21 @@ class Consuming:
     def pids(self) -> list[int]:
         return [m.process.pid for m in self._members]
 
-    def records(self) -> dict[str, int]:
-        """Group -> records read so far (at most about a second old)."""
-        total = {m.group: 0 for m in self._members}
+    def positions(self) -> dict[str, int]:
+        """Group -> events between the log's start and its read position (at most about a second old)."""
+        reached: dict[str, list[list[int]]] = {m.group: [] for m in self._members}
         for m in self._members:
-            total[m.group] += int(rows[-1]["records"]) if (rows := m.rows()) else 0
-        return total
+            if (row := m.last_row()) is not None:
+                reached[m.group].append(row["next_offset"])
+        return {group: int(np.max(ends, axis=0).sum()) if ends else 0 for group, ends in reached.items()}
+
+    def dead(self) -> list[str]:
+        """Members whose process has ended, with the last line each said."""
+        return [
+            f"consumer {m.stem.name.removeprefix('group-')} died (exit {m.process.poll()}): {m.log_tail()}"
+            for m in self._members
+            if m.process.poll() is not None
+        ]
 
     def begin(self, partitions: int, timeout_s: float = ASSIGNED_TIMEOUT_S) -> None:
         """Let all read, once each group owns every partition: a rebalance in mid-read reads some records twice.
@@ -90,23 +129,31 @@ class Consuming:
         while True:
             owned: dict[str, float] = {}
             for m in self._members:
-                rows = m.rows()
-                owned[m.group] = owned.get(m.group, 0) + (rows[-1]["assigned"] if rows else 0)
+                row = m.last_row()
+                owned[m.group] = owned.get(m.group, 0) + (row["assigned"] if row else 0)
             if all(n >= partitions for n in owned.values()):
                 (self._folder / "begin").touch()
                 return
             if time.monotonic() > end:
                 raise BrokerError(f"consumer groups own {owned} of {partitions} partitions after {timeout_s:g} s")
+            if dead := self.dead():
+                raise HostError("; ".join(dead))
             time.sleep(0.1)
 
-    def wait_for(self, records: int, timeout_s: float) -> bool:
-        """Until every group has read so many records; False when the time is up or a member has died."""
+    def wait_for(self, events: int, timeout_s: float) -> bool:
+        """Until every group has read so far; False when the time is up or a member has died."""
         end = time.monotonic() + timeout_s
         while time.monotonic() < end and all(m.process.poll() is None for m in self._members):
-            if all(n >= records for n in self.records().values()):
+            if all(n >= events for n in self.positions().values()):
                 return True
             time.sleep(0.1)
         return False
+
+    def kill(self) -> None:
+        """End all members at once; what they read is lost."""
+        for m in self._members:
+            if m.process.poll() is None:
+                m.process.kill()
 
     def stop(self) -> list[Read]:
         """End all members; what each group has read, in the order given."""
@@ -119,12 +166,14 @@ class Consuming:
 
 
 def start_consumers(
-    groups: Sequence[Mapping[str, Any]], *, bootstrap: str, topic: str, run_dir: Path, fmt: str = "json",
-    committed: bool = True, client: Mapping[str, Any] | None = None, spawn: Spawn = spawn_process,
+    groups: Sequence[Mapping[str, Any]], *, bootstrap: str, topic: str, partitions: int, run_dir: Path,
+    fmt: str = "json", every: int = 64, committed: bool = True, client: Mapping[str, Any] | None = None,
+    spawn: Spawn = spawn_process, census: int | None = None,
 ) -> Consuming:  # fmt: skip
     """Start `[{group, members}, ...]` on `topic`, from its beginning; they hold still until `begin`.
 
-    `client`: further librdkafka settings.
+    `census`: count how often each sequence number below it is read. `every`: the latency of one event in so many is
+    kept. `client`: further librdkafka settings.
     """
     folder = run_dir / "consumers"
     folder.mkdir(parents=True, exist_ok=True)
@@ -143,11 +192,18 @@ def start_consumers(
                 "enable.auto.commit": True,
                 "isolation.level": "read_committed" if committed else "read_uncommitted",
                 "queued.max.messages.kbytes": 65_536,
+                "queued.min.messages": 200_000,
+                # a partition whose queue is full would otherwise not be fetched from for a second: 0.3 M/s, not 2.4
+                "fetch.queue.backoff.ms": 10,
                 "fetch.message.max.bytes": 4_194_304,
+                "statistics.interval.ms": 1000,
                 "log_level": 3,
                 **dict(client or {}),
             }
-            body = {"client": settings, "topic": topic, "format": fmt}
+            body = {
+                "client": {k: str(v).lower() if isinstance(v, bool) else str(v) for k, v in settings.items()},
+                "topic": topic, "partitions": partitions, "format": fmt, "every": every, "census": census,
+            }  # fmt: skip
             stem.with_suffix(".json").write_text(json.dumps(body))
             argv = [sys.executable, "-m", "bench.loadgen.reader", str(stem.with_suffix(".json"))]
             members.append(_Member(name, spawn(argv, stem.with_suffix(".log")), stem))
@@ -164,7 +220,7 @@ def _read(group: str, members: list[_Member]) -> Read:
             m.process.kill()
             failures.append(f"consumer {group}/{k} did not end and was killed")
         elif m.result is None:
-            failures.append(f"consumer {group}/{k} died (exit {m.process.poll()})")
+            failures.append(f"consumer {group}/{k} died (exit {m.process.poll()}): {m.log_tail()}")
         results.append(m.result or {})
     for result in results:
         for name, n in result.get("errors", {}).items():
@@ -173,33 +229,39 @@ def _read(group: str, members: list[_Member]) -> Read:
             part = LogLinearHistogram.from_arrays(buckets, counts, exact, "ms")
             latency.setdefault(int(second), LogLinearHistogram("ms")).merge(part)
     rows = [m.rows() for m in members]
+    last = [r or (w[-1] if w else {}) for r, w in zip(results, rows, strict=True)]
+    reached = [end["next_offset"] for end in last if "next_offset" in end]
+    counts = [found for m in members if (found := m.census) is not None]
     return Read(
         group=group, members=len(members),
-        records=sum(_last(r, w, "records") for r, w in zip(results, rows, strict=True)),
-        value_bytes=sum(_last(r, w, "value_bytes") for r, w in zip(results, rows, strict=True)),
-        seconds=_seconds(rows),
+        records=int(sum(end.get("records", 0) for end in last)),
+        value_bytes=int(sum(end.get("value_bytes", 0) for end in last)),
+        position=int(np.max(reached, axis=0).sum()) if reached else 0,
+        series=_series(rows),
         rebalances_s=tuple(sorted(t for r in results for t in r.get("rebalances_s", []))), errors=errors,
         unstamped=sum(r.get("unstamped", 0) for r in results),
-        cpu_s=float(sum(r.get("cpu_s", 0.0) for r in results)),
+        cpu_s=float(sum(end.get("cpu_s", 0.0) for end in last)),
         rss_peak_bytes=sum(r.get("rss_peak_bytes", 0) for r in results), failures=tuple(failures),
-        latency_by_due_s=latency,
+        latency_by_due_s=latency, census=np.sum(counts, axis=0, dtype=np.uint8) if counts else None,
     )  # fmt: skip
 
 
-def _last(result: Mapping[str, Any], rows: list[dict[str, float]], name: str) -> int:
-    return int(result[name] if name in result else rows[-1][name] if rows else 0)
-
-
-def _seconds(rows: list[list[dict[str, float]]]) -> pd.DataFrame:
-    """Members' totals, interpolated at whole seconds and added up."""
+def _series(rows: list[list[dict[str, Any]]]) -> pd.DataFrame:
+    """Members' totals, interpolated at equal moments and added up; of a partition, the member that is furthest."""
     known = [r for r in rows if r]
     if not known:
-        return pd.DataFrame(columns=["records", "value_bytes", "cpu_s", "rss_bytes"])
-    grid = np.arange(np.floor(min(r[0]["at_s"] for r in known)), np.ceil(max(r[-1]["at_s"] for r in known)) + 1)
+        return pd.DataFrame(columns=["records", "value_bytes", "rx_bytes", "cpu_s", "rss_bytes", "position"])
+    first, last = min(r[0]["at_s"] for r in known), max(r[-1]["at_s"] for r in known)
+    grid = np.arange(np.floor(first), last + GRID_S, GRID_S)
     at = [np.array([x["at_s"] for x in r]) for r in known]
 
     def total(name: str) -> Any:
         return sum(np.interp(grid, t, [x[name] for x in r]) for t, r in zip(at, known, strict=True))
 
-    data = {name: np.diff(total(name)) for name in ("records", "value_bytes", "cpu_s")}
-    return pd.DataFrame(data | {"rss_bytes": total("rss_bytes")[1:]}, index=pd.Index(grid[1:], name="at_s"))
+    data = {name: total(name) for name in ("records", "value_bytes", "rx_bytes", "cpu_s", "rss_bytes")}
+    offsets = [np.array([x["next_offset"] for x in r], dtype=np.float64) for r in known]
+    reached = [
+        np.max([np.interp(grid, t, o[:, p]) for t, o in zip(at, offsets, strict=True)], axis=0)
+        for p in range(offsets[0].shape[1])
+    ]
+    return pd.DataFrame(data | {"position": np.sum(reached, axis=0)}, index=pd.Index(grid, name="at_s"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import socket
 import subprocess
 import sys
@@ -13,29 +12,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-import pandas as pd
-
 from bench.analysis.histogram import LogLinearHistogram
 from bench.errors import HostError, StreamgaugeError
 from bench.loadgen.schedule import Schedule
 from bench.loadgen.sender import Mode
 from bench.loadgen.sent import Progress, Sent
 from bench.loadgen.shapes import plan
+from bench.loadgen.totals import histogram, last, merged, seconds
 from bench.workloads.recorded import read_recording
 
 READY_TIMEOUT_S = 60.0
 START_DELAY_S = 0.3  # from "go" to t0, so that every worker has read it
 MASTER_END_S = 10.0
 FINISH_TIMEOUT_S = 60.0  # flush and result, after the schedule's end
-
-SUMS = (
-    "offered", "offered_bytes", "acked", "failed", "queue_full_s", "blocked_s", "cpu_s", "tx_bytes", "rx_bytes",
-    "tx_requests", "tx_messages", "produce_requests", "batches", "batch_records", "batch_bytes",
-)  # fmt: skip
-FROM_STATS = SUMS[7:]  # as of the client's last statistics, not of the row's own time
-STATES = ("queued", "rss_bytes")
-WORST = ("lateness_p99_ms", "lateness_max_ms", "rtt_avg_ms", "rtt_p99_worst_broker_ms")
 
 
 class Process(Protocol):
@@ -123,17 +112,22 @@ class Drive:
         control = [self._control.pid] if self._control is not None else []
         return sorted({w.process.pid for w in self._workers} | set(control))
 
+    @property
+    def worker_pids(self) -> list[int]:
+        """Of the workers alone, in their order."""
+        return [w.process.pid for w in self._workers]
+
     def poll(self) -> Progress:
         """Where it stands; cheap enough for once or twice a second."""
-        last = [rows[-1] for w in self._workers if (rows := w.rows())]
+        newest = [rows[-1] for w in self._workers if (rows := w.rows())]
         return Progress(
             t_s=(time.time_ns() - self.started_ns) / 1e9,
-            offered=int(sum(r["offered"] for r in last)),
-            acknowledged=int(sum(r["acked"] for r in last)),
-            failed=int(sum(r["failed"] for r in last)),
-            queued=int(sum(r["queued"] for r in last)),
-            lateness_p99_ms=max((r["lateness_p99_ms"] for r in last), default=0.0),
-            queue_full_s=sum(r["queue_full_s"] for r in last),
+            offered=int(sum(r["offered"] for r in newest)),
+            acknowledged=int(sum(r["acked"] for r in newest)),
+            failed=int(sum(r["failed"] for r in newest)),
+            queued=int(sum(r["queued"] for r in newest)),
+            lateness_p99_ms=max((r["lateness_p99_ms"] for r in newest), default=0.0),
+            queue_full_s=sum(r["queue_full_s"] for r in newest),
             done=all(w.process.poll() is not None for w in self._workers),
         )
 
@@ -176,27 +170,27 @@ class Drive:
         for result in results:
             for into, name in ((lateness, "lateness"), (blocked, "lateness_blocked"), (latency, "produce_latency")):
                 if name in result:
-                    into.merge(_histogram(result[name]))
+                    into.merge(histogram(result[name]))
         step_ns = time.time_ns() - time.monotonic_ns() - self._clock_gap_ns
-        seconds = _seconds(rows, self.schedule, self._duration_s, self.mode)
+        table = seconds(rows, self.schedule, self._duration_s, self.mode)
         return Sent(
             schedule=self.schedule,
             mode=self.mode,
             started_ns=self.started_ns,
             workers=len(self._workers),
             warmup_s=self._warmup_s,
-            duration_s=self._duration_s if self.mode != "drain" else float(len(seconds)),
-            offered_by_worker=tuple(int(_last(r, rs, "offered")) for r, rs in zip(results, rows, strict=True)),
-            acknowledged_events=int(sum(_last(r, rs, "acked") for r, rs in zip(results, rows, strict=True))),
-            failed=_merged(r.get("failed", {}) for r in results),
-            errors=_merged(r.get("errors", {}) for r in results),
+            duration_s=self._duration_s if self.mode != "drain" else float(len(table)),
+            offered_by_worker=tuple(int(last(r, rs, "offered")) for r, rs in zip(results, rows, strict=True)),
+            acknowledged_events=int(sum(last(r, rs, "acked") for r, rs in zip(results, rows, strict=True))),
+            failed=merged(r.get("failed", {}) for r in results),
+            errors=merged(r.get("errors", {}) for r in results),
             flushed_s=max((r.get("flushed_s", 0.0) for r in results), default=0.0),
             without_report=sum(r.get("without_report", 0) for r in results),
-            seconds=seconds,
+            seconds=table,
             lateness_ms=lateness,
             lateness_blocked_ms=blocked,
             produce_latency_ms=latency,
-            cpu_s=sum(_last(r, rs, "cpu_s") for r, rs in zip(results, rows, strict=True)),
+            cpu_s=sum(last(r, rs, "cpu_s") for r, rs in zip(results, rows, strict=True)),
             rss_peak_bytes=int(sum(r.get("rss_peak_bytes", 0) for r in results)),
             clock_step_ms=step_ns / 1e6,
             versions=next((r["versions"] for r in results if "versions" in r), {}),
@@ -340,52 +334,6 @@ def _end(workers: list[_Worker], control: Process | None) -> None:
     for process in [w.process for w in workers] + ([control] if control is not None else []):
         if process.poll() is None:
             process.kill()
-
-
-def _seconds(rows: list[list[dict[str, float]]], schedule: Schedule, duration_s: float, mode: Mode) -> pd.DataFrame:
-    """Workers' rows (totals at slightly different moments) as one row a second: interpolated at whole seconds."""
-    last = max((r[-1]["t_s"] for r in rows if r), default=0.0)
-    grid = np.arange(0, math.ceil(last - 1e-9) + 1, dtype=np.float64)
-    data: dict[str, np.ndarray[Any, Any]] = {}
-    for name in SUMS:
-        clock = "stats_t_s" if name in FROM_STATS else "t_s"
-        data[name] = np.diff(sum((_at(r, clock, name, grid) for r in rows), np.zeros(len(grid))))
-    for name in STATES:
-        data[name] = sum((_at(r, "t_s", name, grid) for r in rows), np.zeros(len(grid)))[1:]
-    for name in WORST:
-        data[name] = np.max([_at(r, "t_s", name, grid) for r in rows], axis=0)[1:]
-    frame = pd.DataFrame(data, index=pd.Index(grid[1:], name="t_s"))
-    if mode == "paced":
-        frame["target"] = np.diff(schedule.due_before(np.minimum(grid, duration_s))).astype(np.float64)
-    return frame
-
-
-def _at(rows: list[dict[str, float]], clock: str, name: str, grid: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    points = {r[clock]: r[name] for r in rows if clock in r and name in r}
-    if not points:
-        return np.full(len(grid), np.nan)
-    times, values = np.array(list(points)), np.array(list(points.values()))
-    if name in SUMS and name != "cpu_s" and times[0] > 0:
-        times, values = np.concatenate(([0.0], times)), np.concatenate(([0.0], values))
-    return np.interp(grid, times, values)
-
-
-def _last(result: Mapping[str, Any], rows: list[dict[str, float]], name: str) -> float:
-    """The total at the end, or as last written by a worker that died."""
-    return float(result[name] if name in result else rows[-1][name] if rows else 0)
-
-
-def _histogram(plain: Sequence[Any]) -> LogLinearHistogram:
-    buckets, counts, exact = plain
-    return LogLinearHistogram.from_arrays(buckets, counts, exact, "ms")
-
-
-def _merged(counts: Any) -> dict[str, int]:
-    total: dict[str, int] = {}
-    for part in counts:
-        for name, n in part.items():
-            total[name] = total.get(name, 0) + int(n)
-    return total
 
 
 def _section(settings: Any, name: str) -> Any:

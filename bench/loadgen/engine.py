@@ -17,6 +17,7 @@ from confluent_kafka import KafkaException, Message, Producer
 
 from bench.errors import ScenarioError
 from bench.loadgen import native
+from bench.loadgen.librdkafka import MESSAGE
 from bench.workloads import Batch
 from bench.workloads.draws import partition_of
 
@@ -134,7 +135,7 @@ class NativeEngine:
     def prepare(self, batch: Batch, due_ns: I64, slices: I64) -> tuple[npt.NDArray[np.void], Batch]:
         partition, order = self._router.route(batch, slices)
         n = len(batch)
-        messages = np.zeros(n, dtype=native.MESSAGE)
+        messages = np.zeros(n, dtype=MESSAGE)
         index = np.arange(n) if order is None else order
         messages["partition"] = partition
         messages["payload"] = batch.rows.ctypes.data + index * batch.rows.shape[1]

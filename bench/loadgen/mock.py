@@ -9,7 +9,7 @@ import ctypes as ct
 from typing import Any, Self
 
 from bench.errors import BrokerError
-from bench.loadgen.native import library
+from bench.loadgen.librdkafka import library
 
 
 class MockCluster:

@@ -11,86 +11,19 @@ import json
 import random
 import time
 from collections.abc import Mapping
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
-import confluent_kafka
 import numpy as np
 import numpy.typing as npt
 
-from bench.errors import BrokerError, HostError
+from bench.errors import BrokerError
+from bench.loadgen.librdkafka import PRODUCER, configuration, error_name, library
 
-MESSAGE = np.dtype(  # rd_kafka_message_t on 64 bits
-    [
-        ("err", "i4"), ("_a", "u4"), ("topic", "u8"), ("partition", "i4"), ("_b", "u4"), ("payload", "u8"),
-        ("len", "u8"), ("key", "u8"), ("key_len", "u8"), ("offset", "i8"), ("private", "u8"),
-    ]
-)  # fmt: skip
-assert MESSAGE.itemsize == 72
-
-_PRODUCER = 0
-_CONF_OK = 0
 _F_COPY, _F_PARTITION = 2, 8
 _EVENT_DR, _EVENT_ERROR, _EVENT_STATS = 1, 8, 0x40
 QUEUE_FULL = -184
 BATCHES_SAMPLED, MESSAGES_EVERY = 1 / 8, 16  # of the acknowledgements, for the produce latency
 _UNKNOWN_PARTITION_ANY = -1
-
-
-@lru_cache(maxsize=1)
-def library() -> Any:
-    """The librdkafka inside confluent-kafka's wheel, with the signatures we use. Missing: HostError."""
-    folder = Path(confluent_kafka.__file__).parent.parent / "confluent_kafka.libs"
-    found = sorted(folder.glob("librdkafka-*.so*"))
-    if not found:
-        raise HostError(f"no librdkafka beside confluent-kafka (looked for {folder.name}/librdkafka-*.so*)")
-    lib = ct.CDLL(str(found[0]))
-    p, i, s = ct.c_void_p, ct.c_int, ct.c_size_t
-    signatures: dict[str, tuple[Any, list[Any]]] = {
-        "rd_kafka_version_str": (ct.c_char_p, []),
-        "rd_kafka_err2name": (ct.c_char_p, [i]),
-        "rd_kafka_err2str": (ct.c_char_p, [i]),
-        "rd_kafka_conf_new": (p, []),
-        "rd_kafka_conf_set": (i, [p, ct.c_char_p, ct.c_char_p, ct.c_char_p, s]),
-        "rd_kafka_conf_set_events": (None, [p, i]),
-        "rd_kafka_new": (p, [i, p, ct.c_char_p, s]),
-        "rd_kafka_destroy": (None, [p]),
-        "rd_kafka_topic_new": (p, [p, ct.c_char_p, p]),
-        "rd_kafka_topic_destroy": (None, [p]),
-        "rd_kafka_metadata": (i, [p, i, p, ct.POINTER(p), i]),
-        "rd_kafka_metadata_destroy": (None, [p]),
-        "rd_kafka_produce_batch": (i, [p, ct.c_int32, i, p, i]),
-        "rd_kafka_outq_len": (i, [p]),
-        "rd_kafka_purge": (i, [p, i]),
-        "rd_kafka_queue_get_main": (p, [p]),
-        "rd_kafka_queue_destroy": (None, [p]),
-        "rd_kafka_queue_poll": (p, [p, i]),
-        "rd_kafka_event_type": (i, [p]),
-        "rd_kafka_event_destroy": (None, [p]),
-        "rd_kafka_event_message_count": (s, [p]),
-        "rd_kafka_event_message_array": (s, [p, p, s]),
-        "rd_kafka_event_stats": (ct.c_char_p, [p]),
-        "rd_kafka_event_error": (i, [p]),
-        "rd_kafka_mock_cluster_new": (p, [p, i]),
-        "rd_kafka_mock_cluster_destroy": (None, [p]),
-        "rd_kafka_mock_cluster_bootstraps": (ct.c_char_p, [p]),
-        "rd_kafka_mock_topic_create": (i, [p, ct.c_char_p, i, i]),
-    }
-    for name, (result, arguments) in signatures.items():
-        function = getattr(lib, name)
-        function.restype, function.argtypes = result, arguments
-    return lib
-
-
-def version() -> str:
-    """Version of librdkafka, e.g. 2.16.0."""
-    return str(library().rd_kafka_version_str().decode())
-
-
-def error_name(code: int) -> str:
-    """Librdkafka's name of an error code, e.g. _QUEUE_FULL."""
-    return str(library().rd_kafka_err2name(code).decode())
 
 
 class Handle:
@@ -101,13 +34,9 @@ class Handle:
 
     def __init__(self, settings: Mapping[str, str], topic: str, metadata_timeout_s: float = 15.0) -> None:
         lib = self._lib = library()
-        error = ct.create_string_buffer(512)
-        conf = lib.rd_kafka_conf_new()
-        for name, value in settings.items():
-            if lib.rd_kafka_conf_set(conf, name.encode(), value.encode(), error, 512) != _CONF_OK:
-                raise BrokerError(f"producer setting {name}={value}: {error.value.decode()}")
+        error, conf = ct.create_string_buffer(512), configuration(settings, "producer")
         lib.rd_kafka_conf_set_events(conf, _EVENT_DR | _EVENT_ERROR | _EVENT_STATS)
-        self._rk = lib.rd_kafka_new(_PRODUCER, conf, error, 512)
+        self._rk = lib.rd_kafka_new(PRODUCER, conf, error, 512)
         if not self._rk:
             raise BrokerError(f"no producer: {error.value.decode()}")
         self._queue = lib.rd_kafka_queue_get_main(self._rk)

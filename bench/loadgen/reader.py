@@ -1,7 +1,7 @@
 """One member of a consumer group, in its own process. Start: `python -m bench.loadgen.reader FILE`.
 
-Reads in batches with confluent-kafka's `consume`, counts, and keeps the latency (due -> read) of one record in so many.
-FILE is the settings as JSON (see `bench.loadgen.consume`); beside it appear `<stem>.rows.jsonl` and
+Reads in batches, counts, knows how far it has read in each partition, and keeps the latency (due -> read) of one record
+in so many. FILE is the settings as JSON (see `bench.loadgen.consume`); beside it appear `<stem>.rows.jsonl` and
 `<stem>.result.json`.
 """
 
@@ -16,16 +16,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import psutil
-from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from bench.analysis.histogram import LogLinearHistogram
-from bench.workloads.encoding import stamps_of
+from bench.loadgen.librdkafka import gather, gather_bytes
+from bench.loadgen.subscription import Fetched, Subscription
+from bench.workloads.encoding import seq_bytes, seqs_of, stamps_of
 
 BATCH = 10_000
-EVERY = 64  # latency of one record in so many
-POLL_S = 0.1
+POLL_MS = 100
+LAST_STATS_S = 1.5
 SECOND_NS = 1_000_000_000
+ROW_NS = SECOND_NS // 4  # a drain of a million is over in a second
 
 
 class Member:
@@ -38,44 +41,51 @@ class Member:
         self._parent = os.getppid()
         self.records = self.value_bytes = 0
         self.unstamped = 0
-        self.rebalances: list[float] = []  # when partitions were given to this member, s since the epoch
-        self.errors: dict[str, int] = {}
-        self._assigned = 0
-        self._begun = False
+        size = self._settings.get("census")  # sequence numbers from 0 below it are counted, each by itself
+        self._census = np.zeros(size, dtype=np.uint8) if size else None
+        self._next_offset = np.zeros(int(self._settings["partitions"]), dtype=np.int64)
         self._latency: dict[int, LogLinearHistogram] = {}  # by the second in which the record was due
         self._process = psutil.Process()
 
     def run(self) -> None:
         """Read until told to stop; the result is written whatever happens."""
-        consumer = Consumer(self._settings["client"])
-        consumer.subscribe([self._settings["topic"]], on_assign=self._on_assign, on_revoke=self._on_revoke)
-        next_ns = time.time_ns()
+        subscription = Subscription(self._settings["client"], self._settings["topic"], BATCH)
+        next_ns, begun = time.time_ns(), False
         try:
             while not self._stopped():
-                if not self._begun and (self._folder / "begin").exists():
-                    self._begun = True
-                    consumer.resume(consumer.assignment())
-                self._count(consumer.consume(BATCH, POLL_S))
+                if not begun and (self._folder / "begin").exists():
+                    begun = True
+                    subscription.begin()
+                self._count(subscription.fetch(POLL_MS if begun else 10))
                 if time.time_ns() >= next_ns:
-                    self._row()
-                    next_ns += SECOND_NS
+                    self._row(subscription)
+                    next_ns += ROW_NS
+            self._last_statistics(subscription)
         finally:
-            self._row()
-            self._write()
-            consumer.close()
+            self._row(subscription)
+            self._write(subscription)
+            subscription.close()
 
-    def _count(self, messages: list[Message]) -> None:
-        good = [m for m in messages if m.error() is None]
-        if len(good) < len(messages):
-            self._note_errors(messages)
-        if not good:
+    def _last_statistics(self, subscription: Subscription) -> None:
+        """One more document, so that the bytes are complete. What still comes is counted like the rest."""
+        ended_s = time.time()
+        while subscription.stats_s < ended_s and time.time() < ended_s + LAST_STATS_S:
+            self._count(subscription.fetch(POLL_MS))
+
+    def _count(self, fetched: Fetched) -> None:
+        count = len(fetched.addresses)
+        if not count:
             return
-        self.records += len(good)
-        self.value_bytes += sum(map(len, good))
-        now, due = time.time_ns(), []
-        for message in good[self.records % EVERY :: EVERY]:
+        now, first = time.time_ns(), -self.records % self._settings["every"]
+        self.records += count
+        self.value_bytes += int(fetched.value_bytes.sum())
+        np.maximum.at(self._next_offset, fetched.partition, fetched.offset + 1)
+        if self._census is not None:
+            self._count_each(fetched, self._census)
+        due = []
+        for at in range(first, count, self._settings["every"]):
             try:
-                due.append(stamps_of(self._settings["format"], message.value() or b"")[1])
+                due.append(stamps_of(self._settings["format"], fetched.value(at))[1])
             except (ValueError, IndexError):
                 self.unstamped += 1
         stamps = np.array(due, dtype=np.int64)
@@ -83,43 +93,40 @@ class Member:
             mine = stamps[stamps // SECOND_NS == second]
             self._latency.setdefault(second, LogLinearHistogram("ms")).add((now - mine) / 1e6)
 
-    def _note_errors(self, messages: list[Message]) -> None:
-        for message in messages:
-            error = message.error()
-            if error is not None and error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001  # its public name
-                self.errors[error.name()] = self.errors.get(error.name(), 0) + 1
+    def _count_each(self, fetched: Fetched, census: npt.NDArray[np.uint8]) -> None:
+        offset, width = seq_bytes(self._settings["format"])
+        whole = fetched.value_bytes >= offset + width
+        seq = seqs_of(
+            self._settings["format"], gather_bytes(gather(fetched.addresses[whole], "payload"), offset, width)
+        )
+        known = seq < len(census)
+        self.unstamped += len(whole) - int(known.sum())
+        np.add.at(census, seq[known], 1)
 
-    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        if not self._begun:
-            consumer.assign(partitions)
-            consumer.pause(partitions)
-        self._assigned += len(partitions)
-        self.rebalances.append(time.time())
-
-    def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        self._assigned -= len(partitions)
-
-    def _row(self) -> None:
+    def _row(self, subscription: Subscription) -> None:
         use = resource.getrusage(resource.RUSAGE_SELF)
         row = {
-            "at_s": time.time(), "records": self.records, "value_bytes": self.value_bytes, "assigned": self._assigned,
-            "rebalances": len(self.rebalances), "cpu_s": use.ru_utime + use.ru_stime,
-            "rss_bytes": self._process.memory_info().rss,
+            "at_s": time.time(), "records": self.records, "value_bytes": self.value_bytes,
+            "rx_bytes": subscription.rx_bytes, "next_offset": self._next_offset.tolist(),
+            "assigned": len(subscription.assigned), "rebalances": len(subscription.rebalances_s),
+            "cpu_s": use.ru_utime + use.ru_stime, "rss_bytes": self._process.memory_info().rss,
         }  # fmt: skip
         self._rows.write(json.dumps(row) + "\n")
         self._rows.flush()
 
-    def _write(self) -> None:
+    def _write(self, subscription: Subscription) -> None:
         use = resource.getrusage(resource.RUSAGE_SELF)
         latency = {}
         for second, histogram in self._latency.items():
             buckets, counts, exact = histogram.to_arrays()
             latency[second] = [buckets.tolist(), counts.tolist(), exact]
         result = {
-            "records": self.records, "value_bytes": self.value_bytes, "unstamped": self.unstamped,
-            "rebalances_s": self.rebalances, "errors": self.errors, "cpu_s": use.ru_utime + use.ru_stime,
-            "rss_peak_bytes": use.ru_maxrss * 1024, "latency": latency,
+            "records": self.records, "value_bytes": self.value_bytes, "next_offset": self._next_offset.tolist(),
+            "unstamped": self.unstamped, "rebalances_s": subscription.rebalances_s, "errors": subscription.errors,
+            "cpu_s": use.ru_utime + use.ru_stime, "rss_peak_bytes": use.ru_maxrss * 1024, "latency": latency,
         }  # fmt: skip
+        if self._census is not None:
+            np.save(self._folder / f"{self._stem}.census.npy", self._census)
         part = self._folder / f"{self._stem}.result.part"
         part.write_text(json.dumps(result))
         part.rename(self._folder / f"{self._stem}.result.json")

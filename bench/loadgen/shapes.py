@@ -43,6 +43,18 @@ def plan(
     return "paced", Schedule(0, _cut(_segments(kind, values, duration_s, warmup_s), duration_s))
 
 
+def peak_eps(load: Mapping[str, Any]) -> float | None:
+    """The highest rate that a `load:` section asks for; None where it does not say (drain, maximum, search, replay)."""
+    rate, shape = load.get("rate_eps"), load.get("shape")
+    if isinstance(rate, int | float):
+        return float(rate)
+    if not shape or (shape.get("replay") and not shape["replay"].get("rate_eps")):
+        return None
+    values: Any = next(v for v in shape.values() if v is not None)
+    many = values if isinstance(values, list | tuple) else [values]
+    return float(max(v for one in many for name, v in one.items() if name.endswith("_eps")))
+
+
 def _segments(kind: str, values: Any, duration_s: float, warmup_s: float) -> list[Segment]:
     if kind == "steps":
         return [Segment(s["for_s"], s["rate_eps"], s["rate_eps"]) for s in values]

@@ -1,4 +1,4 @@
-"""The brokers' own counters, through their JMX exporters."""
+"""The brokers' own counters through their JMX exporters, and where a topic's log ends."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import math
 import re
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
+
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # not re-exported
 
 from bench.probes import Probe
 
@@ -65,3 +68,18 @@ def _counter(name: str, labels: Mapping[str, str], topic: str) -> str:
     if lowered == "java_lang_garbagecollector_collectiontime":
         return "broker_gc_ms"
     return ""
+
+
+END_TIMEOUT_S = 2.0  # a broker that does not answer in time leaves a gap in the series, not a hole in all of them
+
+
+def log_end(bootstrap: str, topic: str, partitions: int) -> Probe:
+    """`log_end_events`: the sum of the end offsets of a topic's partitions, by a client of its own."""
+    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+    wanted = {TopicPartition(topic, p): OffsetSpec.latest() for p in range(partitions)}  # type: ignore[no-untyped-call]
+
+    def probe() -> Mapping[str, float]:
+        answers = admin.list_offsets(wanted, request_timeout=END_TIMEOUT_S)
+        return {"log_end_events": float(sum(answer.result(END_TIMEOUT_S).offset for answer in answers.values()))}
+
+    return probe

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from bench.scenario.reading import find, load
 from bench.scenario.sections import Load, Pricing, Settings
-from bench.scenario.trials import LoadPlan, Scenario, Trial, estimate_s
+from bench.scenario.trials import LoadPlan, Scenario, Trial, estimate_s, expected_events
 from bench.scenario.words import Threshold, nearest, parse_threshold
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "Threshold",
     "Trial",
     "estimate_s",
+    "expected_events",
     "find",
     "load",
     "nearest",

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench.scenario.sections import Settings
+from bench.scenario.sections import Settings, Shape
 
 
-def incoherences(settings: Settings, *, has_slo: bool, folder: Path) -> Iterator[tuple[str, str]]:
-    """(path, sentence) for each thing these settings cannot do together."""
+def incoherences(settings: Settings, *, has_slo: bool, folder: Path | None) -> Iterator[tuple[str, str]]:
+    """(path, sentence) for each thing these settings cannot do together.
+
+    `folder` is where the files are looked for that they name; None: nobody needs them any more.
+    """
     yield from _cluster_incoherences(settings)
     yield from _load_incoherences(settings, has_slo=has_slo, folder=folder)
     yield from _pipeline_incoherences(settings)
@@ -52,21 +55,29 @@ def _cluster_incoherences(settings: Settings) -> Iterator[tuple[str, str]]:
         )
 
 
-def _load_incoherences(settings: Settings, *, has_slo: bool, folder: Path) -> Iterator[tuple[str, str]]:
+def _load_incoherences(settings: Settings, *, has_slo: bool, folder: Path | None) -> Iterator[tuple[str, str]]:
     load = settings.load
     if load.kind == "search" and not has_slo:
         yield "load.rate_eps", "is a search without an SLO, expected thresholds: ['e2e_latency_ms p99 < 500'] or such"
     if load.kind == "drain" and settings.pipeline is None and not settings.consumers:
         yield "load.drain", "has nobody to read it, expected a pipeline or consumers"
-    if load.shape is None:
-        return
-    if load.shape.ramp is not None and load.shape.ramp.from_eps + load.shape.ramp.to_eps == 0:
+    if load.kind == "maximum" and settings.pipeline is not None:
+        yield (
+            "load.rate_eps",
+            (
+                "was maximum with a pipeline, which answers for due times that a maximum does not have; "
+                "expected drain (the most a job reads), search, or a rate"
+            ),
+        )
+    if load.shape is not None:
+        yield from _shape_incoherences(load.shape, settings)
+        yield from _replay_incoherences(load.shape, settings, folder)
+
+
+def _shape_incoherences(shape: Shape, settings: Settings) -> Iterator[tuple[str, str]]:
+    spike, diurnal = shape.spike, shape.diurnal
+    if shape.ramp is not None and shape.ramp.from_eps + shape.ramp.to_eps == 0:
         yield "load.shape.ramp.to_eps", "never sends an event, expected a rate above 0"
-    replay, spike, diurnal = load.shape.replay, load.shape.spike, load.shape.diurnal
-    if replay is not None and not (folder / replay.file).is_file():
-        yield "load.shape.replay.file", f"no file '{replay.file}' in {folder}, expected a recorded stream"
-    if replay is not None and replay.speed is not None and replay.rate_eps is not None:
-        yield "load.shape.replay.rate_eps", "is given beside speed, expected one of them"
     if spike is not None and spike.at_s + spike.for_s > settings.phases.measure_s:
         yield (
             "load.shape.spike.at_s",
@@ -77,8 +88,20 @@ def _load_incoherences(settings: Settings, *, has_slo: bool, folder: Path) -> It
         )
     if diurnal is not None and diurnal.low_eps > diurnal.high_eps:
         yield "load.shape.diurnal.low_eps", "is above high_eps, expected the lower of the two"
-    if load.shape.steps is not None and not any(step.rate_eps for step in load.shape.steps):
+    if shape.steps is not None and not any(step.rate_eps for step in shape.steps):
         yield "load.shape.steps", "never sends an event, expected a rate above 0 in one of them"
+
+
+def _replay_incoherences(shape: Shape, settings: Settings, folder: Path | None) -> Iterator[tuple[str, str]]:
+    replay = shape.replay
+    if replay is None:
+        return
+    if settings.pipeline is not None:
+        yield "load.shape.replay", "has no truth to hold a job's output against, expected pipeline: none"
+    if folder is not None and not (folder / replay.file).is_file():
+        yield "load.shape.replay.file", f"no file '{replay.file}' in {folder}, expected a recorded stream"
+    if replay.speed is not None and replay.rate_eps is not None:
+        yield "load.shape.replay.rate_eps", "is given beside speed, expected one of them"
 
 
 def _pipeline_incoherences(settings: Settings) -> Iterator[tuple[str, str]]:
@@ -109,6 +132,8 @@ def _fault_incoherences(settings: Settings) -> Iterator[tuple[str, str]]:
             yield f"{path}.for_s", f"is missing, expected how many seconds the {fault.do} lasts"
         if fault.do == "fill-disk" and fault.target != "broker":
             yield f"{path}.target", f"was '{fault.target}', expected broker: only its disk is filled"
+        if fault.target == "loadworker" and fault.do == "restart":
+            yield f"{path}.do", "was 'restart', expected stop or kill: a load worker cannot go on where another ended"
         if fault.target == "taskmanager" and settings.pipeline is None:
             yield f"{path}.target", "was 'taskmanager', expected a pipeline to have one"
         if settings.load.kind == "drain":

@@ -60,11 +60,13 @@ def load(
     repeats: int | None = None,
     root: Path = ROOT,
     metrics: Collection[str] | None = None,
+    inputs: bool = True,
 ) -> Scenario:
     """Reads and checks a scenario. ScenarioError lists everything that is wrong, a finding a line.
 
     `overrides` are `PATH=VALUE` words of `--set`; `quick` applies the file's `quick` section; `repeats` wins over both.
     `root` is where workloads, jobs and claims are looked up; `metrics`, where given, checks the thresholds' names.
+    `inputs` False: a recording that it replays need not be there, for its runs are over.
     """
     source = read(path)
     source.data.setdefault("name", path.stem)
@@ -86,7 +88,7 @@ def load(
         raise
     source.stop_if_wrong()
     scenario = scenario.placed(path, quick=quick)
-    _check_cells(scenario, source)
+    _check_cells(scenario, source, scenario.file.parent if inputs else None)
     source.stop_if_wrong()
     return scenario
 
@@ -127,7 +129,7 @@ def _check_axes(source: Source, names: Names) -> None:
                     source.blame((*path, i), f"{shown(value)} is given twice, expected each value once")
 
 
-def _check_cells(scenario: Scenario, source: Source) -> None:
+def _check_cells(scenario: Scenario, source: Source, folder: Path | None) -> None:
     """Refuses combinations that make no sense, in the cells that would run."""
     for plan in scenario.plans.values():
         try:
@@ -141,7 +143,7 @@ def _check_cells(scenario: Scenario, source: Source) -> None:
         wrong: dict[tuple[str, str], list[str]] = defaultdict(list)
         for knobs, settings in cells:
             row = ", ".join(f"{axis} = {shown(value)}" for axis, value in knobs.items())
-            for problem in incoherences(settings, has_slo=bool(scenario.thresholds), folder=scenario.file.parent):
+            for problem in incoherences(settings, has_slo=bool(scenario.thresholds), folder=folder):
                 wrong[problem].append(row)
         for (path, text), rows in wrong.items():
             cell = "" if len(rows) == len(cells) else f" (where {rows[0]})"

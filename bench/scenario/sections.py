@@ -315,7 +315,7 @@ class Consumers(Section):
 
 class Fault(Section):
     """Something that goes wrong `at_s` seconds into the measured window. `stop` and `fill-disk` last `for_s`;
-    after a `kill`, `for_s` is how long the victim stays away (none: until its supervisor brings it back).
+    after a `kill`, `for_s` is how long the victim stays away (none: it is started again at once).
     """
 
     at_s: NotNegative
@@ -348,6 +348,8 @@ class NamedLoad(Load):
     repeats: Count | None = None
     phases: Phases | None = None
     claims: tuple[Annotated[str, _known("claim")], ...] | None = None
+    faults: tuple[Fault, ...] | None = None
+    consumers: tuple[Consumers, ...] | None = None
     quick: Quick | None = None
 
 

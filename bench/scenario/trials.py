@@ -19,9 +19,11 @@ from pydantic import PrivateAttr, ValidationError
 
 from bench.record import Knob
 from bench.scenario.keypaths import locate
-from bench.scenario.sections import Axes, Document, Load, NamedLoad, Phases, Settings
+from bench.scenario.sections import Axes, Consumers, Document, Fault, Load, NamedLoad, Phases, Settings
 from bench.scenario.source import KeyPath, replaced
 from bench.scenario.words import Threshold, parse_threshold
+
+PLANNED = ("load", "phases", "faults", "consumers")  # what a load may say for itself
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class LoadPlan:
     repeats: int
     phases: Phases
     claims: tuple[str, ...]
+    faults: tuple[Fault, ...]
+    consumers: tuple[Consumers, ...]
 
 
 @dataclass(frozen=True)
@@ -49,11 +53,25 @@ class Trial:
     knobs: Mapping[str, Knob]  # axis path -> value here
     settings: Settings
     seed: int
+    folder: Path = Path()  # where its scenario lies: files it names are relative to it
+
+    @property
+    def replay(self) -> dict[str, Any] | None:
+        """The recording to send, with its file's whole path; None if it sends a workload."""
+        shape = self.settings.load.shape
+        if shape is None or shape.replay is None:
+            return None
+        return {**shape.replay.model_dump(mode="json"), "file": str((self.folder / shape.replay.file).resolve())}
 
     @property
     def load(self) -> Load:
         """How events arrive."""
         return self.settings.load
+
+    @property
+    def value_format(self) -> Literal["json", "csv", "avro"]:
+        """How an event is written: a recording goes out as JSON, whatever it was."""
+        return "json" if self.replay else self.settings.workload.format
 
     @property
     def shape_key(self) -> str:
@@ -134,6 +152,8 @@ class Scenario(Document):
             (repeats or [self.repeats])[0],
             phases,
             self.claims if entry is None or entry.claims is None else entry.claims,
+            self.faults if entry is None or entry.faults is None else entry.faults,
+            self.consumers if entry is None or entry.consumers is None else entry.consumers,
         )
 
     def cells(self, plan: LoadPlan) -> list[tuple[dict[str, Knob], Settings]]:
@@ -142,9 +162,7 @@ class Scenario(Document):
         `full` is the product of the axes; `one-at-a-time` varies one and keeps the others at the file's own values.
         """
         base = Settings(
-            load=plan.load,
-            phases=plan.phases,
-            **{k: getattr(self, k) for k in Settings.model_fields if k not in ("load", "phases")},
+            **{k: getattr(plan if k in PLANNED else self, k) for k in Settings.model_fields},
         ).model_dump()
         places = {axis: _axis_path(axis, base) for axis in plan.axes}
         if plan.design == "full" or len(plan.axes) < 2:
@@ -184,6 +202,8 @@ class Scenario(Document):
                         "backend": backend,
                         "host_class": host_class,
                     }
+                    if settings.load.shape is not None and (replay := settings.load.shape.replay) is not None:
+                        identity["recording"] = _digest(self.file.parent / replay.file)
                     digest = hashlib.sha256(_canonical(identity).encode()).hexdigest()[:12]
                     trials.append(
                         Trial(
@@ -195,6 +215,7 @@ class Scenario(Document):
                             knobs,
                             settings,
                             self.seed + repetition,
+                            self.file.parent,
                         )
                     )
         return trials
@@ -242,6 +263,14 @@ def _canonical(data: Any) -> str:
     return json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
+def _digest(path: Path) -> str:
+    """Of a recording: another content is another trial. "" for one that is gone."""
+    if not path.is_file():
+        return ""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _axis_path(axis: str, base: Mapping[str, Any]) -> KeyPath:
     place = locate(axis, base)
     return place.path if place else tuple(axis.split("."))
@@ -256,6 +285,17 @@ def _at(data: Any, path: KeyPath) -> Any:
     return data
 
 
+def expected_events(load: Load, seconds: float, maximum_eps: float) -> float:
+    """About how many events an open load sends; a recording at its own pace is taken for a maximum."""
+    if isinstance(load.rate_eps, float):
+        return load.rate_eps * seconds
+    if load.shape is None or load.shape.replay is not None:
+        return maximum_eps * seconds
+    from bench.loadgen.shapes import plan  # brings pandas along: only who asks pays
+
+    return float(plan(load.model_dump(mode="json"), duration_s=seconds, warmup_s=0.0, seed=0)[1].events)
+
+
 def estimate_s(
     trials: Sequence[Trial],
     *,
@@ -265,6 +305,8 @@ def estimate_s(
     verify_eps: float = 150_000.0,
     fill_eps: float = 300_000.0,
     drain_eps: float = 100_000.0,
+    consumers_eps: float = 1_000_000.0,
+    maximum_eps: float = 1_000_000.0,
     search_s: float = 900.0,
     settle_s: float = 2.0,
 ) -> float:
@@ -272,22 +314,25 @@ def estimate_s(
 
     `cluster_s` per change of cluster, with `prime_s` where there is a job. A trial's job takes `submit_s`, settles
     within `settle_s` where it keeps up, and its events are compared at `verify_eps`. A drain is filled at `fill_eps`
-    and read at `drain_eps`; a search takes its cap, `search_s`.
+    and read at `drain_eps` by a job, at `consumers_eps` by consumers; a search takes its cap, `search_s`. Where nobody
+    reads, the topic is counted afterwards at `consumers_eps`. A maximum is guessed.
     """
     total, shape = 0.0, ""
     for trial in trials:
-        phases, load, has_job = trial.settings.phases, trial.load, trial.settings.pipeline is not None
+        settings, load, has_job = trial.settings, trial.load, trial.settings.pipeline is not None
         if trial.shape_key != shape:
             total, shape = total + cluster_s + (prime_s if has_job else 0.0), trial.shape_key
         total += submit_s
         if load.kind == "search":
             total += search_s
             continue
-        seconds = phases.warmup_s + phases.measure_s
-        events = load.drain or seconds * (load.rate_eps if isinstance(load.rate_eps, float) else fill_eps)
+        seconds = settings.phases.warmup_s + settings.phases.measure_s
+        events = load.drain or expected_events(load, seconds, maximum_eps)
         if load.drain is not None:
-            total += load.drain / fill_eps + load.drain / drain_eps
+            total += load.drain / fill_eps + load.drain / (drain_eps if has_job else consumers_eps)
+        elif has_job or settings.consumers:
+            total += seconds + min(settings.phases.settle_s, settle_s)
         else:
-            total += seconds + (min(phases.settle_s, settle_s) if has_job else 0.0)
+            total += seconds + events / consumers_eps
         total += events / verify_eps if has_job else 0.0
     return total

@@ -17,6 +17,8 @@ from bench.loadgen import validity
 from bench.record import Check, Outcome, Run
 from bench.scenario import Trial
 from bench.topics import Names
+from bench.trial import census
+from bench.trial.groups import GroupsReader
 from bench.trial.job import JobReader
 from bench.trial.loads import Load
 from bench.trial.notes import Notes, Seen
@@ -102,7 +104,7 @@ def prime(trial: Trial, stage: Stage) -> None:
     rate = trial.settings.load.rate_eps if isinstance(trial.settings.load.rate_eps, float) else PRIME_EPS
     load = trial.settings.load.model_copy(update={"rate_eps": min(rate, PRIME_EPS), "drain": None, "shape": None})
     phases = trial.settings.phases.model_copy(update={"warmup_s": 0.0, "measure_s": PRIME_S, "settle_s": 5.0})
-    settings = trial.settings.model_copy(update={"load": load, "phases": phases})
+    settings = trial.settings.model_copy(update={"load": load, "phases": phases, "faults": (), "consumers": ()})
     life = _Life(replace(trial, id=f"prime{trial.id}", settings=settings), stage, silence)
     try:
         topics.create_all(life.names, life.settings, life.bootstrap)
@@ -116,6 +118,8 @@ def readers_of(trial: Trial, stage: Stage, names: Names) -> list[Reader]:
     readers: list[Reader] = []
     if trial.settings.pipeline is not None and stage.session is not None:
         readers.append(JobReader(trial, stage.session, names, stage.cluster.bootstrap))
+    if trial.settings.consumers:
+        readers.append(GroupsReader(trial, stage, names, headline=not readers))
     return readers
 
 
@@ -167,9 +171,15 @@ class _Life:
             measure.generator_metrics(found, sent, window)
             handled = {"broker": sent.in_window("acked")}
         measure.component_metrics(found, samples, window, handled | read, os.cpu_count() or 1)
+        if "faults" in self.notes.series:
+            backlog = self.notes.series.get("backlog_events", self.notes.series["generator_queued"])
+            measure.recovery_metric(found, backlog, self.notes.series["faults"])
         measure.storage_metrics(found, self.stage.cluster.disk_bytes(self.names.input), sent)
-        for index, reader in enumerate(self.readers):
-            reader.measure(seen, self.notes, headline=index == 0)
+        for reader in self.readers:
+            reader.measure(seen, self.notes)
+        if not self.readers:
+            self.tell("count", stored / 1e6)
+            census.take(self.trial, self.stage, self.names, sent=sent, stored=stored, notes=self.notes)
 
     def _generator_series(self, seen: Seen) -> None:
         prefix = "prefill" if seen.is_drain else "generator"  # a drain's own clock starts when the readers do

@@ -59,8 +59,7 @@ class JobReader:
     def ended(self, samples: Samples) -> None:
         """Flink was asked once a second: there is nothing more to say."""
 
-    def measure(self, seen: Seen, notes: Notes, *, headline: bool) -> None:
-        del headline  # it always is
+    def measure(self, seen: Seen, notes: Notes) -> None:
         self._measure(seen, notes)
         if self._caught_up:
             self._hold_against_oracle(seen, notes)
@@ -77,14 +76,14 @@ class JobReader:
         measure.job_metrics(found, samples, seen.window, self._pipeline.parallelism)
         found.put("late_events", late_events(self._url, self._id))
         restarts = found.metrics.get("restarts")
-        if restarts is not None and restarts.value > 0:
+        if restarts is not None and restarts.value > 0 and not self._trial.settings.faults:
             notes.invalid.append(f"the job restarted {restarts.value:.0f} times, and no fault was asked for")
         done: Checkpoints = checkpoints(self._url, self._id)
         measure.checkpoint_metrics(found, done, seen.window, zero_ns)
         for name in ("duration_ms", "size_bytes"):
             at_s = done.completed["trigger_ms"] / 1e3 - zero_ns / 1e9
             notes.series[f"checkpoint_{name}"] = pd.DataFrame({"t_s": at_s, "value": done.completed[name]})
-        if not seen.is_drain:
+        if seen.on_schedule:
             speed = self._trial.settings.workload.event_time_speed
             measure.watermark_lag(found, samples, seen.window, seen.sent.t0_ns, speed)
 
@@ -104,14 +103,15 @@ class JobReader:
         for name, count in compared.verified.counts.items():
             found.put(name, count)
         per_event = compared.outputs.get(self._job.per_event)
-        if seen.is_drain or per_event is None or not len(per_event.rows):
+        if not seen.on_schedule or per_event is None or not len(per_event.rows):
             return
         measure.latency_metrics(found, per_event, sent, seen.window)
         notes.series["output_eps"] = rate = verify.append_rate(per_event, sent.t0_ns)
         notes.series["e2e_latency_ms"] = measure.latency_by_second(per_event, sent.t0_ns)
         inside = rate[(rate.t_s > seen.window.from_s) & (rate.t_s <= seen.window.to_s)]
         steadiness = steady.assess(inside.value)
-        if steadiness.state is not steady.State.STEADY:
+        exempt = self._trial.load.shape is not None or bool(self._trial.settings.faults)
+        if steadiness.state is not steady.State.STEADY and not exempt:
             notes.warnings.append(f"no steady state in the output's rate: {steadiness.reason}")
         speed = self._trial.settings.workload.event_time_speed
         for output in compared.outputs.values():

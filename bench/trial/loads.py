@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from bench import measure
-from bench.backends import Cluster
+from bench.backends import Cluster, Victim
 from bench.errors import BrokerError
 from bench.loadgen import Drive, Sent, start
 from bench.measure import Window
@@ -16,6 +17,7 @@ from bench.probes.components import components, host
 from bench.probes.kafka import jmx
 from bench.scenario import Trial
 from bench.topics import Names
+from bench.trial.faults import Happening, LoadWorker, victim
 from bench.trial.notes import Notes, Seen
 from bench.trial.readers import Reader, check_all
 from bench.trial.stage import Stage, Tell
@@ -23,6 +25,7 @@ from bench.trial.stage import Stage, Tell
 DRAIN_TIMEOUT_S = 300.0
 STUCK_S = 90.0  # how long after its schedule a generator may be held up by back-pressure
 LOOK_S = 0.2
+READERS_LOOK_S = 1.0  # a question to Flink costs it a little
 SETTLE_LOOK_S = 0.25
 
 
@@ -53,7 +56,10 @@ class Load:
             with watch(self._probes(), zero_ns=drive.t0_ns) as samples:
                 self.notes.begin("t0")
                 self.tell("load", seconds)
-                sent = self._sent(drive, seconds + STUCK_S)
+                with self._faults(drive.t0_ns, phases.warmup_s, drive):
+                    sent = self._sent(drive, seconds + STUCK_S, self.readers)
+                    # a shape may end in silence: the window is measured to its end
+                    time.sleep(max(0.0, drive.t0_ns / 1e9 + seconds - time.time()))
                 check_all(self.readers)
                 self.notes.begin("settle")
                 self.tell("settle", phases.settle_s)
@@ -80,7 +86,7 @@ class Load:
         zero_ns = time.time_ns()
         for reader in self.readers:
             reader.start()
-        with watch(self._probes(), zero_ns=zero_ns) as samples:
+        with watch(self._probes(), zero_ns=zero_ns) as samples, self._faults(zero_ns, 0.0, None):
             self._settle(samples, sent.acknowledged_events, DRAIN_TIMEOUT_S)
         self._end(samples)
         window = measure.drain_window(samples, sent.acknowledged_events, self.readers[0].counter)
@@ -90,10 +96,25 @@ class Load:
             )
         return Seen(sent, samples, window or Window(0.0, 0.0), is_drain=True)
 
+    @contextmanager
+    def _faults(self, zero_ns: int, from_s: float, drive: Drive | None) -> Iterator[None]:
+        steps = self.trial.settings.faults
+
+        def choose(target: str) -> Victim | LoadWorker:
+            return victim(target, self._cluster, drive)
+
+        with Happening(steps, choose, zero_ns, from_s) as happening:
+            yield
+        if steps:
+            self.notes.series["faults"] = happening.table()
+
     def _start(self, seconds: float) -> Drive:
         settings = self.trial.settings
+        plain = settings.model_dump(mode="json")
+        if self.trial.replay:
+            plain["load"]["shape"]["replay"] = self.trial.replay
         return start(
-            settings.model_dump(mode="json"),
+            plain,
             bootstrap=self._cluster.bootstrap,
             topic=self.names.input,
             partitions=settings.topic.partitions,
@@ -102,6 +123,7 @@ class Load:
             warmup_s=settings.phases.warmup_s,
             run_dir=self.stage.run_dir / self.names.run,
             spawn=self.stage.spawn,
+            web_port=self.stage.web_port,
         )
 
     @property
@@ -115,11 +137,14 @@ class Load:
             probes.append(jmx(cluster.jmx_urls, self.names.input))
         return probes + [probe for reader in self.readers for probe in reader.probes()]
 
-    def _sent(self, drive: Drive, patience_s: float) -> Sent:
-        """Until the load is over; a broker or TaskManager that dies meanwhile ends the trial at once."""
-        give_up = time.monotonic() + patience_s
+    def _sent(self, drive: Drive, patience_s: float, readers: Sequence[Reader] = ()) -> Sent:
+        """Until the load is over; a broker, a reader or a TaskManager that dies meanwhile ends the trial at once."""
+        give_up, looked = time.monotonic() + patience_s, 0.0
         while not drive.poll().done:
             self._cluster.check()
+            if readers and time.monotonic() > looked + READERS_LOOK_S:
+                check_all(readers)
+                looked = time.monotonic()
             if time.monotonic() > give_up:
                 raise BrokerError(f"the load did not end within {patience_s:.0f} s: the broker takes no more events")
             time.sleep(LOOK_S)

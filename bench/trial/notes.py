@@ -21,7 +21,12 @@ class Seen:
     sent: Sent
     samples: Samples
     window: Window
-    is_drain: bool  # the topic was filled before anybody read: its due times are nominal, no latency counts from them
+    is_drain: bool  # the topic was filled before anybody read
+
+    @property
+    def on_schedule(self) -> bool:
+        """Whether due times say when events should have come; otherwise no latency counts from them."""
+        return self.sent.mode == "paced"
 
 
 @dataclass

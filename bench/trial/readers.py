@@ -31,7 +31,7 @@ class Reader(Protocol):
         ...
 
     def probes(self) -> list[Probe]:
-        """What to sample once it has started, `counter` and `backlog_events` among it."""
+        """What to sample once it has started."""
         ...
 
     def check(self) -> None:
@@ -45,10 +45,10 @@ class Reader(Protocol):
         ...
 
     def ended(self, samples: Samples) -> None:
-        """The load is over, and the waiting for this reader too: what it alone knows is added to the samples."""
+        """The load is over, and the waiting too: what it alone knows is added to the samples, at the latest now."""
         ...
 
-    def measure(self, seen: Seen, notes: Notes, *, headline: bool) -> None:
+    def measure(self, seen: Seen, notes: Notes) -> None:
         """Its metrics, series and checks. Only the headline's latency and backlog are the run's."""
         ...
 

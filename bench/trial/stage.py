@@ -23,6 +23,7 @@ class Stage:
     session: JobSession | None
     run_dir: Path
     spawn: Spawn  # starts a child below the supervisor
+    web_port: int | None = None  # Locust's page, on loopback, while a load goes on
 
 
 @dataclass(frozen=True)

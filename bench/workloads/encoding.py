@@ -150,6 +150,21 @@ def stamps_of(fmt: Format, value: bytes) -> tuple[int, int]:
     return int(value[seq.offset : seq.offset + seq.width]), int(value[due.offset : due.offset + due.width])
 
 
+def seq_bytes(fmt: Format) -> tuple[int, int]:
+    """(offset, width) of the sequence number in an encoded event; see `seqs_of`."""
+    slot = _STAMP_SLOTS[fmt][0]
+    return slot.offset, slot.width
+
+
+def seqs_of(fmt: Format, digits: Bytes2D) -> npt.NDArray[np.int64]:
+    """Sequence numbers from uint8[n, width] of what lies at `seq_bytes`. Garbage in, garbage out."""
+    if fmt == "avro":
+        zigzag = (digits & 0x7F).astype(np.int64) @ (1 << 7 * np.arange(digits.shape[1], dtype=np.int64))
+        return np.asarray(zigzag >> 1, dtype=np.int64)
+    # a blank is 0x20, a digit 0x30 + d: the low four bits are the digit either way
+    return np.asarray((digits & 0x0F).astype(np.int64) @ (10 ** np.arange(digits.shape[1])[::-1]), dtype=np.int64)
+
+
 def _long_at(value: bytes, at: int) -> int:
     z, shift = 0, 0
     while value[at] & 0x80:

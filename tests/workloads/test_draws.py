@@ -7,7 +7,7 @@ import ctypes
 import numpy as np
 import pytest
 
-from bench.loadgen.native import library
+from bench.loadgen.librdkafka import library
 from bench.workloads.draws import counter_hash, key_slots, murmur2, partition_of
 
 JAVA = {  # org.apache.kafka.common.utils.UtilsTest.testMurmur2

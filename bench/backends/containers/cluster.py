@@ -12,7 +12,7 @@ from typing import Any
 import docker
 from docker.errors import APIError, DockerException, NotFound
 
-from bench.backends import Account, ClusterSpec, Pipes
+from bench.backends import Account, ClusterSpec, Pipes, Victim
 from bench.backends.accounting import Cgroup, FileUse, topic_bytes
 from bench.backends.containers import compose, engine, ephemeral, images
 from bench.backends.containers import plan as planning
@@ -130,6 +130,9 @@ class ContainerCluster:
         environment = {**(env or {}), "PYTHONPATH": str(ROOT)}
         stdin, stdout = fds or (None, None)
         return self.subtree.spawn(log.stem, argv, log=log, env=environment, cwd=ROOT, stdin=stdin, stdout=stdout)
+
+    def victim(self, target: str) -> Victim:
+        raise HostError(f"a fault on a {target} needs the local backend: its processes are ours to stop")
 
     def _check_brokers(self) -> None:
         for name, container in self.brokers.items():

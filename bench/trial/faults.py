@@ -1,0 +1,117 @@
+"""What goes wrong on purpose: the scenario's `faults`, done at their times while the load goes on.
+
+Each begins `at_s` seconds into the measured window. What was done, and when, becomes the series `faults`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Self
+
+import pandas as pd
+
+from bench.backends import Cluster, Victim
+from bench.errors import StreamgaugeError
+from bench.loadgen import Drive
+from bench.scenario import Settings
+from bench.scenario.sections import Fault
+
+END_S = 120.0  # a broker that is ended under load and started again
+CAN = (  # (do, target)
+    ("stop", "broker"), ("kill", "broker"), ("restart", "broker"), ("stop", "loadworker"), ("kill", "loadworker"),
+)  # fmt: skip
+
+
+def unsupported(settings: Settings) -> Iterator[str]:
+    """What a scenario may ask for and nothing here can do yet."""
+    for fault in settings.faults:
+        if (fault.do, fault.target) not in CAN:
+            yield f"faults: {fault.do} of a {fault.target}"
+
+
+@dataclass(frozen=True)
+class LoadWorker:
+    """A worker of the generator: whoever stops it shows what the run then says about its own instrument."""
+
+    pid: int
+
+    def pause(self) -> None:
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGCONT)
+
+    def kill(self) -> None:
+        os.kill(self.pid, signal.SIGKILL)
+
+
+def victim(target: str, cluster: Cluster, drive: Drive | None) -> Victim | LoadWorker:
+    """The first broker, or the last load worker."""
+    if target == "loadworker":
+        assert drive is not None
+        return LoadWorker(drive.worker_pids[-1])
+    return cluster.victim(target)
+
+
+@dataclass
+class Happening:
+    """Faults under way, each in a thread of its own. `with` it: nothing stays stopped or down afterwards.
+
+    An error of the platform while doing one is raised at the end. Times are seconds on the samples' clock (`zero_ns`).
+    """
+
+    faults: Sequence[Fault]
+    choose: Callable[[str], Victim | LoadWorker]
+    zero_ns: int
+    from_s: float  # when the measured window begins
+    times_s: list[tuple[float, float]] = field(default_factory=list)  # (began, ended) of those that are over
+    _errors: list[StreamgaugeError] = field(default_factory=list)
+    _over: threading.Event = field(default_factory=threading.Event)
+
+    def __enter__(self) -> Self:
+        self._threads = [threading.Thread(target=self._do, args=[fault], daemon=True) for fault in self.faults]
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join(END_S)
+        if self._errors and kind is None:
+            raise self._errors[0]
+
+    def table(self) -> pd.DataFrame:
+        """How many faults last from a moment on: DataFrame(t_s, value)."""
+        edges = sorted([(began, 1.0) for began, _ in self.times_s] + [(ended, -1.0) for _, ended in self.times_s])
+        table = pd.DataFrame(edges, columns=["t_s", "value"], dtype=float)
+        return table.assign(value=table["value"].cumsum())
+
+    def _now_s(self) -> float:
+        return (time.time_ns() - self.zero_ns) / 1e9
+
+    def _do(self, fault: Fault) -> None:
+        if self._over.wait(max(0.0, self.from_s + fault.at_s - self._now_s())):
+            return  # the load ended before
+        try:
+            hit, began = self.choose(fault.target), self._now_s()
+            if fault.do == "stop":
+                hit.pause()
+                self._over.wait(fault.for_s)
+                hit.resume()
+            elif isinstance(hit, LoadWorker):
+                hit.kill()  # its share of the schedule is gone: nobody can take it up
+            else:
+                (hit.kill if fault.do == "kill" else hit.end)()
+                self._over.wait(fault.for_s or 0.0)
+                hit.start()
+            self.times_s.append((began, self._now_s()))
+        except StreamgaugeError as error:
+            self._errors.append(error)
