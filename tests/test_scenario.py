@@ -446,7 +446,7 @@ def test_find_takes_a_name_or_a_path_and_suggests(root: Path, tmp_path: Path) ->
 def test_the_estimate_grows_with_the_work_and_counts_clusters_not_trials(read: Read) -> None:
     one, three = (estimate_s(trials(read(SHORT, repeats=n))) for n in (1, 3))
     start = estimate_s(trials(read(SHORT, repeats=1)), cluster_s=0, prime_s=0)
-    assert three - one == 2 * start  # the same cluster serves all three
+    assert three - one == pytest.approx(2 * start)  # the same cluster serves all three
     two_shapes = trials(read(SHORT + "axes: {cluster.broker_heap_mb: [800, 900]}", repeats=1))
     assert estimate_s(two_shapes) == pytest.approx(2 * one)
 
