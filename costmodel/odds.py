@@ -14,9 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from bench.analysis.intervals import Estimate
 from bench.errors import ScenarioError
-from costmodel import documents, uncertainty
-from costmodel.option import Option, size
-from costmodel.prices import Catalog, built_in
+from costmodel import documents
+from costmodel.paired import compare
+from costmodel.prices import Catalog
 from costmodel.usage import AsBuilt, Usage, load
 
 FILE = Path(__file__).parent / "odds.yaml"
@@ -73,12 +73,8 @@ def probability(
 
     `by`: at least this share less. `kind`: the lines of this kind alone; None: the whole bill.
     """
-    true = 0
-    for drawn, catalog in uncertainty.draws(usage, prices or built_in(), draws):
-        less, more = (_usd(size(drawn, name, catalog), kind) for name in (cheaper, than))
-        # an option that cannot be had, or not fully priced, is dearer than any: but by what share nobody knows
-        true += less is not None and (by == 0 if more is None else less < more * (1 - by))
-    return true / draws
+    paired = compare(usage, [cheaper, than], prices=prices, draws=draws, kind=kind)
+    return paired.cheaper(cheaper, than, by=float(by))
 
 
 def _estimate(name: str, sentence: Sentence, folder: Path, draws: int) -> Estimate:
@@ -89,10 +85,3 @@ def _estimate(name: str, sentence: Sentence, folder: Path, draws: int) -> Estima
         usage = usage.with_value(path, value)
     share = probability(usage, sentence.cheaper, sentence.than, by=sentence.by, kind=sentence.kind, draws=draws)
     return Estimate(metric=name, value=share, low=None, high=None, n=draws, kind="probability")
-
-
-def _usd(option: Option, kind: str | None) -> Decimal | None:
-    """A month's total, or its lines of one kind; None when infeasible or incomplete."""
-    if option.bill is None or option.bill.at_least:
-        return None
-    return option.bill.usd_month if kind is None else option.bill.of(kind)

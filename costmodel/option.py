@@ -66,7 +66,7 @@ def price(
     catalog.require_region(usage.region)
     if isinstance(usage, AsBuilt):
         return [_standing(usage, catalog, platforms)]
-    names = list(platforms) if platforms is not None else _all(usage)
+    names = list(platforms) if platforms is not None else described(usage)
     options = [size(usage, name, catalog) for name in names]
     if not draws:
         return options
@@ -107,6 +107,12 @@ def size(usage: Usage, name: str, prices: Catalog) -> Option:
     )
 
 
+def described(usage: Usage) -> list[str]:
+    """Every platform that `usage` describes enough for: Flink only if it has a `processing` section."""
+    rows = registry.found().values()
+    return [row.id for row in rows if row.role == "kafka" or usage.processing is not None]
+
+
 def _role(roles: Sequence[str]) -> str:
     return "stack" if len(roles) > 1 else roles[0]
 
@@ -130,11 +136,6 @@ def _bound(bounds: Sequence[Binding]) -> Binding:
     after = "; ".join(f"{name}: {bound.next}" for name, bound in zip(names, bounds, strict=True) if bound.next)
     felt = next((bound for bound in bounds if bound.shadow_usd_month != 0), bounds[0])  # None: bound, and not priced
     return Binding(text, after or None, felt.shadow_usd_month, felt.shadow_of)
-
-
-def _all(usage: Usage) -> list[str]:
-    rows = registry.found().values()
-    return [row.id for row in rows if row.role == "kafka" or usage.processing is not None]
 
 
 def _with_band(option: Option, totals: Sequence[Decimal]) -> Option:

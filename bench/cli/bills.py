@@ -68,6 +68,48 @@ def tell_difference(labels: Sequence[str], compared: Document) -> None:
     wide_console().print(table)
 
 
+def tell_odds(label: str, document: Document) -> None:
+    """Who is cheaper how often, and what moves the difference of the two cheapest, from a `cost --odds` document."""
+    console = wide_console()
+    names = ("platform", "p10", "p50 $/month", "p90", "cheapest in", "cheaper than the next")
+    table = _table(f"{label}: {document['draws']:,} draws of all that is uncertain", {n: n != names[0] for n in names})
+    options = document["options"]
+    for option, following in zip(options, [*options[1:], None], strict=True):
+        name, usd = option["platform"], option["usd_month"]
+        if usd is None:
+            table.add_row(name, "-", "no total", "-", "0%", "")
+            continue
+        beats = "" if following is None else f"{document['cheaper'][name][following['platform']]:.1%}"
+        note = "" if option["known_in"] == 1 else f" (has a total in {option['known_in']:.0%})"
+        amounts = (f"{usd[part]:,.0f}" for part in ("p10", "p50", "p90"))
+        table.add_row(name + note, *amounts, f"{option['cheapest_in']:.1%}", beats)
+    console.print(table)
+    tornado = document["tornado"]
+    if tornado["swings"]:
+        console.print(_tornado(tornado))
+    _write(console, tornado["measure_next"])
+
+
+def _tornado(tornado: Document) -> Table:
+    about = " less ".join(tornado["of"])
+    names = ("quantity", "basis", "P10", "P90", f"{tornado['of'][0]} $", f"{about} $", "turns the answer")
+    table = _table(
+        f"What moves {about}, each alone from its P10 to its P90", {n: n.endswith(("0", "$")) for n in names}
+    )
+    for swing in tornado["swings"]:
+        usd, less = swing["usd_month"], swing["difference_usd_month"]
+        table.add_row(
+            swing["name"], swing["basis"], f"{swing['low']:.4g}", f"{swing['high']:.4g}",
+            f"{_whole(usd['low'])} to {_whole(usd['high'])}", f"{_whole(less['low'])} to {_whole(less['high'])}",
+            "yes" if swing["flips"] else "no",
+        )  # fmt: skip
+    return table
+
+
+def _whole(value: float | None) -> str:
+    return "no total" if value is None else f"{value:,.0f}"
+
+
 def _lines(lines: Iterable[Document]) -> Table:
     names = ("line", "kind", "quantity", "unit", "USD a unit", "USD a month", "price", "source, as of (confidence)")
     table = _table("", {name: name.startswith(("USD", "quantity")) for name in names})

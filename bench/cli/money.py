@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 @click.option("--from", "low", metavar="LOW", default="0.1", show_default=True, help="Start of the --break-even axis.")
 @click.option("--to", "high", metavar="HIGH", default="1000", show_default=True, help="End of the --break-even axis.")
 @click.option("--figure", type=click.Path(dir_okay=False, path_type=Path), help="Draw the --break-even (SVG or PNG).")
+@click.option("--odds", is_flag=True, help="How often each is the cheaper one, and what to measure next.")
+@click.option("--draws", type=click.IntRange(20, 100_000), default=1000, show_default=True, help="Draws of --odds.")
 @click.option("--claims", is_flag=True, help="Judge the claims that bills decide; needs no SOURCES.")
 @click.option("--lines", is_flag=True, help="Below the table: parts and why, each line with its price's source.")
 @click.option("--csv", "csv_", is_flag=True, help="Every line of the bills, in FOCUS columns.")
@@ -54,6 +56,9 @@ def cost(sources: tuple[Path, ...], platforms: tuple[str, ...], **how: Any) -> N
     usages = _usages(sources, _assumptions(how["assumptions"]))
     if how["axis"]:
         _break_even(usages, wanted, catalogs[0], how)
+        return
+    if how["odds"]:
+        _tell_odds(usages, wanted, catalogs[0], how)
         return
     priced = _priced(usages, wanted, catalogs)
     if how["csv_"]:
@@ -146,6 +151,29 @@ def _tell_costs(
         bills.tell_difference(list(priced), compared)
     for text in dict.fromkeys(text for document in documents.values() for text in document.get("warnings", ())):
         say(text)
+
+
+def _tell_odds(
+    usages: Mapping[str, Usage | AsBuilt], wanted: Sequence[str] | None, catalog: Catalog, how: Mapping[str, Any]
+) -> None:
+    import costmodel
+    from costmodel import paired
+    from costmodel import platforms as registry
+    from costmodel.option import described
+
+    found = {}
+    for label, usage in usages.items():
+        if isinstance(usage, costmodel.AsBuilt):
+            raise ScenarioError(f"{label}: a deployment stands as it is, nothing in it is uncertain; expected a usage")
+        catalog.require_region(usage.region)
+        kafka = [name for name in described(usage) if registry.named(name).role == "kafka"]
+        drawn = paired.compare(usage, wanted or kafka, prices=catalog, draws=how["draws"])
+        found[label] = paired.to_json(drawn, usage, prices=catalog)
+    if how["json_"]:
+        answer(next(iter(found.values())) if len(found) == 1 else {"schema": 1, "cells": found})
+        return
+    for label, document in found.items():
+        bills.tell_odds(label, document)
 
 
 def _break_even(
