@@ -214,6 +214,8 @@ _ALL = (
            "end offsets and the output read back", _LOW, True),
     Metric("duplicated_events", "events", "Events found more often than once where the oracle expects one.",
            "end offsets and the output read back", _LOW, True),
+    Metric("malformed_events", "events", "Events that could not be read and were routed aside, none of them silently.",
+           "the output topic `aside` read back, compared with the oracle", _LOW, True),
     Metric("recovery_s", "s",
            "From a fault's beginning to the first moment when the backlog (where nobody reads: the producer's queue) "
            "is back to the highest it was in the ten seconds before; the longest of several faults.",

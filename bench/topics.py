@@ -118,6 +118,11 @@ def end_offsets(bootstrap: str, topic: str, *, committed: bool = False, timeout_
     return ends
 
 
+def written(bootstrap: str, names: Iterable[str], *, committed: bool = False) -> int:
+    """Offsets taken in all these topics together (`committed`: up to the last stable ones)."""
+    return sum(sum(end_offsets(bootstrap, topic, committed=committed).values()) for topic in names)
+
+
 def _passes_by(error: BaseException) -> bool:
     """A broker may still be told that it leads what it already says it leads."""
     fresh = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)

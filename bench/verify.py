@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from bench import topics
-from bench.jobs import Job, Output, Verified, watermark_delay_ms
+from bench.jobs import ASIDE, Job, Output, Terms, Verified, aside, watermark_delay_ms
 from bench.loadgen import Sent
 from bench.scenario import Settings, Trial
 from bench.workloads import Workload, open_workload
@@ -34,19 +34,25 @@ def compare(
     *,
     output_topics: Mapping[str, str],
     watermark_seen_ms: float,  # Flink's own last word; needed only where the routing does not say which event is where
+    failed: bool = False,  # the job was brought down on the way
 ) -> Compared:
     """Read every output topic to its end and let the job's oracle judge. BrokerError when a topic cannot be read."""
     settings = trial.settings
     committed = settings.pipeline is not None and settings.pipeline.guarantee == "exactly-once"
-    outputs = {}
-    for name, topic in output_topics.items():
-        back = topics.read_topic(bootstrap, topic, committed=committed)
-        outputs[name] = Output(topics.json_rows(back.values), back.timestamp_ms)
+    read = {name: topics.read_topic(bootstrap, topic, committed=committed) for name, topic in output_topics.items()}
+    unreadable = read.pop(ASIDE, None)
+    outputs = {name: Output(topics.json_rows(back.values), back.timestamp_ms) for name, back in read.items()}
     workload = open_workload(settings.workload, trial.seed, sent.t0_ns, sent.schedule)
     seq = sent.seqs()
     truth = workload.columns(seq, sent.schedule.due_ns(seq))
     due_ms = final_watermark_ms(truth, workload, settings, watermark_seen_ms)
-    return Compared(outputs, job.verify(truth, outputs, due_ms))
+    verified = job.verify(truth, outputs, Terms(due_ms, exactly_once=committed, failed=failed))
+    if unreadable is not None:
+        check, count = aside.verify(truth, unreadable.values, settings.workload.format)
+        verified = replace(
+            verified, checks=(*verified.checks, check), counts={**verified.counts, "malformed_events": count}
+        )
+    return Compared(outputs, verified)
 
 
 def final_watermark_ms(truth: pd.DataFrame, workload: Workload, settings: Settings, seen_ms: float) -> int:

@@ -1,7 +1,8 @@
 """PyFlink jobs, one file each: what runs, and the oracle that says whether its output is right.
 
-A job is a module in this folder with a `JOB`; nothing registers it. pyflink is imported only inside `build`, which
-runs in the job client's own process (`bench.jobs.client`): judging an output needs no Flink.
+A job is a module in this folder with a `JOB`; nothing registers it. The job `count-by-user` is in count_by_user.py.
+pyflink is imported only inside `build`, which runs in the job client's own process (`bench.jobs.client`): judging an
+output needs no Flink.
 """
 
 from __future__ import annotations
@@ -16,11 +17,15 @@ import numpy as np
 import pandas as pd
 
 from bench.errors import ScenarioError
+from bench.loadgen.shapes import NOMINAL_DRAIN_EPS
 from bench.record import Check
 from bench.scenario import Settings
 from bench.workloads import open_workload
 
-NOT_JOBS = frozenset({"client", "session"})
+NOT_JOBS = frozenset({"aside", "client", "oracle", "session"})
+ASIDE = "aside"  # the output of what cannot be read, of every job whose stream may hold such events
+# SQL for the end of a window TVF's window, in ms; whole seconds, so windows end on one
+WINDOW_END_MS = "1000 * UNIX_TIMESTAMP(CAST(window_end AS STRING), 'yyyy-MM-dd HH:mm:ss.SSS')"
 WORKER_SKEW_MS = 500.0  # how far apart in real time two load workers may run before their events count as late
 
 
@@ -37,15 +42,46 @@ class JobParams:
     parallelism: int
     guarantee: str  # at-least-once, exactly-once
     run_name: str  # unique: names the job and its transactions
-    settings: Mapping[str, str] = field(default_factory=dict)  # Flink settings of this job
+    settings: Mapping[str, str] = field(default_factory=dict)  # Flink settings of this trial, over the job's own
+    stream: Mapping[str, Any] = field(default_factory=dict)  # the workload section, and `rate_eps` where one is known
 
 
 @dataclass(frozen=True)
 class Output:
-    """An output topic read back after the run: one row per record, columns parsed, `append_ms` from the broker."""
+    """An output topic read back after the run: one row per record, columns parsed, `append_ms` from the broker.
+
+    Rows of one partition are in their order.
+    """
 
     rows: pd.DataFrame
     append_ms: np.ndarray[Any, np.dtype[np.int64]]
+
+
+@dataclass(frozen=True)
+class Terms:
+    """On which terms an output is judged."""
+
+    watermark_ms: int  # where the job's watermark must have come to: what waits for a later one is not due
+    exactly_once: bool = False  # else a failure may repeat what was written, and count again what it reads again
+    failed: bool = False  # the job was brought down on the way
+
+    @property
+    def may_repeat(self) -> bool:
+        """Whether a row may have been written twice."""
+        return not self.exactly_once
+
+    @property
+    def may_recount(self) -> bool:
+        """Whether an event may have been counted twice: at-least-once reads again what its state already holds."""
+        return self.failed and not self.exactly_once
+
+
+@dataclass(frozen=True)
+class Waits:
+    """Latencies that only an oracle knows, because only it knows what they count from."""
+
+    due_ns: np.ndarray[Any, np.dtype[np.int64]]  # when what each of them counts from was due
+    ms: np.ndarray[Any, np.dtype[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -53,13 +89,16 @@ class Verified:
     """What an oracle found: the checks, and what only it can count."""
 
     checks: tuple[Check, ...]
-    counts: Mapping[str, float]  # metrics: lost_events, duplicated_events, output_share
+    counts: Mapping[str, float]  # metrics: lost_events, duplicated_events, output_share, precision, ...
+    waits: Mapping[str, Waits] = field(default_factory=dict)  # metrics in ms: alert_latency_ms
 
 
 class Job(Protocol):
     """One PyFlink job with its oracle."""
 
     version: int  # raised when the job computes something else: results of different versions don't compare
+    reads: str  # the workload whose events it understands; "" for any
+    settings: Mapping[str, str]  # Flink settings that the job wants; the scenario's own go before them
     outputs: tuple[str, ...]
     per_event: (
         str  # the output that carries `seq` and `due_ns`, one row per input event that passes; "" if there is none
@@ -69,25 +108,33 @@ class Job(Protocol):
         """A pyflink StatementSet, ready to execute, on the TableEnvironment `tables`."""
         ...
 
-    def verify(self, truth: pd.DataFrame, outputs: Mapping[str, Output], final_watermark_ms: int) -> Verified:
+    def verify(self, truth: pd.DataFrame, outputs: Mapping[str, Output], terms: Terms) -> Verified:
         """Compare the outputs with what the workload's ground truth says they must be.
 
-        Windows are due once the watermark has passed their end: `final_watermark_ms` is where it must have come to.
+        `truth` holds every event that was sent, unreadable ones included (`malformed`).
         """
         ...
 
 
 def names() -> list[str]:
     """Every job in this folder."""
-    return sorted(m.name for m in pkgutil.iter_modules(__path__) if m.name not in NOT_JOBS)
+    return sorted(m.name.replace("_", "-") for m in pkgutil.iter_modules(__path__) if m.name not in NOT_JOBS)
 
 
 def find(name: str) -> Job:
     """The job called `name`; ScenarioError with the known ones otherwise."""
     if name not in names():
         raise ScenarioError(f"no job {name!r}; known: {', '.join(names())}")
-    job: Job = importlib.import_module(f"{__name__}.{name}").JOB
+    job: Job = importlib.import_module(f"{__name__}.{name.replace('-', '_')}").JOB
     return job
+
+
+def outputs_of(settings: Settings) -> tuple[str, ...]:
+    """The outputs that a trial's job writes; a stream that may hold unreadable events has one more for them."""
+    if settings.pipeline is None:
+        return ()
+    aside = (ASIDE,) if settings.workload.malformed else ()
+    return (*find(settings.pipeline.job).outputs, *aside)
 
 
 def watermark_delay_ms(settings: Settings) -> int:
@@ -132,8 +179,42 @@ def job_params(
         parallelism=pipeline.parallelism,
         guarantee=pipeline.guarantee,
         run_name=run_name,
-        settings=flink,
+        settings={**find(pipeline.job).settings, **flink},
+        stream={**settings.workload.model_dump(mode="json"), "rate_eps": nominal_eps(settings)},
     )
+
+
+def nominal_eps(settings: Settings) -> float:
+    """Events a second of simulated time: the load's rate, or the one that a drain's due times pretend."""
+    rate = settings.load.rate_eps
+    return rate if isinstance(rate, float) else NOMINAL_DRAIN_EPS
+
+
+def connector(topic: str, params: JobParams) -> str:
+    """The options that every Kafka table has."""
+    return f"""'connector' = 'kafka',
+  'topic' = '{topic}',
+  'properties.bootstrap.servers' = '{params.bootstrap}'"""
+
+
+def reading(params: JobParams) -> str:
+    """The options of a table that reads the input topic from its beginning."""
+    return f"""{connector(params.input_topic, params)},
+  'properties.group.id' = '{params.run_name}',
+  'scan.startup.mode' = 'earliest-offset',
+  'scan.topic-partition-discovery.interval' = '0'"""
+
+
+def delivering(output: str, params: JobParams) -> str:
+    """The options of a table that writes an output topic under the trial's delivery guarantee."""
+    exactly_once = ""
+    if params.guarantee == "exactly-once":
+        # the default transaction timeout (1 h) exceeds the broker's maximum (15 min): the job would fail at once
+        exactly_once = f""",
+  'sink.transactional-id-prefix' = '{params.run_name}-{output}',
+  'properties.transaction.timeout.ms' = '60000'"""
+    return f"""{connector(params.output_topics[output], params)},
+  'sink.delivery-guarantee' = '{params.guarantee}'{exactly_once}"""
 
 
 def kafka_source(table: str, params: JobParams) -> str:
@@ -148,30 +229,20 @@ def kafka_source(table: str, params: JobParams) -> str:
   event_time AS TO_TIMESTAMP_LTZ(`ts`, 3),
   WATERMARK FOR event_time AS event_time - {delay}
 ) WITH (
-  'connector' = 'kafka',
-  'topic' = '{params.input_topic}',
-  'properties.bootstrap.servers' = '{params.bootstrap}',
-  'properties.group.id' = '{params.run_name}',
-  'scan.startup.mode' = 'earliest-offset',
-  'scan.topic-partition-discovery.interval' = '0',
+  {reading(params)},
   'format' = '{params.input_format}'{skip}
 )"""
 
 
 def kafka_sink(table: str, output: str, fields: str, params: JobParams) -> str:
-    """DDL of an output topic as JSON, under the trial's delivery guarantee."""
-    exactly_once = ""
-    if params.guarantee == "exactly-once":
-        # the default transaction timeout (1 h) exceeds the broker's maximum (15 min): the job would fail at once
-        exactly_once = f""",
-  'sink.transactional-id-prefix' = '{params.run_name}-{output}',
-  'properties.transaction.timeout.ms' = '60000'"""
+    """DDL of an output topic as JSON; with a primary key among the `fields`, of the last row for each key."""
+    options, form = delivering(output, params), "'format' = 'json'"
+    if "PRIMARY KEY" in fields:
+        options = options.replace("'connector' = 'kafka'", "'connector' = 'upsert-kafka'")
+        form = "'key.format' = 'json',\n  'value.format' = 'json'"
     return f"""CREATE TEMPORARY TABLE {table} (
   {fields}
 ) WITH (
-  'connector' = 'kafka',
-  'topic' = '{params.output_topics[output]}',
-  'properties.bootstrap.servers' = '{params.bootstrap}',
-  'sink.delivery-guarantee' = '{params.guarantee}'{exactly_once},
-  'format' = 'json'
+  {options},
+  {form}
 )"""

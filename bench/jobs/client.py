@@ -15,7 +15,7 @@ import sys
 import traceback
 from typing import Any
 
-from bench.jobs import JobParams, find
+from bench.jobs import ASIDE, JobParams, aside, find
 
 
 def environment(params: JobParams) -> Any:
@@ -40,9 +40,12 @@ def environment(params: JobParams) -> Any:
 
 
 def submit(name: str, params: JobParams) -> str:
-    """The id of the job now submitted."""
-    result = find(name).build(environment(params), params).execute()
-    return str(result.get_job_client().get_job_id())
+    """The id of the job now submitted, with a branch for what cannot be read where its stream may hold such events."""
+    tables = environment(params)
+    statements = find(name).build(tables, params)
+    if ASIDE in params.output_topics:
+        aside.route(tables, statements, params)
+    return str(statements.execute().get_job_client().get_job_id())
 
 
 def root_cause(text: str) -> str:

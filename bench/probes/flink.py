@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,8 @@ from bench.probes import Probe
 
 # Cumulative, in ms summed over a vertex's subtasks: differences of these, never the smoothed per-second gauges
 FETCH_S = 0.1  # on loopback a fetch takes some milliseconds; without this wait every number is one sample old
+PATIENCE = 60  # rounds of asking for metrics that are not there; a subtask without a partition never has them
+NO_WATERMARK = -1e18  # Long.MIN, in Flink's way of saying that there was none yet
 _TIMES = {
     "accumulated-busy-time": "busy_ms",
     "accumulated-backpressured-time": "backpressured_ms",
@@ -35,6 +37,12 @@ class Vertex:
     def ending(self, suffix: str) -> tuple[str, ...]:
         return tuple(m for m in self.metrics if m.endswith(suffix))
 
+    @property
+    def is_told(self) -> bool:
+        """Whether its metrics are all there: a source's subtask registers its backlog with its first record."""
+        reads = any("KafkaSource" in metric for metric in self.metrics)
+        return bool(self.metrics) and (not reads or len(self.ending(".pendingRecords")) >= self.parallelism)
+
 
 def vertices(url: str, job_id: str) -> list[Vertex]:
     """The job's tasks in topological order; JobError when Flink does not answer."""
@@ -52,14 +60,15 @@ def vertices(url: str, job_id: str) -> list[Vertex]:
 def job_probe(url: str, job_id: str) -> Probe:
     """`source_events` and `backlog_events` (pendingRecords: behind the *read position*), `busy_ms`, … a vertex each.
 
-    Which metrics a vertex has is asked until the source's appear: Flink registers them when the tasks run.
+    Which metrics a vertex has is asked until every source's appear: Flink registers them when the tasks run.
     """
     known: list[Vertex] = []
+    rounds = 0
 
     def probe() -> Mapping[str, float]:
-        nonlocal known
-        if not any(vertex.ending(".pendingRecords") for vertex in known):
-            known = vertices(url, job_id)
+        nonlocal known, rounds
+        if rounds < PATIENCE and not (known and all(vertex.is_told for vertex in known)):
+            known, rounds = vertices(url, job_id), rounds + 1
         found: dict[str, float] = {}
         get_json(f"{url}/jobs/{job_id}")  # Flink fetches from its TaskManagers when asked, and answers with what it had
         time.sleep(FETCH_S)
@@ -70,20 +79,29 @@ def job_probe(url: str, job_id: str) -> Probe:
             for key, name in _TIMES.items():
                 found[f"{name}:{index}"] = vertex["metrics"].get(key, float("nan"))
         found["restarts"] = _restarts(url, job_id)
-        for vertex in known:
-            found.update(_source(url, job_id, vertex))
-        return found
+        return found | slowest([_source(url, job_id, vertex) for vertex in known if vertex.ending(".pendingRecords")])
 
     return probe
+
+
+def slowest(sources: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Several readers of the same topic as one: the topic has been read when the slowest of them has.
+
+    A reader without a watermark (Long.MIN) has no say in it.
+    """
+    nan = float("nan")
+    read = [one.get("source_events", nan) for one in sources]
+    behind = [one.get("backlog_events", nan) for one in sources]
+    marks = [one["watermark_ms"] for one in sources if "watermark_ms" in one]
+    found = {"source_events": float(np.min(read)), "backlog_events": float(np.max(behind))} if sources else {}
+    return found | ({"watermark_ms": min([mark for mark in marks if mark > NO_WATERMARK] or marks)} if marks else {})
 
 
 def _source(url: str, job_id: str, vertex: Vertex) -> dict[str, float]:
     pending = vertex.ending(".pendingRecords")
     # the source's own count: what is chained behind it sees only what could be read and was not filtered out
     read = tuple(metric for metric in vertex.ending(".numRecordsIn") if metric.startswith("Source"))
-    marks = vertex.ending(".currentOutputWatermark") if pending else ()
-    if not pending:
-        return {}
+    marks = vertex.ending(".currentOutputWatermark")
     wanted = ",".join([*pending, *read[:1], *marks[:1]])
     answer = get_json(f"{url}/jobs/{job_id}/vertices/{vertex.id}/subtasks/metrics?get={wanted}") or []
     by_id = {entry["id"]: entry for entry in answer}

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from bench.scenario.sections import Settings, Shape
 
 
-def incoherences(settings: Settings, *, has_slo: bool, folder: Path | None) -> Iterator[tuple[str, str]]:
+def incoherences(
+    settings: Settings, *, has_slo: bool, folder: Path | None, reads: Mapping[str, str]
+) -> Iterator[tuple[str, str]]:
     """(path, sentence) for each thing these settings cannot do together.
 
-    `folder` is where the files are looked for that they name; None: nobody needs them any more.
+    `folder` is where the files are looked for that they name; None: nobody needs them any more. `reads`: job -> the
+    workload that it understands.
     """
     yield from _cluster_incoherences(settings)
     yield from _load_incoherences(settings, has_slo=has_slo, folder=folder)
-    yield from _pipeline_incoherences(settings)
+    yield from _pipeline_incoherences(settings, reads)
     yield from _fault_incoherences(settings)
 
 
@@ -104,7 +107,7 @@ def _replay_incoherences(shape: Shape, settings: Settings, folder: Path | None) 
         yield "load.shape.replay.rate_eps", "is given beside speed, expected one of them"
 
 
-def _pipeline_incoherences(settings: Settings) -> Iterator[tuple[str, str]]:
+def _pipeline_incoherences(settings: Settings, reads: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     groups = [c.group for c in settings.consumers]
     for i, group in enumerate(groups):
         if group in groups[:i]:
@@ -112,6 +115,9 @@ def _pipeline_incoherences(settings: Settings) -> Iterator[tuple[str, str]]:
     pipeline = settings.pipeline
     if pipeline is None:
         return
+    needed = reads.get(pipeline.job, settings.workload.name)
+    if needed != settings.workload.name:
+        yield "pipeline.job", f"'{pipeline.job}' reads {needed}, expected workload.name: {needed} or another job"
     total = pipeline.slots_each * pipeline.task_managers
     if total < pipeline.parallelism:
         yield (

@@ -37,18 +37,19 @@ def find(word: str, *, root: Path = ROOT) -> Path:
 def scan(root: Path, metrics: Collection[str] | None = None) -> Names:
     """The workloads, jobs and claims there are, by their files: a workload defines a Workload, a job a JOB."""
 
-    def stems(folder: str, suffix: str, mark: str) -> frozenset[str]:
-        return frozenset(
-            p.stem
-            for p in (root / folder).glob(f"*{suffix}")
-            if not p.stem.startswith("_") and re.search(mark, p.read_text(encoding="utf-8"), re.MULTILINE)
-        )
+    def marked(folder: str, suffix: str, mark: str) -> dict[str, str]:
+        """Name -> text of the files in `folder` that have `mark`."""
+        texts = {p.stem: p.read_text(encoding="utf-8") for p in (root / folder).glob(f"*{suffix}") if p.stem[0] != "_"}
+        return {name: text for name, text in texts.items() if re.search(mark, text, re.MULTILINE)}
 
+    jobs = {name.replace("_", "-"): text for name, text in marked("bench/jobs", ".py", r"^JOB\b").items()}
+    reads = {name: re.search(r'^    reads = "(\w*)"', text, re.MULTILINE) for name, text in jobs.items()}
     return Names(
-        stems("bench/workloads", ".py", r"^class \w+\(.*Workload"),
-        stems("bench/jobs", ".py", r"^JOB\b"),
-        stems("scenarios/claims", ".yaml", ""),
+        frozenset(marked("bench/workloads", ".py", r"^class \w+\(.*Workload")),
+        frozenset(jobs),
+        frozenset(marked("scenarios/claims", ".yaml", "")),
         frozenset(metrics) if metrics is not None else None,
+        {name: found[1] for name, found in reads.items() if found and found[1]},
     )
 
 
@@ -88,7 +89,7 @@ def load(
         raise
     source.stop_if_wrong()
     scenario = scenario.placed(path, quick=quick)
-    _check_cells(scenario, source, scenario.file.parent if inputs else None)
+    _check_cells(scenario, source, names, scenario.file.parent if inputs else None)
     source.stop_if_wrong()
     return scenario
 
@@ -129,7 +130,7 @@ def _check_axes(source: Source, names: Names) -> None:
                     source.blame((*path, i), f"{shown(value)} is given twice, expected each value once")
 
 
-def _check_cells(scenario: Scenario, source: Source, folder: Path | None) -> None:
+def _check_cells(scenario: Scenario, source: Source, names: Names, folder: Path | None) -> None:
     """Refuses combinations that make no sense, in the cells that would run."""
     for plan in scenario.plans.values():
         try:
@@ -143,7 +144,8 @@ def _check_cells(scenario: Scenario, source: Source, folder: Path | None) -> Non
         wrong: dict[tuple[str, str], list[str]] = defaultdict(list)
         for knobs, settings in cells:
             row = ", ".join(f"{axis} = {shown(value)}" for axis, value in knobs.items())
-            for problem in incoherences(settings, has_slo=bool(scenario.thresholds), folder=folder):
+            slo = bool(scenario.thresholds)
+            for problem in incoherences(settings, has_slo=slo, folder=folder, reads=names.reads):
                 wrong[problem].append(row)
         for (path, text), rows in wrong.items():
             cell = "" if len(rows) == len(cells) else f" (where {rows[0]})"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -42,6 +42,7 @@ class Names:
     job: Collection[str]
     claim: Collection[str]
     metric: Collection[str] | None = None  # None: not checked here
+    reads: Mapping[str, str] = field(default_factory=dict)  # job -> the workload that it understands
 
     def check(self, kind: str, word: str) -> str:
         """`word`, if it names a `kind`; ValueError with the nearest one otherwise."""

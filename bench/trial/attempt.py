@@ -12,7 +12,7 @@ import pandas as pd
 from bench import environment, measure, topics
 from bench.backends import Cluster
 from bench.errors import PlatformError, StreamgaugeError
-from bench.jobs import find
+from bench.jobs import outputs_of
 from bench.loadgen import validity
 from bench.record import Check, Outcome, Run
 from bench.scenario import Trial
@@ -129,8 +129,7 @@ class _Life:
     def __init__(self, trial: Trial, stage: Stage, tell: Tell) -> None:
         self.trial, self.stage, self.tell = trial, stage, tell
         self.settings, self.bootstrap = trial.settings, stage.cluster.bootstrap
-        pipeline = trial.settings.pipeline
-        self.names = topics.fresh(trial, find(pipeline.job).outputs if pipeline else ())
+        self.names = topics.fresh(trial, outputs_of(trial.settings))
         self.readers: Sequence[Reader] = readers_of(trial, stage, self.names)
         self.notes = Notes()
         self.keep: Callable[[], object] = lambda: None  # called after each step

@@ -32,6 +32,7 @@ class JobReader:
         self._job = find(self._pipeline.job)
         self._id = ""
         self._caught_up = False  # it has read every event, and its outputs are complete
+        self._exactly_once = self._pipeline.guarantee == "exactly-once"
         self._written, self._rests_since = -1, 0.0
 
     def start(self) -> None:
@@ -49,9 +50,11 @@ class JobReader:
         read = samples.series(self.counter).value.dropna()
         if not len(read) or read.iloc[-1] < events:
             return False
-        ends = (topics.end_offsets(self._bootstrap, topic) for topic in self._names.outputs.values())
-        now, written = time.monotonic(), sum(sum(partitions.values()) for partitions in ends)
-        if written != self._written:
+        outputs = self._names.outputs.values()
+        now, written = time.monotonic(), topics.written(self._bootstrap, outputs)
+        if self._exactly_once and topics.written(self._bootstrap, outputs, committed=True) < written:
+            written = -1  # what no checkpoint has committed yet would read as lost
+        if written < 0 or written != self._written:
             self._written, self._rests_since = written, now
         self._caught_up = now - self._rests_since >= REST_S
         return self._caught_up

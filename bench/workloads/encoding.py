@@ -147,7 +147,8 @@ def stamps_of(fmt: Format, value: bytes) -> tuple[int, int]:
     seq, due = _STAMP_SLOTS[fmt]
     if fmt == "avro":
         return _long_at(value, seq.offset), _long_at(value, due.offset)
-    return int(value[seq.offset : seq.offset + seq.width]), int(value[due.offset : due.offset + due.width])
+    first = value[seq.offset : seq.offset + seq.width].lstrip(b'"')  # a broken CSV line begins with an open quote
+    return int(first), int(value[due.offset : due.offset + due.width])
 
 
 def seq_bytes(fmt: Format) -> tuple[int, int]:

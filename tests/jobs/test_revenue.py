@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.jobs import Output, Verified
+from bench.jobs import Output, Terms, Verified
 from bench.jobs.revenue import JOB, MINUTE_MS, WINDOW_MINUTES, expected_windows
 from bench.record import Check
 
@@ -53,11 +53,12 @@ def revenue() -> pd.DataFrame:
 
 
 def judge(
-    clean_rows: pd.DataFrame | None = None, revenue_rows: pd.DataFrame | None = None, mark_ms: int = WATERMARK_MS
+    clean_rows: pd.DataFrame | None = None, revenue_rows: pd.DataFrame | None = None, mark_ms: int = WATERMARK_MS,
+    **terms: bool,
 ) -> Verified:
     rows = {"clean": clean() if clean_rows is None else clean_rows,
             "revenue": revenue() if revenue_rows is None else revenue_rows}  # fmt: skip
-    return JOB.verify(truth(), {k: Output(v, np.zeros(len(v), dtype=np.int64)) for k, v in rows.items()}, mark_ms)
+    return JOB.verify(truth(), {k: Output(v, np.zeros(len(v), dtype=np.int64)) for k, v in rows.items()}, Terms(mark_ms, **terms))
 
 
 def wrong(verified: Verified) -> list[Check]:

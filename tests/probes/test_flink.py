@@ -124,8 +124,24 @@ def test_metrics_that_come_late_are_waited_for(fake: Fake) -> None:
     late, fake.metrics["v0"] = fake.metrics["v0"], {}
     probe = flink.job_probe(fake.url, "j")
     assert "backlog_events" not in probe()
+    second = late.pop(PENDING[1])  # a subtask registers its own with its first record
     fake.metrics["v0"] = late
+    assert probe()["backlog_events"] == 7
+    fake.metrics["v0"] = {**late, PENDING[1]: second}
     assert probe()["backlog_events"] == 12
+
+
+def test_two_readers_of_one_topic_are_as_far_as_the_slower_one(fake: Fake) -> None:
+    """The branch of unreadable events reads the topic too: a run that ends when one of the two is through has lost the
+    rest of the other; and a reader without a watermark must not hold every window open.
+    """
+    other = f"{SOURCE}_as_sent"
+    fake.metrics["v1"] = {
+        f"0.{other}.pendingRecords": {"sum": 2000.0}, f"1.{other}.pendingRecords": {"sum": 12.0},
+        f"{other}.numRecordsIn": {"sum": 3000.0}, "Calc[9].currentOutputWatermark": {"min": -9223372036854775808.0},
+    }  # fmt: skip
+    seen = flink.job_probe(fake.url, "j")()
+    assert (seen["source_events"], seen["backlog_events"], seen["watermark_ms"]) == (3000, 2012, 111)
 
 
 def test_late_events_are_counted_over_every_window(fake: Fake) -> None:

@@ -1,0 +1,85 @@
+"""What oracles of different jobs have in common: rows for each event, and tables of counts by key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from bench.jobs import Output, Terms
+from bench.record import Check
+
+
+def rows_of(output: Output, columns: Mapping[str, str]) -> pd.DataFrame:
+    """An output's rows; one that nobody wrote to has none, but has its columns (name -> dtype)."""
+    return output.rows if len(output.rows) else pd.DataFrame(columns=[*columns]).astype(columns)
+
+
+def per_event(
+    name: str, wanted: pd.DataFrame, rows: pd.DataFrame, what: str, terms: Terms
+) -> tuple[tuple[Check, ...], dict[str, float]]:
+    """A row for every event in `wanted`, and for nothing else, with the values that stand there.
+
+    `wanted` has `seq` and the columns to compare, named as in `rows`; `what` names these columns in a sentence.
+    """
+    due, found = pd.Index(wanted["seq"]), pd.Index(rows["seq"])
+    unique = found.unique()
+    lost = float(len(due.difference(unique)))
+    repeated = float(len(found) - len(unique))
+    strangers = float(len(unique.difference(due)))
+    both = rows.merge(wanted, on="seq", suffixes=("", "_true"))  # a repeated row has to be right too
+    wrong = pd.Series(data=False, index=both.index)
+    for column in wanted.columns.drop("seq"):
+        wrong |= _plain(both, [column])[column] != _plain(both, [f"{column}_true"])[f"{column}_true"]
+    checks = [
+        Check(f"{name}: events lost", 0, lost, lost == 0),
+        Check(f"{name}: events nobody sent", 0, strangers, strangers == 0),
+        Check(f"{name}: rows with a wrong {what}", 0, float(wrong.sum()), not wrong.any()),
+    ]
+    if not terms.may_repeat:
+        checks.append(Check(f"{name}: events twice", 0, repeated, repeated == 0))
+    share = 1 - lost / len(due) if len(due) else float("nan")
+    return tuple(checks), {"lost_events": lost, "duplicated_events": repeated, "output_share": share}
+
+
+def counted(
+    name: str, expected: pd.DataFrame, rows: pd.DataFrame, terms: Terms, *, window: str = "window ending"
+) -> tuple[Check, dict[str, float]]:
+    """The same keys with the same numbers: `expected` has the keys as index, its first column counts events.
+
+    A row may be repeated where a failure may repeat it, but alike: the same key with two different numbers is wrong,
+    unless events may have been counted again. Then a number may be too high, and by how much is counted as duplicates.
+    """
+    keys, columns = list(expected.index.names), list(expected.columns)
+    once = rows[[*keys, *columns]].drop_duplicates()
+    if terms.may_recount:
+        once = once.groupby(keys, as_index=False, observed=True).max()
+    both = _plain(expected.reset_index(), keys).merge(
+        _plain(once, keys), on=keys, how="outer", suffixes=("", "_found"), indicator=True
+    )
+    agree = both["_merge"] == "both"
+    for column in columns:
+        found = both[f"{column}_found"]
+        agree &= (found >= both[column]) if terms.may_recount else (found == both[column])
+    count = both[columns[0]].fillna(0), both[f"{columns[0]}_found"].fillna(0)
+    missing = float((count[0] - count[1]).clip(lower=0).sum())
+    beyond = float((count[1] - count[0]).clip(lower=0).sum())
+    detail = "" if len(expected) else "no window was due before the end"
+    if not agree.all():
+        first = both[~agree].iloc[0]
+        detail = (
+            f"{window} {' '.join(str(first[key]) for key in keys)}: "
+            f"expected {' '.join(f'{first[column]} {column}' for column in columns)}, "
+            f"found {' and '.join(str(first[f'{column}_found']) for column in columns)}"
+        )
+    ok = bool(agree.all()) and len(expected) > 0
+    repeats = float(len(rows) - len(rows.drop_duplicates()))
+    if repeats and not terms.may_repeat:
+        ok, detail = False, detail or f"{repeats:.0f} rows are there twice"
+    check = Check(f"{name}: windows that agree", float(len(expected)), float(agree.sum()), ok, detail)
+    return check, {"lost_events": missing, "duplicated_events": beyond}
+
+
+def _plain(table: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
+    """Categories as the strings they stand for: those of a truth and of an output never merge."""
+    return table.astype({key: str for key in keys if isinstance(table[key].dtype, pd.CategoricalDtype)})
