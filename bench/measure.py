@@ -15,7 +15,7 @@ import pandas as pd
 
 from bench.analysis.histogram import LogLinearHistogram
 from bench.analysis.slope import theil_sen
-from bench.jobs import Output
+from bench.jobs import Output, Waits
 from bench.loadgen import Sent
 from bench.metrics import METRICS
 from bench.probes import Samples
@@ -228,6 +228,14 @@ def window_latency(found: Findings, output: Output, t0_ns: int, speed: float, wi
         histogram = LogLinearHistogram("ms").add(waits)
         found.histograms["window_latency_ms"] = histogram
         found.put("window_latency_ms", float(np.median(waits)), histogram.percentiles() or None, len(waits))
+
+
+def oracle_waits(found: Findings, waits: Mapping[str, Waits], t0_ns: int, window: Window) -> None:
+    """Latencies that an oracle told, of what was due in the measured window."""
+    for name, these in waits.items():
+        since_s = (these.due_ns - t0_ns) / 1e9
+        inside = these.ms[(since_s >= window.from_s) & (since_s < window.to_s)]
+        found.put_latency(name, LogLinearHistogram("ms").add(inside))
 
 
 def storage_metrics(found: Findings, disk: Mapping[str, int], sent: Sent) -> None:

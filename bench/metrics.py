@@ -216,6 +216,23 @@ _ALL = (
            "end offsets and the output read back", _LOW, True),
     Metric("malformed_events", "events", "Events that could not be read and were routed aside, none of them silently.",
            "the output topic `aside` read back, compared with the oracle", _LOW, True),
+    # alerts against the workload's labels
+    Metric("precision", "share", "Alerts that were right, of all alerts that the job's rule raises on the stream.",
+           "the oracle, from the workload's labels", _HIGH, True, _FIVE_PERCENT),
+    Metric("recall", "share",
+           "What should have been alerted and was: fraudulent payments, or outages that began at least 8 s of event "
+           "time before the end.",
+           "the oracle, from the workload's labels and the output", _HIGH, True, _FIVE_PERCENT),
+    Metric("f1_score", "share", "Harmonic mean of precision and recall.", "the oracle", _HIGH, True, _FIVE_PERCENT),
+    Metric("f1_over_threshold_rule", "share",
+           "f1_score minus that of the best rule `amount >= x`, x chosen in hindsight on the same events.",
+           "the oracle", _HIGH, True),
+    Metric("alert_latency_ms", "ms",
+           "From the due time of what deserves an alert (a fraudulent payment, the first event after an outage began) "
+           f"to the append of its first alert. {_HISTOGRAM}",
+           "LogAppendTime of the output topic, due times of the oracle", _LOW, False, _LATENCY),
+    Metric("false_alarms_per_hour", "alerts/h", "Alerts without an outage, per hour of event time.", "the oracle",
+           _LOW, True),
     Metric("recovery_s", "s",
            "From a fault's beginning to the first moment when the backlog (where nobody reads: the producer's queue) "
            "is back to the highest it was in the ten seconds before; the longest of several faults.",

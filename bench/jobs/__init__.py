@@ -8,21 +8,20 @@ output needs no Flink.
 from __future__ import annotations
 
 import importlib
-import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 
 from bench.errors import ScenarioError
-from bench.loadgen.shapes import NOMINAL_DRAIN_EPS
 from bench.record import Check
 from bench.scenario import Settings
 from bench.workloads import open_workload
 
-NOT_JOBS = frozenset({"aside", "client", "oracle", "session"})
 ASIDE = "aside"  # the output of what cannot be read, of every job whose stream may hold such events
 # SQL for the end of a window TVF's window, in ms; whole seconds, so windows end on one
 WINDOW_END_MS = "1000 * UNIX_TIMESTAMP(CAST(window_end AS STRING), 'yyyy-MM-dd HH:mm:ss.SSS')"
@@ -43,7 +42,6 @@ class JobParams:
     guarantee: str  # at-least-once, exactly-once
     run_name: str  # unique: names the job and its transactions
     settings: Mapping[str, str] = field(default_factory=dict)  # Flink settings of this trial, over the job's own
-    stream: Mapping[str, Any] = field(default_factory=dict)  # the workload section, and `rate_eps` where one is known
 
 
 @dataclass(frozen=True)
@@ -116,9 +114,11 @@ class Job(Protocol):
         ...
 
 
-def names() -> list[str]:
+@cache
+def names() -> tuple[str, ...]:
     """Every job in this folder."""
-    return sorted(m.name.replace("_", "-") for m in pkgutil.iter_modules(__path__) if m.name not in NOT_JOBS)
+    files = Path(__file__).parent.glob("*.py")
+    return tuple(sorted(file.stem.replace("_", "-") for file in files if "\nJOB = " in file.read_text()))
 
 
 def find(name: str) -> Job:
@@ -180,14 +180,7 @@ def job_params(
         guarantee=pipeline.guarantee,
         run_name=run_name,
         settings={**find(pipeline.job).settings, **flink},
-        stream={**settings.workload.model_dump(mode="json"), "rate_eps": nominal_eps(settings)},
     )
-
-
-def nominal_eps(settings: Settings) -> float:
-    """Events a second of simulated time: the load's rate, or the one that a drain's due times pretend."""
-    rate = settings.load.rate_eps
-    return rate if isinstance(rate, float) else NOMINAL_DRAIN_EPS
 
 
 def connector(topic: str, params: JobParams) -> str:

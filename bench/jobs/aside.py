@@ -24,10 +24,10 @@ def route(tables: Any, statements: Any, params: JobParams) -> None:
     tables.execute_sql(
         f"CREATE TEMPORARY TABLE {ASIDE} (content STRING) WITH ({delivering(ASIDE, params)}, {as_it_is})"
     )
-    statements.add_insert_sql(f"INSERT INTO {ASIDE} SELECT content FROM as_sent WHERE {_unreadable(params)}")  # noqa: S608
+    statements.add_insert_sql(f"INSERT INTO {ASIDE} SELECT content FROM as_sent WHERE {unreadable(params)}")  # noqa: S608
 
 
-def _unreadable(params: JobParams) -> str:
+def unreadable(params: JobParams) -> str:
     """SQL that is true of a record that is no event."""
     if params.input_format == "json":  # NULL for no JSON as for JSON without a sequence number
         return "JSON_VALUE(content, '$.seq' NULL ON EMPTY NULL ON ERROR) IS NULL"
@@ -42,4 +42,6 @@ def verify(truth: pd.DataFrame, contents: list[bytes], fmt: Format) -> tuple[Che
     found = {stamps_of(fmt, content)[0] for content in contents}
     wrong = len(wanted ^ found)
     detail = f"{len(wanted - found)} missing, {len(found - wanted)} that could be read" if wrong else ""
-    return Check("aside: unreadable events", float(len(wanted)), float(len(found)), not wrong, detail), float(len(found))
+    return Check("aside: unreadable events", float(len(wanted)), float(len(found)), not wrong, detail), float(
+        len(found)
+    )

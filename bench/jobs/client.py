@@ -29,6 +29,7 @@ def environment(params: JobParams) -> Any:
         "pipeline.name": params.run_name,
         "table.local-time-zone": "UTC",  # windows are told as UTC, wherever this runs
         "parallelism.default": str(params.parallelism),
+        "python.executable": sys.executable,  # "python" on the path of a TaskManager is somebody else's
         **params.settings,
     }
     configuration = Configuration()

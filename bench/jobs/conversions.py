@@ -66,9 +66,10 @@ def expected_funnel(good: pd.DataFrame, watermark_ms: int) -> pd.DataFrame:
         end = begin + minute * MINUTE_MS
         inside = steps[steps["ts"] < end].assign(window_end_ms=end)
         parts.append(inside.drop_duplicates(["window_end_ms", "channel", "step", "visitor"]))
-    sizes = pd.concat(parts).groupby(["window_end_ms", "channel", "step"]).size().unstack("step", fill_value=0)
-    table = sizes.reindex(columns=range(1, len(STEPS) + 1), fill_value=0).astype("int64")
-    table.columns = pd.Index(STEPS)
+    reached = pd.concat(parts)
+    for at, step in enumerate(STEPS, start=1):
+        reached[step] = (reached["step"] == at).astype("int64")
+    table = reached.groupby(["window_end_ms", "channel"])[list(STEPS)].sum()
     return table[table.index.get_level_values(0) - 1 <= watermark_ms]
 
 

@@ -4,8 +4,8 @@ The reference table is versioned, and each event is joined with the version of i
 the join waits until the watermark says that no earlier version can come, which is part of the latency. It is filled by
 a source inside the job, so that it needs no database; a lookup join proper asks one that runs outside.
 
-Two outputs: `enriched`, a row for each delivery of an event, and `by_category`, which counts an order once however often it
-was delivered.
+Two outputs: `enriched`, a row for each delivery of an event, and `by_category`, which counts an order once however
+often it was delivered.
 """
 
 from __future__ import annotations
@@ -29,16 +29,20 @@ ENRICHED = {"seq": "int64", "due_ns": "int64", "category": "object", "margin_cen
 BY_CATEGORY = {"window_end_ms": "int64", "category": "object", "orders": "int64", "cents": "int64"}
 
 
-def category_of(item: pd.Series) -> pd.Series:
+def category_of(item: pd.Series[Any]) -> pd.Series[str]:
     """The category of items such as "i00042"."""
-    number = item.astype(str).str[1:].astype("int64")
-    return pd.Series(np.array(CATEGORIES, dtype=object)[(number * SCATTER) % len(CATEGORIES)], index=item.index)
+    at = (_number(item) * SCATTER % len(CATEGORIES)).to_numpy()
+    found: pd.Series[str] = pd.Series(np.array(CATEGORIES, dtype=object)[at], index=item.index)
+    return found
 
 
-def margin_cents(item: pd.Series, amount_cents: pd.Series) -> pd.Series:
+def margin_cents(item: pd.Series[Any], amount_cents: pd.Series[int]) -> pd.Series[int]:
     """What is earned on an order: between 10 % and 49 % by item, rounded down."""
-    number = item.astype(str).str[1:].astype("int64")
-    return amount_cents * (10 + number % 40) // 100
+    return amount_cents * (10 + _number(item) % 40) // 100
+
+
+def _number(item: pd.Series[Any]) -> pd.Series[int]:
+    return item.astype(str).str[1:].astype("int64")
 
 
 class Enrich:

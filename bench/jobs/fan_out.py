@@ -13,6 +13,7 @@ import pandas as pd
 
 from bench.jobs import JobParams, Output, Terms, Verified, kafka_sink, kafka_source
 from bench.jobs.oracle import per_event, rows_of
+from bench.record import Check
 
 COLUMNS = {"seq": "int64", "due_ns": "int64", "ts": "int64"}
 
@@ -38,7 +39,8 @@ class FanOut:
 
     def verify(self, truth: pd.DataFrame, outputs: Mapping[str, Output], terms: Terms) -> Verified:
         good = truth[~truth.malformed]
-        checks, counts = [], {"lost_events": 0.0, "duplicated_events": 0.0, "output_share": 1.0}
+        checks: list[Check] = []
+        counts = {"lost_events": 0.0, "duplicated_events": 0.0, "output_share": 1.0}
         for output in self.outputs:
             rows = rows_of(outputs[output], COLUMNS)
             wanted = good[[name for name in good.columns if name in rows.columns]]  # the filler text has no truth

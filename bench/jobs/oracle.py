@@ -32,7 +32,8 @@ def per_event(
     for column in wanted.columns.drop("seq"):
         wrong |= _plain(both, [column])[column] != _plain(both, [f"{column}_true"])[f"{column}_true"]
     checks = [
-        Check(f"{name}: events lost", 0, lost, lost == 0),
+        # agreement of nothing is not a pass
+        Check(f"{name}: events lost", 0, lost, lost == 0 and len(due) > 0, "" if len(due) else "no event was due"),
         Check(f"{name}: events nobody sent", 0, strangers, strangers == 0),
         Check(f"{name}: rows with a wrong {what}", 0, float(wrong.sum()), not wrong.any()),
     ]
@@ -50,7 +51,7 @@ def counted(
     A row may be repeated where a failure may repeat it, but alike: the same key with two different numbers is wrong,
     unless events may have been counted again. Then a number may be too high, and by how much is counted as duplicates.
     """
-    keys, columns = list(expected.index.names), list(expected.columns)
+    keys, columns = [str(name) for name in expected.index.names], [str(name) for name in expected.columns]
     once = rows[[*keys, *columns]].drop_duplicates()
     if terms.may_recount:
         once = once.groupby(keys, as_index=False, observed=True).max()

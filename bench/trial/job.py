@@ -105,8 +105,17 @@ class JobReader:
         notes.checks += compared.verified.checks
         for name, count in compared.verified.counts.items():
             found.put(name, count)
+        if seen.on_schedule:  # else its due times are nominal
+            self._latencies(compared, seen, notes)
+
+    def _latencies(self, compared: verify.Compared, seen: Seen, notes: Notes) -> None:
+        found, sent = notes.found, seen.sent
+        speed = self._trial.settings.workload.event_time_speed
+        for output in compared.outputs.values():
+            measure.window_latency(found, output, sent.t0_ns, speed, seen.window)
+        measure.oracle_waits(found, compared.verified.waits, sent.t0_ns, seen.window)
         per_event = compared.outputs.get(self._job.per_event)
-        if not seen.on_schedule or per_event is None or not len(per_event.rows):
+        if per_event is None or not len(per_event.rows):
             return
         measure.latency_metrics(found, per_event, sent, seen.window)
         notes.series["output_eps"] = rate = verify.append_rate(per_event, sent.t0_ns)
@@ -116,6 +125,3 @@ class JobReader:
         exempt = self._trial.load.shape is not None or bool(self._trial.settings.faults)
         if steadiness.state is not steady.State.STEADY and not exempt:
             notes.warnings.append(f"no steady state in the output's rate: {steadiness.reason}")
-        speed = self._trial.settings.workload.event_time_speed
-        for output in compared.outputs.values():
-            measure.window_latency(found, output, sent.t0_ns, speed, seen.window)

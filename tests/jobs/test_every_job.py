@@ -14,17 +14,24 @@ import pytest
 
 from bench import jobs
 from bench.errors import ScenarioError
-from bench.jobs import JobParams, Output
-from bench.scenario import load
+from bench.jobs import JobParams, Output, Terms
+from bench.scenario import Settings, load
+from bench.scenario.reading import scan
 from bench.topics import json_rows
+from bench.workloads import find as find_workloads
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
+def quickstart() -> Settings:
+    """The settings of the quickstart's first cell."""
+    scenario = load(ROOT / "scenarios" / "quickstart.yaml")
+    return scenario.cells(next(iter(scenario.plans.values())))[0][1]
+
+
 def params(**pipeline: Any) -> JobParams:
     """What a job of the quickstart is told, with other `pipeline` settings."""
-    scenario = load(ROOT / "scenarios" / "quickstart.yaml")
-    _, settings = scenario.cells(next(iter(scenario.plans.values())))[0]
+    settings = quickstart()
     assert settings.pipeline is not None
     section = type(settings.pipeline)(**(settings.pipeline.model_dump() | pipeline))
     settings = settings.model_copy(update={"pipeline": section})
@@ -41,14 +48,20 @@ def test_a_job_has_everything_the_bench_asks_of_it(name: str) -> None:
     assert len(set(job.outputs)) == len(job.outputs)
     assert all(output.isidentifier() for output in job.outputs)  # it becomes part of a topic's name
     assert job.per_event in (*job.outputs, "")
+    assert jobs.ASIDE not in job.outputs  # its stream's unreadable events have that one
+    assert job.reads in (*find_workloads(), "")
+    assert all(isinstance(value, str) for value in job.settings.values())
     assert callable(job.build)
     assert callable(job.verify)
 
 
-@pytest.mark.parametrize("name", jobs.names())
-def test_judging_an_output_needs_no_flink(name: str) -> None:
+def test_judging_an_output_needs_no_flink() -> None:
     """PyFlink starts a JVM when it wants to: in the measuring process that is CPU booked to nobody."""
-    code = f"import sys; from bench.jobs import find; find({name!r}); print([m for m in sys.modules if 'pyflink' in m])"
+    code = """if True:
+        import sys
+        from bench.jobs import find, names
+        assert [find(name) for name in names()]
+        print([m for m in sys.modules if 'pyflink' in m])"""
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
@@ -59,9 +72,10 @@ def test_a_job_that_wrote_nothing_is_wrong(name: str) -> None:
     from bench.workloads import Knobs, open_workload
 
     job, seq = jobs.find(name), np.arange(2_000)
-    truth = open_workload(Knobs("clicks", distinct=50, zipf=1.0), 7, 0).columns(seq, seq * 1_000_000)
+    knobs = Knobs(job.reads or "clicks", distinct=50, zipf=1.0, event_bytes=300)
+    truth = open_workload(knobs, 7, 0).columns(seq, seq * 1_000_000)
     nothing = Output(json_rows([]), np.zeros(0, dtype=np.int64))
-    verified = job.verify(truth, dict.fromkeys(job.outputs, nothing), 10**15)
+    verified = job.verify(truth, dict.fromkeys(job.outputs, nothing), Terms(10**15))
     assert not all(check.ok for check in verified.checks)
     if job.per_event:
         assert verified.counts["lost_events"] == 2_000
@@ -70,7 +84,27 @@ def test_a_job_that_wrote_nothing_is_wrong(name: str) -> None:
 def test_an_unknown_job_is_the_users_error_with_the_known_ones() -> None:
     with pytest.raises(ScenarioError, match=r"no job 'revenu'.*revenue"):
         jobs.find("revenu")
-    assert {"client", "session"}.isdisjoint(jobs.names())  # plumbing beside the jobs is not one of them
+    assert {"client", "session", "oracle", "scoring"}.isdisjoint(jobs.names())  # plumbing beside the jobs is no job
+    assert set(jobs.names()) == scan(ROOT).job  # what a scenario may say is what there is
+
+
+def test_a_job_that_reads_another_workload_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    """Flink would find no such column, after a minute of starting clusters."""
+    scenario = tmp_path / "mixed.yaml"
+    scenario.write_text("schema: 1\nworkload: {name: clicks}\nload: {rate_eps: 1_000}\npipeline: {job: outages}\n")
+    with pytest.raises(ScenarioError, match=r"4: pipeline.job: 'outages' reads telco, expected workload.name: telco"):
+        load(scenario)
+    scenario.write_text(scenario.read_text().replace("outages", "fan-out"))
+    assert load(scenario).pipeline is not None  # reads anything
+
+
+def test_a_stream_that_may_hold_unreadable_events_has_an_output_for_them() -> None:
+    """Without it Flink skips them and says nothing; with it on every stream, every job would read its topic twice."""
+    settings = quickstart()
+    assert jobs.outputs_of(settings) == ("clean", "revenue")
+    broken = settings.workload.model_copy(update={"malformed": 0.01})
+    assert jobs.outputs_of(settings.model_copy(update={"workload": broken})) == ("clean", "revenue", "aside")
+    assert jobs.outputs_of(settings.model_copy(update={"pipeline": None})) == ()
 
 
 def test_what_the_scenario_says_reaches_flink() -> None:
@@ -111,6 +145,10 @@ def test_only_what_was_promised_is_in_the_tables() -> None:
     assert "'topic' = 'out-clean'" in sink
     assert "'sink.delivery-guarantee' = 'at-least-once'" in sink
     assert "transaction" not in sink
+    assert "'connector' = 'kafka'" in sink
+    upsert = jobs.kafka_sink("clean", "clean", "seq BIGINT, PRIMARY KEY (seq) NOT ENFORCED", params())
+    assert "'connector' = 'upsert-kafka'" in upsert
+    assert "'key.format' = 'json'" in upsert
     exact = jobs.kafka_sink("clean", "clean", "seq BIGINT", params(guarantee="exactly-once"))
     assert "'sink.transactional-id-prefix' = 'run-clean'" in exact
     assert "'properties.transaction.timeout.ms' = '60000'" in exact

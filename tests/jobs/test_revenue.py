@@ -53,12 +53,16 @@ def revenue() -> pd.DataFrame:
 
 
 def judge(
-    clean_rows: pd.DataFrame | None = None, revenue_rows: pd.DataFrame | None = None, mark_ms: int = WATERMARK_MS,
+    clean_rows: pd.DataFrame | None = None,
+    revenue_rows: pd.DataFrame | None = None,
+    mark_ms: int = WATERMARK_MS,
     **terms: bool,
 ) -> Verified:
     rows = {"clean": clean() if clean_rows is None else clean_rows,
             "revenue": revenue() if revenue_rows is None else revenue_rows}  # fmt: skip
-    return JOB.verify(truth(), {k: Output(v, np.zeros(len(v), dtype=np.int64)) for k, v in rows.items()}, Terms(mark_ms, **terms))
+    return JOB.verify(
+        truth(), {k: Output(v, np.zeros(len(v), dtype=np.int64)) for k, v in rows.items()}, Terms(mark_ms, **terms)
+    )
 
 
 def wrong(verified: Verified) -> list[Check]:
