@@ -103,5 +103,5 @@ def test_the_example_scenario_of_the_documents_is_valid_up_to_its_own_workload_a
     assert len(findings) == 2
     assert "parking" in findings[0]
     assert "level-counts" in findings[1]
-    file.write_text(example.group(1).replace("parking", "clicks").replace("level_counts", "revenue"), encoding="utf-8")
+    file.write_text(example.group(1).replace("parking", "clicks").replace("level-counts", "revenue"), encoding="utf-8")
     assert load(file).name == "garages"
