@@ -6,17 +6,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from bench.analysis.intervals import Estimate
 from bench.errors import ScenarioError
 from costmodel import documents
+from costmodel.option import Option, size
 from costmodel.paired import compare
-from costmodel.prices import Catalog
+from costmodel.prices import Catalog, built_in
 from costmodel.usage import AsBuilt, Usage, load
 
 FILE = Path(__file__).parent / "odds.yaml"
@@ -39,6 +41,16 @@ class Sentence(BaseModel):
     kind: str | None = None
 
 
+@dataclass(frozen=True)
+class Compared:
+    """A sentence with both of its bills at central values: what stands behind a probability."""
+
+    sentence: Sentence
+    usage: Usage
+    cheaper: Option
+    than: Option
+
+
 class _File(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -51,12 +63,26 @@ def estimates(names: Iterable[str] | None = None, *, file: Path = FILE, draws: i
 
     An infeasible option, or one whose total is incomplete, is never the cheaper one.
     """
+    return {name: _estimate(name, one, file.parent, draws) for name, one in _sentences(names, file).items()}
+
+
+def compared(names: Iterable[str] | None = None, *, file: Path = FILE) -> dict[str, Compared]:
+    """Name -> both options of the sentence, sized and billed at central values. None: every sentence."""
+    found = {}
+    for name, one in _sentences(names, file).items():
+        usage = _usage(one, file.parent)
+        sides = [size(usage, platform, built_in()) for platform in (one.cheaper, one.than)]
+        found[name] = Compared(one, usage, *sides)
+    return found
+
+
+def _sentences(names: Iterable[str] | None, file: Path) -> dict[str, Sentence]:
     known = documents.read(file, _File).odds
     wanted = list(known) if names is None else list(names)
     for name in wanted:
         if name not in known:
             raise ScenarioError(f"{file}: no odds named {name!r}; {documents.nearest(name, known)}")
-    return {name: _estimate(name, known[name], file.parent, draws) for name in wanted}
+    return {name: known[name] for name in wanted}
 
 
 def probability(
@@ -78,10 +104,15 @@ def probability(
 
 
 def _estimate(name: str, sentence: Sentence, folder: Path, draws: int) -> Estimate:
-    usage: Any = load(folder / sentence.usage)
+    usage = _usage(sentence, folder)
+    share = probability(usage, sentence.cheaper, sentence.than, by=sentence.by, kind=sentence.kind, draws=draws)
+    return Estimate(metric=name, value=share, low=None, high=None, n=draws, kind="probability")
+
+
+def _usage(sentence: Sentence, folder: Path) -> Usage:
+    usage = load(folder / sentence.usage)
     if isinstance(usage, AsBuilt):
         raise ScenarioError(f"{sentence.usage}: odds need a usage, not a deployment: nothing in it is uncertain")
     for path, value in sentence.change.items():
         usage = usage.with_value(path, value)
-    share = probability(usage, sentence.cheaper, sentence.than, by=sentence.by, kind=sentence.kind, draws=draws)
-    return Estimate(metric=name, value=share, low=None, high=None, n=draws, kind="probability")
+    return usage

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from costmodel.bill import KINDS
 from costmodel.breakeven import BreakEven
 from reports import wording
-from reports.dollars import Bills, Document, Priced, priced, rests_on, usage_number, usages
+from reports.dollars import Bills, Document, Priced, priced, rests_on, usage_number, usage_step, usages
 from reports.report import (
     Bar,
     Column,
@@ -70,8 +70,9 @@ def _usage_table(found: Mapping[str, Mapping[str, Document]]) -> Table:
             number = usage.get(path)
             if number is None or number.get("value") is None:
                 continue
+            step = usage_step(number)
             low, high = (
-                wording.number(float(number[part]), "", Source("usage", arm, f"{path} {part}"))
+                wording.number(float(number[part]), "", Source("usage", arm, f"{path} {part}"), step)
                 if number.get(part) is not None
                 else None
                 for part in ("low", "high")
@@ -162,7 +163,7 @@ def _line_number(one: Priced, line: Document, name: str, at: str, price_id: str 
         if name == "usd_month"
         else f"${value:,.6g}"
         if name == "unit_price"
-        else wording.digits(value)
+        else f"{value:,.6g}"  # times the price it must give the line's dollars again
     )
     unit = "" if name == "quantity" else "USD"
     return (Number(float(value), text, unit, Source("bill", one.ref, path, of)),)

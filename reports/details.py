@@ -51,15 +51,15 @@ def numbers(evidence: Evidence) -> Section:
         if not first and not others:
             blocks.append(said(f"Load {load}: no run finished, so there is no number to show.", Tone.UNSURE))
             continue
-        blocks.append(
-            _cells(
-                f"cells-{load}", f"Load {load}: means of finished runs, with 95 % t-intervals over runs", arms, first
-            )
-        )
+        blocks.append(_cells(f"cells-{load}", _caption(load), arms, first))
         if others:
             table = _cells(f"more-{load}", f"Load {load}: everything else that was measured", arms, others)
             blocks.append(Section(f"more-{load}", f"More metrics, load {load}", (table,), folded=True))
     return Section("numbers", "The numbers", tuple(blocks) or (said("There is no run yet.", Tone.UNSURE),))
+
+
+def _caption(load: str) -> str:
+    return f"Load {load}: means of finished runs; from three runs on with 95 % t-intervals"
 
 
 _MEDIANS = {
@@ -83,13 +83,13 @@ def _cells(key: str, caption: str, arms: Sequence[Arm], wanted: Sequence[tuple[s
         means = [found.value for arm in arms if (found := arm.number(metric, "value", stat)) is not None]
         factor, unit = scale(wording.metric_unit(metric), max(map(abs, means), default=0.0))
         for arm in arms:
-            value, low, high, n = (arm.number(metric, part, stat) for part in ("value", "low", "high", "n"))
+            value, n = arm.number(metric, "value", stat), arm.number(metric, "n", stat)
             rows.append(
                 (
                     (wording.metric_name(metric) + ("" if stat == "value" else f" {stat}"),),
                     (arm.label,),
                     (bare(value, factor),) if value else (),
-                    (bare(low, factor), " to ", bare(high, factor)) if low and high else _no_interval(n),
+                    tuple(bare(p, factor) if isinstance(p, Number) else p for p in arm.spread(metric, stat)),
                     (n,) if n else (),
                     (unit,),
                 )
@@ -105,10 +105,6 @@ def _cells(key: str, caption: str, arms: Sequence[Arm], wanted: Sequence[tuple[s
     return Table(key, caption, columns, tuple(rows))
 
 
-def _no_interval(n: Number | None) -> Words:
-    return ("none from one run",) if n is not None and n.value == 1 else ()
-
-
 def scale(unit: str, largest: float) -> tuple[float, str]:
     """(factor, unit) for a row that names its unit apart: bytes as KiB, MiB… by the largest, shares as percent."""
     if unit == "bytes":
@@ -119,7 +115,7 @@ def scale(unit: str, largest: float) -> tuple[float, str]:
 
 def bare(number: Number, factor: float) -> Number:
     """The number without its unit, times what the row's unit asks for."""
-    return replace(number, text=wording.digits(number.value * factor))
+    return replace(number, text=wording.scaled(number.value, factor, number.step))
 
 
 def capacity(evidence: Evidence) -> Section | None:

@@ -5,7 +5,7 @@ Reads the documents of `cost --json` (one an arm), so that a report is made agai
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,8 +38,12 @@ class Priced:
 
     def usd(self, part: str = "p50") -> Number | None:
         """p10, p50 or p90 of the month's total; None where it is infeasible or nothing has a price."""
-        value = (self.option.get("usd_month") or {}).get(part)
-        return None if value is None else wording.money(float(value), Source("bill", self.ref, f"usd_month.{part}"))
+        band = self.option.get("usd_month") or {}
+        value = band.get(part)
+        if value is None:
+            return None
+        step = wording.step_of(float(band.get("p50") or value), band.get("p10"), band.get("p90"))
+        return wording.money(float(value), Source("bill", self.ref, f"usd_month.{part}"), step)
 
     @property
     def at_least(self) -> bool:
@@ -74,79 +78,90 @@ def _options(document: Document | Sequence[Document]) -> Sequence[Document]:
     return document.get("options", ()) if isinstance(document, Mapping) else document
 
 
-def section(bills: Bills, standing: Standing) -> Section:
-    """The dollars, shortest answer first."""
+def section(bills: Bills) -> Section:
+    """The bills: what they rest on, what to mind, platform by platform."""
     found = priced(bills)
     if not found:
-        return Section(
-            "dollars",
-            "What it costs",
-            (
-                said(
-                    "Nothing was priced: no finished run carries what a bill needs. Nothing is assumed instead.",
-                    Tone.UNSURE,
-                ),
-            ),
-        )
+        return Section("dollars", "What it costs", (Paragraph((NOT_PRICED,), Tone.UNSURE),))
+    told = [Paragraph(("Not to be had: ", *_cost(one), ".")) for one in found if one.usd() is None]
+    warned = [said(text, Tone.WARNING) for text in _warnings(bills, found)]
+    return Section("dollars", "What it costs", (_table(found), *told[:MOST_SENTENCES], *warned))
+
+
+NOT_PRICED = "Nothing was priced: no finished run carries what a bill needs. Nothing is assumed instead."
+
+
+def choice(bills: Bills, standing: Standing) -> tuple[Words, Tone]:
+    """What to do: the cheapest arm that keeps every threshold, and its equals; or why there is nothing to choose.
+
+    Of several loads with bills of their own, a sentence each: a load is nobody's choice.
+    """
     by_load: dict[str, list[Priced]] = {}
-    for one in found:
+    for one in priced(bills):
         by_load.setdefault(standing.loads.get(one.arm, ""), []).append(one)
-    blocks: list[Any] = [
-        *(text for load, many in by_load.items() for text in _choice(many, standing, load)),
-        *(Paragraph(words) for words in _answers(found)),
-    ]
-    blocks.append(Paragraph(rests_on(bills)))
-    blocks += [said(text, Tone.WARNING) for text in _warnings(bills, found)]
-    blocks.append(_table(found))
-    return Section("dollars", "What it costs", tuple(blocks))
+    told = [_choice(many, standing, f"Under {load}: " if load else "") for load, many in by_load.items()]
+    if not told:
+        return ("Nothing to choose between: no setting has a price.",), Tone.UNSURE
+    return (" ".join(text for text, _ in told),), Tone.GOOD if {tone for _, tone in told} == {
+        Tone.GOOD
+    } else Tone.UNSURE
 
 
-def _choice(found: Sequence[Priced], standing: Standing, load: str) -> Iterator[Paragraph]:
-    """What to do, if there is a choice: the cheapest arm that keeps every threshold, and its equals."""
-    what = f"What to do under {load}" if load else "What to do"
+def _choice(found: Sequence[Priced], standing: Standing, under: str) -> tuple[str, Tone]:
     arms = list(dict.fromkeys(one.arm for one in found))
     if len(arms) < 2:
-        return
+        return f"{under}Nothing to choose between: only one setting has a price.", Tone.UNSURE
+    best = _cheapest(found, standing)
+    if not best:
+        return f"{under}Nothing yet: no setting with a price has kept every threshold in all its runs.", Tone.UNSURE
+    told = [_choose(arm, platforms, arms, standing, alone=len(best) == 1) for arm, platforms in best.items()]
+    sentences = [text for text, _ in told]
+    unknown = [arm for arm in arms if standing.kept.get(arm) is None]
+    if unknown:
+        sentences.append(f"Not in the choice, for its thresholds cannot be judged: {wording.listed(unknown)}.")
+    sure = all(tone is Tone.GOOD for _, tone in told)
+    return under + " ".join(sentences), Tone.GOOD if sure else Tone.UNSURE
+
+
+def _cheapest(found: Sequence[Priced], standing: Standing) -> dict[str, list[str]]:
+    """Arm -> the platforms on which it costs least of those that keep every threshold."""
     best: dict[str, list[str]] = {}
     for platform in dict.fromkeys(one.platform for one in found):
         totals = {
             o.arm: usd.value for o in found if o.platform == platform and (usd := o.usd()) and standing.kept.get(o.arm)
         }
         if totals:
-            cheapest = min(totals, key=lambda arm: totals[arm])
-            best.setdefault(cheapest, []).append(wording.platform_name(platform))
-    if not best:
-        yield said(
-            f"{what}: nothing yet. No setting with a price has kept every threshold in all its runs.", Tone.UNSURE
-        )
-    for arm, platforms in best.items():
-        where = "every platform priced here" if len(best) == 1 and len(platforms) > 1 else wording.listed(platforms)
-        rivals = [other for other in arms if other != arm and standing.kept.get(other)]
-        alike = [other for other in rivals if frozenset((arm, other)) not in standing.apart]
-        if rivals and len(alike) == len(rivals):
-            text = f"{what}: not decided. At central values {arm} costs least on {where}, but"
-            why = f"bytes and CPU per event do not tell it apart from {wording.listed(alike)}"
-            yield said(f"{text} {why}: no choice should rest on it yet.", Tone.UNSURE)
-            continue
-        text = f"{what}: choose {arm} on {where}, the cheapest setting whose finished runs kept every threshold"
-        yield said(f"{text}{f'; not told apart from it: {wording.listed(alike)}' if alike else ''}.", Tone.GOOD)
-    unknown = [arm for arm in arms if standing.kept.get(arm) is None]
-    if unknown and best:
-        yield said(f"Not in the choice, for its thresholds cannot be judged: {wording.listed(unknown)}.", Tone.UNSURE)
+            best.setdefault(min(totals, key=lambda arm: totals[arm]), []).append(wording.platform_name(platform))
+    return best
 
 
-def _answers(found: Sequence[Priced]) -> Iterator[Words]:
-    """One sentence a platform: the first arm, the last, and the difference; of many platforms the first few."""
+def _choose(
+    arm: str, platforms: Sequence[str], arms: Sequence[str], standing: Standing, *, alone: bool
+) -> tuple[str, Tone]:
+    where = "every platform priced here" if alone and len(platforms) > 1 else wording.listed(platforms)
+    rivals = [other for other in arms if other != arm and standing.kept.get(other)]
+    alike = [other for other in rivals if frozenset((arm, other)) not in standing.apart]
+    if rivals and len(alike) == len(rivals):
+        but = f"bytes and CPU per event do not tell it apart from {wording.listed(alike)}"
+        return f"Not decided: {arm} costs least on {where} at central values, but {but}.", Tone.UNSURE
+    same = f"; not told apart from it: {wording.listed(alike)}" if alike else ""
+    return f"Choose {arm} on {where}: the cheapest setting whose finished runs kept every threshold{same}.", Tone.GOOD
+
+
+def costs(bills: Bills) -> Words:
+    """What it costs, a sentence a platform (of many the first few): the first arm, the last, and the difference."""
+    found = priced(bills)
+    if not found:
+        return (NOT_PRICED,)
+    words: list[Any] = []
     for platform in list(dict.fromkeys(each.platform for each in found))[:MOST_SENTENCES]:
         arms = [each for each in found if each.platform == platform]
         name = wording.platform_name(platform)
-        base, last = arms[0], arms[-1]
-        yield (
-            f"{name[:1].upper()}{name[1:]}: ",
-            *_cost(base),
-            *((", ", *_cost(last), *_difference(base, last)) if len(arms) > 1 else ()),
-            ".",
-        )
+        words += [" " if words else "", f"{name[:1].upper()}{name[1:]}: ", *_cost(arms[0])]
+        if len(arms) > 1:
+            words += [", ", *_cost(arms[-1]), *_difference(arms[0], arms[-1])]
+        words.append(".")
+    return tuple(words)
 
 
 def _cost(one: Priced) -> Words:
@@ -155,9 +170,7 @@ def _cost(one: Priced) -> Words:
         why = one.option.get("reason") or "no price"
         nearest = one.option.get("nearest_feasible")
         return (f"{one.arm} cannot be had ({why}{f'; nearest: {nearest}' if nearest else ''})",)
-    low, high = one.usd("p10"), one.usd("p90")
-    band: Words = (" (", low, " to ", high, " in 8 of 10 draws)") if low and high and low.value < high.value else ()
-    return ("at least " if one.at_least else "", total, f" a month with {one.arm}", *band)
+    return ("at least " if one.at_least else "", total, f" a month with {one.arm}")
 
 
 def difference(base: Priced, other: Priced) -> tuple[Number, Number | None] | None:
@@ -166,12 +179,12 @@ def difference(base: Priced, other: Priced) -> tuple[Number, Number | None] | No
     if a is None or b is None:
         return None
     made = (b.source, a.source)
-    change = b.value - a.value
-    dollars = Number(change, wording.usd_change(change), "USD", Source("derived", "a - b", of=made))
+    change, step = b.value - a.value, max(a.step, b.step)
+    dollars = Number(change, wording.usd_change(change, step), "USD", Source("derived", "a - b", of=made), step)
     if not a.value:
         return dollars, None
     share = change / a.value
-    text = f"{'+' if share >= 0 else wording.MINUS}{abs(share):.1%}".replace("%", " %")
+    text = wording.percent(share, signed=True)
     return dollars, Number(share, text, "share", Source("derived", "a / b - 1", of=made))
 
 
@@ -181,8 +194,8 @@ def _difference(base: Priced, other: Priced) -> Words:
         return ()
     dollars, share = found
     if abs(dollars.value) < 0.5:
-        return (": ", Number(dollars.value, "no difference", "USD", dollars.source))
-    return (": ", dollars, " a month", *((" (", share, ")") if share is not None else ()))
+        return (" (", Number(dollars.value, "no difference", "USD", dollars.source), ")")
+    return (" (", dollars, *((", ", share) if share is not None else ()), ")")
 
 
 def _table(found: Sequence[Priced]) -> Table:
@@ -278,7 +291,13 @@ def _quantity(path: str) -> str:
 
 def usage_number(arm: str, path: str, number: Document, unit: str = "") -> Number:
     """A quantity that bills were made of, with its source."""
-    return wording.number(float(number["value"]), unit, Source("usage", arm, f"{path} value"))
+    return wording.number(float(number["value"]), unit, Source("usage", arm, f"{path} value"), usage_step(number))
+
+
+def usage_step(number: Document) -> float:
+    """What a measured quantity is rounded to; what somebody assumed stands as it was given."""
+    measured = number.get("basis") == "measured"
+    return wording.step_of(float(number["value"]), number.get("low"), number.get("high")) if measured else 0.0
 
 
 def _warnings(bills: Bills, found: Sequence[Priced]) -> list[str]:

@@ -18,7 +18,9 @@ from bench.analysis.histogram import LogLinearHistogram
 from bench.analysis.intervals import Estimate
 from bench.record import BundleError, Outcome, Run
 from reports import wording
-from reports.report import Number, Source
+from reports.report import Number, Source, Words
+
+FEWEST = 3  # runs of which an interval is printed
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,26 @@ class Arm:
         value = getattr(found, part) if found is not None else None
         if found is None or value is None:
             return None
-        unit = "" if part == "n" else found.unit
-        return wording.number(float(value), unit, Source("cell", self.key, f"{found.metric} {part}"))
+        source = Source("cell", self.key, f"{found.metric} {part}")
+        if part == "n":
+            return wording.number(float(value), "", source)
+        return wording.number(float(value), found.unit, source, _step(found))
+
+    def spread(self, metric: str, stat: str = "value") -> Words:
+        """How sure an estimate is: its 95 % interval from three runs on, below that what the runs say; () without any.
+
+        The t-interval of two runs is twelve times as wide as they are apart: it tells a reader less than the two do.
+        """
+        found = self.estimate(metric, stat)
+        if found is None:
+            return ()
+        if found.n < FEWEST:
+            runs = [one for run in self.finished if (one := run_number(run, metric, stat)) is not None]
+            return ("one run",) if len(runs) < 2 else ("runs: ", runs[0], " and ", runs[1])
+        low, high = self.number(metric, "low", stat), self.number(metric, "high", stat)
+        if low is None or high is None:
+            return ()
+        return ("the same in all",) if wording.is_point(low.value, high.value) else (low, " to ", high)
 
 
 @dataclass
@@ -106,6 +126,10 @@ class Evidence:
                 continue
             merged, runs = (one if merged is None else merged + one), runs + 1
         return (merged, runs) if merged is not None else None
+
+
+def _step(found: Estimate) -> float:
+    return wording.step_of(found.value, found.low, found.high) if found.n >= FEWEST else 0.0
 
 
 def gather(runs: Iterable[Run], cells: Sequence[Cell], loads: Sequence[str] = ()) -> Evidence:

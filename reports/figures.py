@@ -175,9 +175,8 @@ def _rows(axes: Axes, panel: IntervalPanel) -> None:
         axes.errorbar(
             [arm.value], [row], xerr=_error(arm), fmt=marker, color=colour, markersize=7.5, capsize=4, elinewidth=1.8
         )
-        axes.annotate(
-            wording.digits(arm.value), (arm.value, row), (0, 8), textcoords="offset points", ha="center", fontsize=9
-        )
+        text = wording.digits(arm.value, wording.step_of(arm.value, arm.low, arm.high))
+        axes.annotate(text, (arm.value, row), (0, 8), textcoords="offset points", ha="center", fontsize=9)
     axes.set_yticks(range(len(panel.arms)), [f"{arm.arm}\nn = {len(arm.runs)}" for arm in panel.arms])
     axes.set_ylim(len(panel.arms) - 0.55, -0.65)
     axes.grid(visible=False, axis="y")
@@ -335,7 +334,7 @@ def _stacks(canvas: FigureBase, figure: Stacks, *, narrow: bool) -> None:
         if bar.low is not None and bar.high is not None:
             band = [[max(0.0, _total(bar) - bar.low)], [max(0.0, bar.high - _total(bar))]]
             axes.errorbar([_total(bar)], [y], xerr=band, fmt="none", ecolor=INK, capsize=3, elinewidth=1.2)
-        text = f"{'at least ' if bar.at_least else ''}{_amount(_total(bar), figure.unit)}"
+        text = f"{'at least ' if bar.at_least else ''}{_amount(bar, figure.unit)}"
         axes.annotate(
             text, (max(_total(bar), bar.high or 0.0), y), (6, 0), textcoords="offset points", va="center", fontsize=8.5
         )
@@ -391,8 +390,9 @@ def _total(bar: Bar) -> float:
     return sum(segment.value for segment in bar.segments)
 
 
-def _amount(value: float, unit: str) -> str:
-    return wording.usd(value) if unit.startswith("USD") else wording.digits(value)
+def _amount(bar: Bar, unit: str) -> str:
+    total, step = _total(bar), wording.step_of(_total(bar), bar.low, bar.high)
+    return wording.usd(total, step) if unit.startswith("USD") else wording.digits(total, step)
 
 
 def _ticks(axis: Axis, locator: Locator) -> None:
@@ -404,5 +404,5 @@ def _digits(value: float, _position: int | None = None) -> str:
     """A tick's number: 1.5k, 2M."""
     for size, letter in ((1e6, "M"), (1e3, "k")):
         if abs(value) >= size:
-            return f"{wording.digits(round(value / size, 3))}{letter}"
-    return wording.digits(round(value, 6))
+            return f"{value / size:,.5g}{letter}"
+    return f"{round(value, 6):,.6g}"  # a tick stands where it stands: rounded, two of them could read alike

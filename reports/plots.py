@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from bench.analysis.histogram import LogLinearHistogram
 from reports import wording
-from reports.evidence import Arm, Evidence, machine, run_number
+from reports.evidence import FEWEST, Arm, Evidence, machine, run_number
 from reports.report import (
     AnyFigure,
     Bar,
@@ -15,6 +15,7 @@ from reports.report import (
     Estimated,
     IntervalPanel,
     Intervals,
+    Number,
     OverTime,
     Percentiles,
     Segment,
@@ -59,7 +60,8 @@ def intervals(arms: Sequence[Arm], metrics: Sequence[str], key: str, load: str) 
         title=f"{_capital(names)}{f' by {axis}' if axis else ''}",
         alt=_interval_alt(arms, metrics),
         note=(
-            "Large marks: mean of the runs with its 95 % interval; small dots: single runs. Axes need not start at 0. ",
+            "Large marks: mean of the runs, with its 95 % interval from three runs on. Small dots: single runs. ",
+            "Axes need not start at 0. ",
             *_about(arms),
         ),
         axis=axis,
@@ -75,7 +77,8 @@ def _panel(arms: Sequence[Arm], metric: str) -> IntervalPanel:
             continue
         dots = tuple(n.value for run in arm.finished if (n := run_number(run, metric)) is not None)
         source = Source("cell", arm.key, f"{metric} value")
-        estimates.append(Estimated(arm.label, _place(arm), found.value, found.low, found.high, dots, source))
+        low, high = (found.low, found.high) if found.n >= FEWEST else (None, None)
+        estimates.append(Estimated(arm.label, _place(arm), found.value, low, high, dots, source))
     return IntervalPanel(wording.metric_name(metric), wording.metric_unit(metric), tuple(estimates))
 
 
@@ -92,15 +95,17 @@ def _interval_alt(arms: Sequence[Arm], metrics: Sequence[str]) -> Words:
 
 
 def interval(arm: Arm, metric: str, stat: str = "value") -> Words:
-    """The interval and n in brackets, as far as they are known; the unit has been said with the value."""
-    low, high, n = (arm.number(metric, part, stat) for part in ("low", "high", "n"))
-    if n is None:
+    """The interval and n in brackets, or the runs where they are too few; the unit has been said with the value."""
+    spread, n = arm.spread(metric, stat), arm.number(metric, "n", stat)
+    if not spread or n is None:
         return ()
-    if low is None or high is None:
-        return (" (no interval from ", n, " run)")
-    if low.unit not in ("bytes", "share"):
-        low, high = (replace(end, text=wording.digits(end.value)) for end in (low, high))
-    return (" (95 % interval ", low, " to ", high, ", n = ", n, ")")
+    told = tuple(
+        replace(part, text=wording.digits(part.value, part.step))
+        if isinstance(part, Number) and part.unit not in ("bytes", "share") else part for part in spread
+    )  # fmt: skip
+    if n.value < FEWEST:
+        return (" (", *told, ")")
+    return (" (95 % interval " if len(told) > 1 else " (", *told, ", n = ", n, ")")
 
 
 _LATENCY_NOTE = (

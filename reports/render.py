@@ -29,7 +29,10 @@ from reports import svg
 from reports.report import (
     SCHEMA,
     AnyFigure,
+    Badge,
     Case,
+    Facts,
+    Link,
     Listing,
     Number,
     Paragraph,
@@ -40,13 +43,14 @@ from reports.report import (
     Table,
     Tone,
     Verdict,
+    Words,
     figures,
     plain,
     tables,
 )
 
 TEMPLATES = Path(__file__).parent / "templates"
-IN_TERMINAL = ("verdicts", "dollars", "numbers", "capacity", "checks", "failures", "next", "paths")
+IN_TERMINAL = ("verdicts", "claims", "dollars", "numbers", "capacity", "checks", "failures", "next", "paths")
 SIGNS = {Tone.GOOD: "✓", Tone.BAD: "✗", Tone.UNSURE: "?", Tone.WARNING: "!", Tone.PLAIN: ""}
 STYLES = {Tone.GOOD: "green", Tone.BAD: "red", Tone.UNSURE: "yellow", Tone.WARNING: "yellow", Tone.PLAIN: ""}
 
@@ -70,6 +74,9 @@ def _templates() -> jinja2.Environment:
     )
     environment.filters["kind"] = lambda block: "Figure" if isinstance(block, AnyFigure) else type(block).__name__
     environment.filters["is_number"] = lambda part: isinstance(part, Number)
+    environment.filters["is_link"] = lambda part: isinstance(part, Link)
+    environment.filters["is_badge"] = lambda part: isinstance(part, Badge)
+    environment.filters["is_prose"] = lambda table: not any(column.numeric for column in table.columns)
     environment.filters["sort_value"] = lambda words: next((p.value for p in words if isinstance(p, Number)), "")
     environment.globals["svg"] = _inline_svg
     environment.globals["sparks"] = lambda block: Markup(svg.small(block))  # noqa: S704 -- escaped where it is made
@@ -117,10 +124,16 @@ def _md_block(block: Any, level: int) -> Iterator[str]:
             sign = f"{SIGNS[block.tone]} " if SIGNS[block.tone] else ""
             yield from (f"{sign}{_md(plain(block.words))}", "")
         case Verdict():
-            yield f"{SIGNS[block.tone]} **{_md(block.verdict.upper())}** {_md(plain(block.sentence))}  "
+            word = f"{SIGNS[block.tone]} **{_md(block.verdict.upper())}**".strip()
+            yield f"{word} {_md(plain(block.sentence))}  "
             if block.said:
                 yield f"> “{_md(block.said)}”  "
             yield f"> `{block.claim}`{f' · {_md(plain(block.evidence))}' if block.evidence else ''}"
+            yield ""
+        case Facts():
+            for fact in block.rows:
+                sign = f"{SIGNS[fact.tone]} " if SIGNS[fact.tone] else ""
+                yield f"- **{_md(fact.name)}:** {sign}{_md(plain(fact.words))}"
             yield ""
         case Table():
             yield from _md_table(block)
@@ -140,10 +153,15 @@ def _md_table(table: Table) -> Iterator[str]:
     yield "| " + " | ".join(_md(_heading(column.name, column.unit)) for column in table.columns) + " |"
     yield "|" + "|".join("---:" if column.numeric else "---" for column in table.columns) + "|"
     for row in table.rows:
-        yield "| " + " | ".join(_md(plain(cell)) for cell in row) + " |"
+        yield "| " + " | ".join(_md_cell(cell) for cell in row) + " |"
     yield ""
     if table.note:
         yield from (f"<sub>{_md(table.note)}</sub>", "")
+
+
+def _md_cell(words: Words) -> str:
+    sign = next((f"{SIGNS[part.tone]} " for part in words if isinstance(part, Badge) and SIGNS[part.tone]), "")
+    return sign + _md(plain(words))
 
 
 def _md(text: str) -> str:
@@ -180,7 +198,7 @@ def _print(block: Any, console: Console) -> None:
         case Verdict():
             console.print(
                 Text.assemble(
-                    (f"{SIGNS[block.tone]} {block.verdict.upper()}", f"bold {STYLES[block.tone]}"),
+                    (f"{SIGNS[block.tone]} {block.verdict.upper()}".strip(), f"bold {STYLES[block.tone]}"),
                     f"  {plain(block.sentence)}",
                 )
             )
@@ -193,6 +211,8 @@ def _print(block: Any, console: Console) -> None:
                     (0, 0, 0, 2),
                 )
             )
+        case Facts():
+            console.print(_rich_facts(block))
         case Table():
             console.print(_rich_table(block))
         case Listing():
@@ -206,6 +226,16 @@ def _print(block: Any, console: Console) -> None:
             pass
 
 
+def _rich_facts(facts: Facts) -> RichTable:
+    drawn = RichTable.grid(padding=(0, 2, 0, 0))
+    drawn.add_column(style="bold", no_wrap=True)
+    drawn.add_column(overflow="fold")
+    for fact in facts.rows:
+        sign = f"{SIGNS[fact.tone]} " if SIGNS[fact.tone] else ""
+        drawn.add_row(escape(fact.name), Text(f"{sign}{plain(fact.words)}", style=STYLES[fact.tone]))
+    return drawn
+
+
 def _rich_table(table: Table) -> RichTable:
     drawn = RichTable(title=escape(table.caption), title_justify="left", title_style="italic", box=None, pad_edge=False)
     for column in table.columns:
@@ -213,8 +243,14 @@ def _rich_table(table: Table) -> RichTable:
             escape(_heading(column.name, column.unit)), justify="right" if column.numeric else "left", overflow="fold"
         )
     for row in table.rows:
-        drawn.add_row(*(escape(plain(cell)) for cell in row))
+        drawn.add_row(*(_rich_cell(cell) for cell in row))
     return drawn
+
+
+def _rich_cell(words: Words) -> Text:
+    badge = next((part for part in words if isinstance(part, Badge)), None)
+    sign = f"{SIGNS[badge.tone]} " if badge is not None and SIGNS[badge.tone] else ""
+    return Text(f"{sign}{plain(words)}", style=STYLES[badge.tone] if badge is not None else "")
 
 
 # ---- JUnit, CSV, JSON

@@ -1,6 +1,6 @@
 """What a report is made of, before it is HTML, Markdown or anything else: plain frozen data.
 
-    Report > Section > Block: Paragraph, Verdict, Table, figure, Listing, or a Section within
+    Report > Section > Block: Paragraph, Verdict, Facts, Table, figure, Listing, or a Section within
 
 Every number carries its text and its source, so that any renderer prints the same thing and a test can trace it.
 """
@@ -13,6 +13,16 @@ from enum import StrEnum
 from typing import Any
 
 SCHEMA = 1
+
+
+class Tone(StrEnum):
+    """What a sentence means for the reader; renderers turn it into colour *and* a word or sign, never colour alone."""
+
+    PLAIN = "plain"
+    GOOD = "good"
+    BAD = "bad"
+    UNSURE = "unsure"
+    WARNING = "warning"
 
 
 @dataclass(frozen=True)
@@ -38,26 +48,36 @@ class Source:
 
 @dataclass(frozen=True)
 class Number:
-    """A number as it is and as it is read: `text` already has its unit unless the column shows it."""
+    """A number as it is and as it is read: `text` already has its unit unless the column shows it.
+
+    `step`: the text is rounded to multiples of it, because nothing finer is known; 0: to three significant digits.
+    """
 
     value: float
     text: str
     unit: str
     source: Source
+    step: float = 0.0
 
 
-Words = tuple["str | Number", ...]
+@dataclass(frozen=True)
+class Link:
+    """Words that lead to the section `to` of the same report, where the medium can."""
+
+    text: str
+    to: str
+
+
+@dataclass(frozen=True)
+class Badge:
+    """One word of judgement within a sentence or a cell; its tone is the reader's first impression."""
+
+    text: str
+    tone: Tone
+
+
+Words = tuple["str | Number | Link | Badge", ...]
 """A sentence or the content of a table's cell; () is a cell without a value, shown as missing."""
-
-
-class Tone(StrEnum):
-    """What a sentence means for the reader; renderers turn it into colour *and* a word or sign, never colour alone."""
-
-    PLAIN = "plain"
-    GOOD = "good"
-    BAD = "bad"
-    UNSURE = "unsure"
-    WARNING = "warning"
 
 
 @dataclass(frozen=True)
@@ -78,6 +98,23 @@ class Verdict:
     said: str  # the claim, verbatim
     sentence: Words
     evidence: Words = ()  # estimate, interval, n
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One answer below its question or heading."""
+
+    name: str
+    words: Words
+    tone: Tone = Tone.PLAIN
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A few named answers, one below the other."""
+
+    key: str
+    rows: tuple[Fact, ...]
 
 
 @dataclass(frozen=True)
@@ -239,7 +276,7 @@ class Sparks:
 
 
 AnyFigure = Intervals | Percentiles | OverTime | Stacks
-Block = "Paragraph | Verdict | Table | Listing | AnyFigure | Sparks | Section"
+Block = "Paragraph | Verdict | Facts | Table | Listing | AnyFigure | Sparks | Section"
 
 
 @dataclass(frozen=True)
@@ -316,5 +353,5 @@ def tables(section: Section) -> Iterator[Table]:
 
 
 def plain(words: Words) -> str:
-    """The words as one string; "missing" where there are none."""
-    return "".join(part if isinstance(part, str) else part.text for part in words) or "missing"
+    """The words as one string; "missing" where there are none. An empty word is no gap: nothing belongs there."""
+    return "".join(part if isinstance(part, str) else part.text for part in words) if words else "missing"

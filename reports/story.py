@@ -13,25 +13,33 @@ from pathlib import Path
 from typing import Any
 
 from bench.analysis.cells import Cell
-from bench.analysis.decide import Answer, Reason
+from bench.analysis.decide import Answer
 from bench.analysis.intervals import Estimate
 from bench.analysis.thresholds import meets
 from bench.record import Outcome, Run
 from bench.scenario import Scenario
 from bench.verdict import Verdict as Judged
-from reports import billing, details, dollars, plots, report, trust, wording
+from reports import billing, details, dollars, plots, trust, wording
+from reports import verdicts as verdict_blocks
 from reports.evidence import Arm, Evidence, gather, machine, run_id, run_name
-from reports.report import Case, Listing, Number, Paragraph, Report, Result, Section, Source, Tone, Words, said
+from reports.report import (
+    Case,
+    Fact,
+    Facts,
+    Listing,
+    Number,
+    Paragraph,
+    Report,
+    Result,
+    Section,
+    Source,
+    Tone,
+    Words,
+    said,
+)
 from reports.wording import arm_label
 
 __all__ = ["arm_label", "tell"]
-
-_TONES = {
-    Answer.SUPPORTED: Tone.GOOD,
-    Answer.REFUTED: Tone.BAD,
-    Answer.INCONCLUSIVE: Tone.UNSURE,
-    Answer.NOT_TESTABLE_HERE: Tone.UNSURE,
-}
 
 
 def tell(
@@ -56,8 +64,8 @@ def tell(
         (arm, text, slo) for arm in evidence.arms for text, slo in zip(scenario.thresholds, scenario.slos, strict=True)
     ]
     sections = [
-        _verdicts(scenario, evidence, verdicts, asked),
-        dollars.section(bills, _standing(evidence, asked)),
+        _verdicts(scenario, evidence, verdicts, asked, bills),
+        dollars.section(bills),
         _figures(evidence, bills),
         details.numbers(evidence),
         details.capacity(evidence),
@@ -85,62 +93,51 @@ def tell(
 # ---- verdicts and thresholds
 
 
-def _verdicts(scenario: Scenario, evidence: Evidence, verdicts: Sequence[Judged], asked: Sequence[Any]) -> Section:
-    blocks: list[Any] = [_verdict(judged) for judged in verdicts if judged.primary]
+def _verdicts(
+    scenario: Scenario, evidence: Evidence, verdicts: Sequence[Judged], asked: Sequence[Any], bills: dollars.Bills
+) -> Section:
+    blocks: list[Any] = [verdict_blocks.block(judged) for judged in verdicts if judged.primary]
     missing = [claim for claim in scenario.all_claims if claim not in {judged.claim for judged in verdicts}]
     if missing:
         blocks.append(said(f"Not judged: {wording.listed(missing)}.", Tone.UNSURE))
     if not blocks:
         blocks.append(said("This scenario makes no claim: it measures."))
-    others = [judged for judged in verdicts if not judged.primary]
-    if others:
-        blocks.append(
-            Section("exploratory", "What else the claims could mean", tuple(_verdict(o) for o in others), folded=True)
-        )
+    blocks.append(_in_short(evidence, verdicts, asked, bills))
     blocks += [Paragraph(words, tone) for words, tone in _limits(asked)]
     blocks.append(_counted(evidence))
+    others = [judged for judged in verdicts if not judged.primary]
+    if others:
+        inner = tuple(verdict_blocks.block(one) for one in others)
+        blocks.append(Section("exploratory", "What else the claims could mean", inner, folded=True))
     return Section("verdicts", "Verdict", tuple(blocks))
 
 
-def _verdict(judged: Judged) -> report.Verdict:
-    word = str(judged.verdict)
-    sentence = judged.sentence.removeprefix(f"{word.capitalize()}: ")
-    return report.Verdict(
-        claim=judged.claim if judged.primary else f"{judged.claim}/{judged.hypothesis}",
-        verdict=word if not judged.reason or judged.reason in _SAID else f"{word}: {judged.reason}",
-        tone=_TONES[judged.verdict],
-        said=judged.quoted if judged.primary else "",
-        sentence=(f"{sentence[:1].upper()}{sentence[1:]}",),
-        evidence=_estimate(judged),
+def _in_short(evidence: Evidence, verdicts: Sequence[Judged], asked: Sequence[Any], bills: dollars.Bills) -> Facts:
+    """The four questions that a reader came with."""
+    do, tone = dollars.choice(bills, _standing(evidence, asked))
+    return Facts(
+        "in-short",
+        (
+            Fact("What to do", do, tone),
+            Fact("How sure", (*_sure(verdicts), *trust.in_short(evidence))),
+            Fact("What it costs", dollars.costs(bills)),
+            Fact("What it depends on", dollars.rests_on(bills)),
+        ),
     )
 
 
-_SAID = (Reason.NONE, Reason.TOO_FEW, Reason.MISSING, Reason.ELSEWHERE)  # the sentence says these better
-
-
-def _estimate(judged: Judged) -> Words:
-    if judged.estimate is None:
-        return ()
-    name = f"{judged.claim}/{judged.hypothesis}"
-    counted = {"ratio": "pair of runs", "probability": "draw"}.get(judged.kind, "run")
-    n = Number(judged.n, f"{judged.n:,}", "", Source("verdict", name, "n"))
-    nouns = (
-        "pairs of runs"
-        if counted == "pair of runs" and judged.n != 1
-        else counted
-        if judged.n == 1
-        else wording.plural(counted)
-    )
-    words: list[str | Number] = [
-        f"{judged.kind} ",
-        wording.number(judged.estimate, "", Source("verdict", name, "estimate")),
-    ]
-    if judged.low is not None and judged.high is not None:
-        low, high = (
-            wording.number(v, "", Source("verdict", name, p)) for p, v in (("low", judged.low), ("high", judged.high))
-        )
-        words += [", 95 % interval ", low, " to ", high]
-    return (*words, ", n = ", n, f" {nouns}")
+def _sure(verdicts: Sequence[Judged]) -> Words:
+    """The first verdict's interval, and what would decide it if it is open."""
+    first = next((judged for judged in verdicts if judged.primary), None)
+    found = verdict_blocks.evidence(first) if first is not None else ()
+    if first is None or not found:
+        return ("No verdict rests on these runs. ",)
+    name = f"{first.claim}/{first.hypothesis}"
+    found = (str(found[0]).capitalize(), *found[1:])
+    if first.needs_repeats is None:
+        return (*found, ". ")
+    repeats = wording.number(first.needs_repeats, "", Source("verdict", name, "needs_repeats"))
+    return (*found, "; ", repeats, " repeats in all would decide. ")
 
 
 def _limits(asked: Sequence[tuple[Arm, str, Any]]) -> Iterator[tuple[Words, Tone]]:

@@ -12,6 +12,7 @@ from reports import wording
 from reports.evidence import Evidence, run_id, run_name
 from reports.report import Column, Listing, Paragraph, Section, Source, Table, Tone, Words, said
 
+_CENT = 0.01  # what disagrees must not be rounded until it agrees
 _LOG_LINES, _LOG_WIDTH, _LOG_BYTES = 12, 160, 65_536
 _ALARM = re.compile(rb"\b(ERROR|FATAL|Exception|Caused by|Traceback|OutOfMemory|Killed)")
 
@@ -50,6 +51,24 @@ def checks(evidence: Evidence) -> Section:
     return Section("checks", "Are the answers right?", tuple(blocks))
 
 
+def in_short(evidence: Evidence) -> Words:
+    """How many runs finished, and whether their outputs were right: what every sentence above rests on."""
+    runs = evidence.runs
+    finished = sum(run.outcome is Outcome.FINISHED for run in runs)
+    found = [check for run in runs for check in run.checks]
+    wrong = sum(not check.ok for check in found)
+    counted: Words = (
+        wording.number(finished, "", Source("counted", "runs", str(Outcome.FINISHED))),
+        " of ",
+        wording.count(len(runs), "run", Source("counted", "runs", "all")),
+        " finished; ",
+    )
+    if not found:
+        return (*counted, "no output was compared with an oracle.")
+    text = _checks_sentence(len(found), wrong)
+    return (*counted, str(text[0])[:1].lower() + str(text[0])[1:], *text[1:]) if not wrong else (*counted, *text)
+
+
 def _checks_sentence(compared: int, wrong: int) -> Words:
     every = wording.number(compared, "", Source("counted", "checks", "all"))
     if not wrong:
@@ -70,7 +89,7 @@ def _disagreements(wrong: Sequence[tuple[Run, Check]]) -> Table:
     rows = []
     for run, check in wrong:
         expected, actual = (
-            wording.number(value, "", Source("check", run_id(run), f"{check.name} {part}"))
+            wording.number(value, "", Source("check", run_id(run), f"{check.name} {part}"), _CENT)
             for part, value in (("expected", check.expected), ("actual", check.actual))
         )
         rows.append(((run_name(run),), (check.name,), (expected,), (actual,), (check.detail,)))

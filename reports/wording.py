@@ -15,56 +15,106 @@ MISSING: Words = ()
 _BINARY = ("bytes", "KiB", "MiB", "GiB", "TiB")
 
 
-def digits(value: float) -> str:
-    """Four significant digits, thousands separated, never an exponent for what fits in a table."""
+DIGITS = 3  # significant ones, where nothing says how sure a number is
+
+
+def digits(value: float, step: float = 0.0) -> str:
+    """A number as it is told, thousands separated, never an exponent for what fits in a table.
+
+    Rounded to multiples of `step` (a power of ten), or without one to three significant digits; counts stay whole.
+    """
     if not math.isfinite(value):
         return "missing"
     size = abs(value)
-    if size and (size < 1e-4 or size >= 1e15):
+    if step:
+        places = max(0, -math.floor(math.log10(step) + 1e-9))
+        text = f"{round(value / step) * step:,.{places}f}"
+    elif size and (size < 1e-4 or size >= 1e15):
         text = f"{value:.3g}"
-    elif size >= 1000 or value == int(value):
+    elif value == int(value):
         text = f"{value:,.0f}"
     else:
-        places = 3 - math.floor(math.log10(size))
-        text = f"{value:,.{max(0, places)}f}".rstrip("0").rstrip(".")
-    return text.replace("-", MINUS)
+        rounded = float(f"{value:.{DIGITS}g}")
+        places = max(0, DIGITS - 1 - math.floor(math.log10(size)))
+        text = f"{rounded:,.{places}f}" if places == 0 else f"{rounded:,.{places}f}".rstrip("0").rstrip(".")
+    return "0" if text.strip("-0.,") == "" else text.replace("-", MINUS)
 
 
-def with_unit(value: float, unit: str) -> str:
-    """The number with its unit: bytes as MiB, shares as percent, the rest as they are."""
+def step_of(value: float, low: float | None, high: float | None) -> float:
+    """What a number is rounded to: two digits of its interval's half-width while they are below 36, else one.
+
+    (The Particle Data Group's rule.) Never finer than four digits of the number itself; 0 where there is no interval,
+    or none but a point.
+    """
+    if low is None or high is None or high - low == math.inf or is_point(low, high):
+        return 0.0
+    half = (high - low) / 2
+    leading = 10.0 ** math.floor(math.log10(half))
+    finest = 10.0 ** (math.floor(math.log10(abs(value))) - 3) if value else 0.0
+    return max(leading / 10 if half / leading < 3.55 else leading, finest)
+
+
+def is_point(low: float, high: float) -> bool:
+    """Whether an interval is too narrow to be told: a ten-thousandth of the number at most."""
+    return high - low <= 1e-4 * max(abs(low), abs(high))
+
+
+def with_unit(value: float, unit: str, step: float = 0.0) -> str:
+    """The number with its unit: bytes as MiB, shares as percent, the rest as they are. `step` is in `unit`."""
     if not math.isfinite(value):
         return "missing"
     if unit == "bytes":
         power = min(len(_BINARY) - 1, max(0, int(math.log2(abs(value)) // 10))) if abs(value) >= 1 else 0
-        return f"{digits(value / 1024**power)} {_BINARY[power]}"
+        return f"{scaled(value, 1024.0**-power, step)} {_BINARY[power]}"
     if unit == "share":
-        return f"{digits(value * 100)} %"
+        return f"{scaled(value, 100.0, step)} %"
     if unit in ("", "ratio"):
-        return digits(value)
-    return f"{digits(value)} {unit}"
+        return digits(value, step)
+    return f"{digits(value, step)} {unit}"
 
 
-def usd(value: float) -> str:
-    """Dollars: whole ones from 100 up, cents below."""
+def scaled(value: float, factor: float, step: float) -> str:
+    """The number in another unit: its step goes along, down to a power of ten."""
+    return digits(value * factor, 10.0 ** math.floor(math.log10(step * factor) + 1e-9) if step else 0.0)
+
+
+def usd(value: float, step: float = 0.0) -> str:
+    """Dollars: whole ones from 100 up, cents below; or multiples of `step` from a dollar up."""
     sign = MINUS if value < 0 else ""
+    if step >= 1:
+        return f"{sign}${digits(abs(value), step)}"
     return f"{sign}${abs(value):,.0f}" if abs(value) >= 99.995 else f"{sign}${abs(value):,.2f}"
 
 
-def usd_change(value: float) -> str:
-    """Dollars with their sign: +$12, -$3, no difference."""
+def usd_change(value: float, step: float = 0.0) -> str:
+    """Dollars with their sign: +$12, -$3, no difference. Two digits of it are told, whatever the step."""
     if abs(value) < 0.005:
         return "no difference"
-    return f"+{usd(value)}" if value > 0 else usd(value)
+    own = 10.0 ** (math.floor(math.log10(abs(value))) - 1)
+    text = usd(value, min(step, own))
+    return f"+{text}" if value > 0 else text
 
 
-def number(value: float, unit: str, source: Source) -> Number:
+def percent(share: float, *, signed: bool = False) -> str:
+    """A share: one digit behind the point below 10 %, none above."""
+    places = 1 if abs(share) < 0.0995 else 0
+    return f"{share:{'+' if signed else ''}.{places}%}".replace("%", " %").replace(".0 %", " %").replace("-", MINUS)
+
+
+def number(value: float, unit: str, source: Source, step: float = 0.0) -> Number:
     """A number with its unit in the text."""
-    return Number(value, with_unit(value, unit), unit, source)
+    return Number(value, with_unit(value, unit, step), unit, source, step)
 
 
-def money(value: float, source: Source) -> Number:
+def money(value: float, source: Source, step: float = 0.0) -> Number:
     """An amount of dollars."""
-    return Number(value, usd(value), "USD", source)
+    return Number(value, usd(value, step), "USD", source, step)
+
+
+def rough_money(value: float, source: Source) -> Number:
+    """An amount without a band of its own, in words: three digits, whole dollars at the finest."""
+    step = 10.0 ** max(0, math.floor(math.log10(abs(value))) - DIGITS + 1) if value else 1.0
+    return money(value, source, step)
 
 
 def count(value: int, noun: str, source: Source) -> Number:
@@ -178,6 +228,9 @@ _PLATFORMS = {
     "kinesis-on-demand": "Kinesis, on demand",
     "pubsub": "Google Pub/Sub",
     "event-hubs": "Azure Event Hubs",
+    "flink-ec2": "Flink on EC2",
+    "flink-managed-aws": "Amazon Managed Service for Apache Flink",
+    "flink-confluent": "Confluent Cloud for Apache Flink",
 }
 
 

@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from bench import campaign, record, study, trial
-from bench.cli import cli, main
+from bench.cli import MODULES, cli, main
 from bench.metrics import METRICS
 from bench.record import Measurement, Outcome
 from bench.scenario import Trial
@@ -153,7 +153,7 @@ def commands(group: click.Group, *above: str) -> Iterator[tuple[tuple[str, ...],
 
 def test_every_command_and_option_is_explained(streamgauge: Streamgauge) -> None:
     """A word that nobody explains is used wrongly, and the wrong benchmark runs."""
-    for module in ("studies", "comparing", "money"):
+    for module in MODULES:
         import_module(f"bench.cli.{module}")
     found = dict(commands(cli))
     assert len(found) >= 10

@@ -18,9 +18,9 @@ EXTENDING = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
 
 def commands() -> dict[str, click.Command]:
     """Every command of the command line, subcommands as "prices list"."""
-    from bench.cli import cli
+    from bench.cli import MODULES, cli
 
-    for name in ("studies", "comparing", "money"):
+    for name in MODULES:
         import_module(f"bench.cli.{name}")
     found: dict[str, click.Command] = {}
     for name, command in cli.commands.items():

@@ -260,6 +260,18 @@ def test_cost_claims_are_probabilities_over_draws(tmp_path: Path, p: float, answ
     assert judge(claims, Evidence())[0].reason is Reason.MISSING
 
 
+def test_what_waits_to_be_built_is_never_judged(tmp_path: Path) -> None:
+    """Prevents a plan from looking like a finding, whatever else ran, and a gap from hiding why it is one."""
+    planned = "kind: planned, contradicted_by: a loss, waits_for: a second broker"
+    verdict = judge(load_claims(claim_file(tmp_path, planned)), quickstart())[0]
+    assert (verdict.verdict, verdict.reason, verdict.n) == (Answer.INCONCLUSIVE, Reason.NOT_BUILT, 0)
+    assert verdict.sentence == "Not yet run: it waits for a second broker."
+    waits = load_claims(claim_file(tmp_path, "kind: universal, holds: [recovery_s value < 9], waits_for: faults"))
+    assert "it waits for faults" in judge(waits, [])[0].sentence
+    held = judge(waits, [run(6, i, {"recovery_s": 3.0}) for i in range(5)])[0]
+    assert held.verdict is Answer.SUPPORTED and "waits" not in held.sentence
+
+
 AB = "base: {a: 1}, changed: {a: 2}, direction: increases"
 
 
@@ -277,6 +289,7 @@ AB = "base: {a: 1}, changed: {a: 2}, direction: increases"
         ("kind: maybe", "kind was 'maybe', expected one of comparison"),
         ("kind: cost, probability: x, needs: [s3]", "expected instead"),
         ("kind: threshold", "holds: is missing"),
+        ("kind: planned, contradicted_by: x", "waits_for: is missing"),
     ],
 )
 def test_a_claim_that_cannot_be_judged_is_refused_with_its_line(tmp_path: Path, hypothesis: str, message: str) -> None:

@@ -35,6 +35,7 @@ class Reason(StrEnum):
     UNLIKELY = "unlikely over the draws"
     TOO_FEW = "too few repeats"
     MISSING = "missing data"
+    NOT_BUILT = "not yet run"
     NOT_COMPARABLE = "not comparable"
     ELSEWHERE = "decided elsewhere"
 

@@ -9,6 +9,7 @@
     money      cost, prices, usage
     bills      how a bill looks on a terminal
     instrument ceiling
+    claims     claims
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 RESULTS = Path("results")
+MODULES = ("studies", "comparing", "money", "instrument", "claims")  # each registers its commands with `cli`
 
 
 def say(text: str) -> None:
@@ -77,8 +79,8 @@ as_json = click.option("--json", "json_", is_flag=True, help="The answer as JSON
 
 def main() -> int:
     """Run the command line; returns the exit code."""
-    for name in ("studies", "comparing", "money", "instrument"):
-        import_module(f"{__name__}.{name}")  # each registers its commands with `cli`
+    for name in MODULES:
+        import_module(f"{__name__}.{name}")
     try:
         result = cli.main(standalone_mode=False, prog_name="streamgauge")
     except click.exceptions.Exit as done:

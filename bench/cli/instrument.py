@@ -25,8 +25,10 @@ ENGINES = ("native", "produce_batch", "produce")
 @cli.command()
 @click.argument("scenario")
 @click.option("--set", "overrides", multiple=True, metavar="PATH=VALUE", help="Change one setting; may be repeated.")
-@click.option("--engine", "engines", type=click.Choice(ENGINES), multiple=True, default=ENGINES, show_default=True)
-@click.option("--workers", type=click.IntRange(1, 64), multiple=True, default=(1, 2), show_default=True)
+@click.option("--engine", "engines", type=click.Choice(ENGINES), multiple=True, default=ENGINES, show_default=True,
+              help="Producing engine; may be repeated.")  # fmt: skip
+@click.option("--workers", type=click.IntRange(1, 64), multiple=True, default=(1, 2), show_default=True,
+              help="Load workers; may be repeated.")  # fmt: skip
 @click.option(
     "--partitions", type=click.IntRange(1), multiple=True, help="Partition counts (default: those of the scenario)."
 )

@@ -10,8 +10,8 @@ Nothing here raises on missing data, and missing data is never a pass.
 from __future__ import annotations
 
 from bench.analysis.decide import Answer, Reason
-from bench.verdict.claims import Claim, Comparison, Cost, Hypothesis, Threshold, Universal, load_claims
-from bench.verdict.evidence import Evidence
+from bench.verdict.claims import Claim, Comparison, Cost, Hypothesis, Planned, Threshold, Universal, load_claims
+from bench.verdict.evidence import Evidence, of_cell
 from bench.verdict.judging import Verdict, judge
 
 __all__ = [
@@ -21,10 +21,12 @@ __all__ = [
     "Cost",
     "Evidence",
     "Hypothesis",
+    "Planned",
     "Reason",
     "Threshold",
     "Universal",
     "Verdict",
     "judge",
     "load_claims",
+    "of_cell",
 ]

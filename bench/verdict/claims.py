@@ -50,7 +50,11 @@ Arm = Annotated[Mapping[str, Scalar], Field(min_length=1)]
 
 
 class _Hypothesis(Section):
-    """What every hypothesis has. `needs`: what a host must have to test it at all; `instead`: what would decide it."""
+    """What every hypothesis has.
+
+    `needs`: what a host must have to test it at all; `instead`: what would decide it where that is missing.
+    `waits_for`: what has to be built before anybody can run it; said as long as no run speaks, and ignored after.
+    """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
     says: Word  # one sentence that a run can contradict
@@ -59,6 +63,7 @@ class _Hypothesis(Section):
     where: Where = Field(default_factory=dict)
     needs: tuple[Word, ...] = ()
     instead: str = ""
+    waits_for: str = ""
 
     @model_validator(mode="after")
     def _says_what_would_decide(self) -> _Hypothesis:
@@ -121,7 +126,19 @@ class Cost(_Hypothesis):
     probability: Word
 
 
-Hypothesis = Annotated[Comparison | Threshold | Universal | Cost, Field(discriminator="kind")]
+class Planned(_Hypothesis):
+    """Nothing here can run it yet, or measure what it is about: it is never judged, only shown as not yet run.
+
+    `measures`: metrics of the registry that it will rest on; `contradicted_by`: the finding that would refute it.
+    """
+
+    kind: Literal["planned"]
+    measures: tuple[MetricName, ...] = ()
+    contradicted_by: Word
+    waits_for: Word
+
+
+Hypothesis = Annotated[Comparison | Threshold | Universal | Cost | Planned, Field(discriminator="kind")]
 
 
 class Claim(Section):
@@ -189,8 +206,7 @@ def _read(file: Path) -> Claim:
 
 def _written(loc: tuple[int | str, ...]) -> tuple[int | str, ...]:
     """Pydantic's path without the words it adds for the kind of hypothesis and the branch of a union."""
-    kinds = {"comparison", "threshold", "universal", "cost"}
-    return tuple(word for at, word in enumerate(loc) if not (at == 2 and loc[0] == "hypotheses" and word in kinds))
+    return tuple(word for at, word in enumerate(loc) if not (at == 2 and loc[0] == "hypotheses" and word in _BY_KIND))
 
 
 _BY_KIND: Mapping[str, type[_Hypothesis]] = {
@@ -198,6 +214,7 @@ _BY_KIND: Mapping[str, type[_Hypothesis]] = {
     "threshold": Threshold,
     "universal": Universal,
     "cost": Cost,
+    "planned": Planned,
 }
 
 

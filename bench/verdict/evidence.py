@@ -16,7 +16,7 @@ from bench.analysis.thresholds import meets, stat_of
 from bench.environment import COMPARED
 from bench.record import Knob, Outcome, Run
 from bench.scenario.words import parse_threshold
-from bench.verdict.claims import Comparison, Cost, Hypothesis, Range, Threshold, Universal
+from bench.verdict.claims import Comparison, Cost, Hypothesis, Planned, Range, Threshold, Universal
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,9 @@ def look(hypothesis: Hypothesis, runs: Sequence[Run], evidence: Evidence) -> Fin
     lacking = [need for need in hypothesis.needs if need not in evidence.has]
     if lacking:
         return Finding(Decision(Answer.NOT_TESTABLE_HERE, Reason.ELSEWHERE), missing=" and ".join(lacking))
-    arms = [hypothesis.base, hypothesis.changed] if isinstance(hypothesis, Comparison) else [{}]
-    cell = [run for run in runs if _in_cell(run, hypothesis) and any(_set_to(run, arm) for arm in arms)]
+    if isinstance(hypothesis, Planned):
+        return Finding(Decision(Answer.INCONCLUSIVE, Reason.NOT_BUILT), missing=f"it waits for {hypothesis.waits_for}")
+    cell = of_cell(hypothesis, runs)
     speaking = [run for run in cell if is_evidence(run)]
     try:
         if isinstance(hypothesis, Cost):
@@ -77,6 +78,12 @@ def look(hypothesis: Hypothesis, runs: Sequence[Run], evidence: Evidence) -> Fin
                      for run in cell if not is_evidence(run))  # fmt: skip
     how = ", ".join(f"{count} {outcome}" for outcome, count in others.most_common())
     return replace(finding, left_out=others.total(), left_out_for=how)
+
+
+def of_cell(hypothesis: Hypothesis, runs: Sequence[Run]) -> list[Run]:
+    """The runs that a hypothesis is about, whatever became of them."""
+    arms = [hypothesis.base, hypothesis.changed] if isinstance(hypothesis, Comparison) else [{}]
+    return [run for run in runs if _in_cell(run, hypothesis) and any(_set_to(run, arm) for arm in arms)]
 
 
 def differing_fields(runs: Sequence[Run]) -> list[str]:

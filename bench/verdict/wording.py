@@ -43,23 +43,31 @@ def sentence(hypothesis: Hypothesis, finding: Finding, needs: Needs) -> str:
     assert decision is not None
     if decision.answer is Answer.NOT_TESTABLE_HERE:
         return f"Not testable here: it needs {finding.missing}. {hypothesis.instead}"
+    if decision.reason is Reason.NOT_BUILT:
+        return f"Not yet run: {finding.missing}."
     word = str(decision.answer).capitalize()
     if finding.estimate is None:
-        text = f"{word}: {finding.missing}"
+        text = f"{word}: {finding.missing}" + (f"; it waits for {hypothesis.waits_for}" if hypothesis.waits_for else "")
     elif isinstance(hypothesis, Comparison):
         text = f"{word}: {_compared(hypothesis, finding, finding.estimate)}"
     elif isinstance(hypothesis, Threshold | Universal):
         text = f"{word}: {_counted(hypothesis, finding, finding.estimate)}"
     else:
-        text = f"{word}: true in {finding.estimate:.1%} of {finding.n} draws, 95% or 5% would decide"
+        decides = "at least 95 % supports, at most 5 % refutes"
+        text = f"{word}: true in {_percent(finding.estimate)} of {finding.n} draws ({decides})"
     if decision.answer is Answer.INCONCLUSIVE and decision.reason is Reason.TOO_FEW:
         text += f"; {_takes(needs)}"
     return f"{text}.{_aside(finding)}"
 
 
-def change(ratio: float) -> str:
-    """A ratio as people say it: +12.3%, -4.0%, or x 3.4 from twice on."""
-    return f"x {ratio:.3g}" if ratio >= 2 else f"{ratio - 1:+.1%}"
+def change(ratio: float, *, fine: bool = False) -> str:
+    """A ratio as people say it: +12 %, -4.1 %, or x 3.4 from twice on. `fine`: with one digit more from 10 % on."""
+    return f"x {ratio:.{3 if fine else 2}g}" if ratio >= 2 else _percent(ratio - 1, "+", fine=fine)
+
+
+def _percent(share: float, sign: str = "", *, fine: bool = False) -> str:
+    """One digit behind the point below 10 %, none above: no more than a handful of runs can tell."""
+    return f"{share:{sign}.{1 if fine or abs(share) < 0.0995 else 0}%}".replace("%", " %").replace(".0 %", " %")
 
 
 def label(metric: str, stat: str = "value") -> str:
@@ -73,13 +81,16 @@ def label(metric: str, stat: str = "value") -> str:
 
 def _compared(hypothesis: Comparison, finding: Finding, estimate: float) -> str:
     assert finding.decision is not None
-    arms = ", ".join(f"{path} {was} to {hypothesis.changed[path]}" for path, was in hypothesis.base.items())
-    seen = f"{label(hypothesis.metric, hypothesis.stat)} changes by {change(estimate)} from {arms}"
+    arms = ", ".join(f"{path} {hypothesis.changed[path]} instead of {was}" for path, was in hypothesis.base.items())
+    named = label(hypothesis.metric, hypothesis.stat)
     if finding.ratio is None:
-        return f"{seen} in a single pair"
+        return f"{named} {change(estimate)} with {arms}, in a single pair of runs, which has no interval"
     refuted = finding.decision.answer is Answer.REFUTED
     low, high = finding.ratio.interval(0.90 if refuted else 0.95)
-    seen += f" ({90 if refuted else 95}% interval {change(low)} to {change(high)}, {finding.n} pairs)"
+    fine = high - low < 0.03 * estimate  # whole percents would make one of a narrow interval's ends and its middle
+    ends = f"{change(low, fine=fine)} to {change(high, fine=fine)}"
+    seen = f"{named} {change(estimate, fine=fine)} with {arms} ({90 if refuted else 95} % interval {ends}, "
+    seen += f"{finding.n} pairs)"
     claimed = change(1 + finding.d if hypothesis.direction == "increases" else 1 - finding.d)
     ending = {
         Reason.NONE: f"at least the {claimed} claimed",
@@ -100,7 +111,8 @@ def _takes(needs: Needs) -> str:
     repeats, minutes = needs
     if repeats is None:
         return "more repeats would hardly decide it, what was seen is too near the limit"
-    return f"needs {repeats} repeats, ~{max(1, math.ceil(minutes or 0))} more minutes"
+    more = max(1, math.ceil(minutes or 0))
+    return f"needs {repeats} repeats in all, about {more} more minute{'' if more == 1 else 's'}"
 
 
 def _aside(finding: Finding) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -410,3 +411,16 @@ def _option(platform: str, lines: list[dict[str, Any]], *, at_least: bool = Fals
         "parts": [{"what": lines[0]["item"], "count": 3.0, "because": "one a zone"}],
         "lines": lines,
     }
+
+
+def recorded(folder: Path, name: str = "quickstart") -> Path:
+    """results/NAME as `streamgauge run` leaves it: bundles, the scenario's copy, what was asked."""
+    home = folder / name
+    home.mkdir(parents=True)
+    runs = quickstart(home)
+    (home / "scenario.yaml").write_text(SCENARIO)
+    asked_for = {"scenario": str(home / "scenario.yaml"), "overrides": [], "repeats": None, "quick": False,
+                 "backend": "local"}  # fmt: skip
+    index = {"schema": 1, "scenario": "quickstart", "asked": asked_for, "trials": sorted({r.trial_id for r in runs})}
+    (home / "index.json").write_text(json.dumps(index))
+    return home

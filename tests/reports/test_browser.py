@@ -197,9 +197,16 @@ def test_a_click_on_a_heading_sorts_by_number_and_a_second_turns_it_round(browse
 def test_the_first_screen_answers_the_four_questions(browser: Browser, folder: Path) -> None:
     """What to do, how sure, what it costs, what it depends on: before any scrolling."""
     browser.open(folder / "report.html", 1280, 900)
-    for text in ("supported", "95 % interval", "What to do: choose", "+$4,263", "Measured here:", "Assumed: stream"):
-        bottom = browser.js(f"""(function () {{
-            var all = Array.from(document.querySelectorAll('main p'))
-                .filter(p => p.textContent.includes({json.dumps(text)}));
-            return all.length ? all[0].getBoundingClientRect().bottom : -1; }})()""")
-        assert 0 < bottom <= 900, f"{text!r} ends at {bottom}"
+    found = browser.js("""Array.from(document.querySelectorAll('.facts dt')).map(function (dt) {
+        var dd = dt.nextElementSibling;
+        return [dt.textContent, dd.textContent, dd.getBoundingClientRect().bottom]; })""")
+    answers = {question: (text, bottom) for question, text, bottom in found}
+    for question, text in {
+        "What to do": "Choose partitions 6",
+        "How sure": "95 % interval",
+        "What it costs": "+$4,300",
+        "What it depends on": "Assumed: stream 100 MB/s",
+    }.items():
+        assert text in answers[question][0]
+        assert 0 < answers[question][1] <= 900, f"{question!r} ends at {answers[question][1]}"
+    assert browser.js("document.querySelector('.verdict').getBoundingClientRect().bottom") < answers["What to do"][1]

@@ -53,7 +53,7 @@ def test_terminal_survives_eighty_columns_without_colour(told: Story) -> None:
     text = console.file.getvalue()
     assert "\x1b" not in text and "…" not in text
     assert max(map(len, text.splitlines())) <= 80 or "streamgauge" in max(text.splitlines(), key=len)
-    assert "What to do: choose partitions 6" in text
+    assert "Choose partitions 6" in text
 
 
 def test_markdown_is_parsed_as_it_is_meant(told: Story) -> None:

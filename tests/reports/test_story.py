@@ -25,6 +25,8 @@ from reports.evidence import run_id
 from reports.report import (
     Curve,
     Estimated,
+    Fact,
+    Facts,
     Line,
     Number,
     OverTime,
@@ -34,6 +36,7 @@ from reports.report import (
     Section,
     Segment,
     Source,
+    Table,
     Verdict,
     plain,
     walk,
@@ -206,25 +209,49 @@ def test_no_peak_is_cut_off_by_the_scale_of_the_panel_beside_it(told: Story, *, 
         assert {axes.get_ylim()[0] for axes in canvas.axes} == {0.0}
 
 
-def test_every_text_says_its_value(told: Story) -> None:
-    """Rounding may lose digits, never the meaning: 4 significant ones, whole dollars from 100 up."""
+def told_value(number: Number) -> tuple[float, float]:
+    """(what the text says, the number in the text's unit)."""
+    shown = re.search(r"[+-]?\$?[\d,]*\.?\d+(e[+-]?\d+)?", number.text)
+    assert shown, number
+    value = float(shown[0].replace(",", "").replace("$", ""))
     scales = {"%": 100.0, "KiB": 2.0**-10, "MiB": 2.0**-20, "GiB": 2.0**-30}
+    scale = next((factor for word, factor in scales.items() if word in number.text), 1.0)
+    if number.unit == "share" and scale == 1.0:  # a column names %
+        scale = 100.0
+    if number.unit == "bytes" and not number.text.endswith("B"):  # a column names B, KiB, MiB or GiB
+        scale = min((2.0 ** (-10 * power) for power in range(4)), key=lambda f: abs(number.value * f - value))
+    return value, number.value * scale
+
+
+def test_every_text_says_its_value(told: Story) -> None:
+    """Rounding may lose digits, never the meaning: half of its own step, or three significant digits."""
     for number in numbers(told.report):
         if number.text == "no difference":
             assert abs(number.value) < 0.5
             continue
-        shown = re.search(r"[+-]?\$?[\d,]*\.?\d+(e[+-]?\d+)?", number.text)
-        assert shown, number
-        value = float(shown[0].replace(",", "").replace("$", ""))
-        scale = next((factor for word, factor in scales.items() if word in number.text), 1.0)
-        if number.unit == "share" and scale == 1.0:  # a column names %
-            scale = 100.0
-        if number.unit == "bytes" and not number.text.endswith("B"):  # a column names B, KiB, MiB or GiB
-            scale = min((2.0 ** (-10 * power) for power in range(4)), key=lambda f: abs(number.value * f - value))
+        value, meant = told_value(number)
+        step = 0.5 * number.step * abs(meant / number.value) if number.step and number.value else 0.0
         coarse = 0.5 if "$" in number.text and abs(number.value) >= 100 else 5e-5 if "$" in number.text else 0.0
-        if number.unit == "share" and "%" in number.text:
-            coarse = 0.05
-        assert value == pytest.approx(number.value * scale, rel=6e-4, abs=coarse + 1e-12), number
+        if "%" in number.text and number.source.kind == "derived":  # a change: one digit below 10 %, none above
+            coarse = 0.5 if abs(meant) >= 9.9 else 0.05
+        digits = 0.0 if number.step else 5.1e-3 * abs(meant)
+        assert abs(value - meant) <= max(step, coarse, digits) * 1.001 + 1e-9, number
+
+
+def test_no_number_is_told_finer_than_it_is_known(told: Story) -> None:
+    """49,921.37 from three runs that differ by hundreds is believed to the last digit, and compared by it."""
+    for table in (t for section in told.report.sections if not section.bulky for t in walk(section)):
+        if not isinstance(table, Table) or not table.key.startswith(("cells-", "more-")):
+            continue
+        for row in table.rows:
+            mean, spread = row[2], row[3]
+            for number in (part for cell in (mean, spread) for part in cell if isinstance(part, Number)):
+                known = re.sub(r"[^\d.]", "", number.text)
+                assert number.value == int(number.value) or len(known.replace(".", "").strip("0")) <= 4, number
+            ends = [part for part in spread if isinstance(part, Number)]
+            if len(ends) == 2 and " to " in spread:
+                places = {len(number.text.partition(".")[2]) for number in (*ends, mean[0])}
+                assert len(places) == 1, row
 
 
 def test_prose_has_no_digit_that_is_not_its_inputs_or_a_traced_number(told: Story) -> None:
@@ -241,8 +268,8 @@ def test_prose_has_no_digit_that_is_not_its_inputs_or_a_traced_number(told: Stor
     }  # "95 % interval", "8 of 10", p10, EC2
     known |= {f"{run.repetition + 1}" for run in told.runs} | {f"{run.order + 1}" for run in told.runs}
     for node in walk(told.report):
-        if isinstance(node, Paragraph | Verdict):
-            words = node.words if isinstance(node, Paragraph) else (*node.sentence, *node.evidence, node.said)
+        if isinstance(node, Paragraph | Fact | Verdict):
+            words = node.words if isinstance(node, Paragraph | Fact) else (*node.sentence, *node.evidence, node.said)
             loose = {
                 digits for part in words if isinstance(part, str) for digits in re.findall(r"\d[\d.,]*\d|\d", part)
             }
@@ -257,11 +284,15 @@ def test_the_first_sections_answer_what_to_do_how_sure_what_it_costs_and_what_it
     assert (
         isinstance(verdict, Verdict) and verdict.verdict == "supported" and "95 % interval" in plain(verdict.evidence)
     )
-    said = " ".join(plain(block.words) for block in second.blocks if isinstance(block, Paragraph))
-    assert "What to do: choose partitions 6" in said
-    assert "+$4,263 a month" in said and "at least $22,844" in said
-    assert "Measured here: compression" in said and "Assumed: stream 100 MB/s" in said
-    assert third.key == "figures"
+    facts = next(block for block in first.blocks if isinstance(block, Facts))
+    said = {fact.name: plain(fact.words) for fact in facts.rows}
+    assert list(said) == ["What to do", "How sure", "What it costs", "What it depends on"]
+    assert "Choose partitions 6" in said["What to do"]
+    assert "95 % interval" in said["How sure"] and "9 of 9 runs finished" in said["How sure"]
+    assert "+$4,300" in said["What it costs"] and "at least $22,800" in said["What it costs"]
+    assert "Measured here: compression" in said["What it depends on"]
+    assert "Assumed: stream 100 MB/s" in said["What it depends on"]
+    assert (second.key, third.key) == ("dollars", "figures")
 
 
 def test_what_to_do_never_names_a_setting_that_breaks_or_was_not_judged_against_a_threshold(tmp_path: Path) -> None:
@@ -272,7 +303,7 @@ def test_what_to_do_never_names_a_setting_that_breaks_or_was_not_judged_against_
     def advice(changed: list[Run]) -> str:
         scenario = fixtures.asked(tmp_path)
         told = tell(scenario, changed, cells(changed), [], bills, generated_utc=fixtures.UTC)
-        return " ".join(plain(b.words) for b in told.sections[1].blocks if isinstance(b, Paragraph))
+        return next(plain(fact.words) for fact in walk(told.sections[0]) if isinstance(fact, Fact))
 
     def slow(run: Run) -> Run:
         e2e = replace(run.metrics["e2e_latency_ms"], percentiles={"p50": 400.0, "p99": 900.0})
@@ -284,13 +315,13 @@ def test_what_to_do_never_names_a_setting_that_breaks_or_was_not_judged_against_
     def six(run: Run) -> bool:
         return run.load == "steady" and run.knobs["topic.partitions"] == 6
 
-    assert "choose partitions 96" in advice([slow(run) if six(run) else run for run in runs])
+    assert "Choose partitions 96" in advice([slow(run) if six(run) else run for run in runs])
     hidden = advice([blind(run) if six(run) else run for run in runs])
-    assert "choose partitions 96" in hidden and "cannot be judged: partitions 6" in hidden
+    assert "Choose partitions 96" in hidden and "cannot be judged: partitions 6" in hidden
     nothing = advice([slow(run) if run.load == "steady" else run for run in runs])
-    assert "What to do: nothing yet" in nothing and "choose" not in nothing
+    assert "Nothing yet" in nothing and "Choose" not in nothing
     one_each = [run for run in runs if run.repetition == 0]
-    assert "What to do: not decided" in advice(one_each)  # one run each tells nothing apart, whatever the bills say
+    assert "Not decided" in advice(one_each)  # one run each tells nothing apart, whatever the bills say
 
 
 def some(tmp_path: Path, name: str) -> tuple[list[Run], dict[str, Mapping[str, Any]] | None]:
@@ -328,7 +359,7 @@ def test_half_finished_data_makes_a_report_that_invents_nothing(tmp_path: Path, 
     assert all(path.stat().st_size for path in written)
     assert "nan" not in render.markdown(story.report).lower().replace("finan", "")
     if name != "half":
-        assert "What to do: choose" not in render.markdown(story.report)
+        assert "Choose partitions" not in render.markdown(story.report)
 
 
 def test_runs_that_are_no_evidence_are_named_with_their_reason_and_the_logs_end(tmp_path: Path) -> None:
