@@ -6,10 +6,11 @@ PIP      := $(PY) -m pip --disable-pip-version-check --no-input
 PYTHONS   = $(or $(PYTHON),python3.11 python3.12 python3)
 PACKAGES  = $(wildcard bench costmodel reports)
 ARGS     ?=# for pytest: make test ARGS='-k partitions'
+BASE     ?= official# for the images: official, debian, or any image with the right Python
 UPGRADE  ?=# for the lock: make lock UPGRADE=--upgrade
 
 .DEFAULT_GOAL := help
-.PHONY: help setup packages demo test check bench lock clean
+.PHONY: help setup packages demo test check images bench lock clean
 .DELETE_ON_ERROR:
 
 help:  ## what there is to make
@@ -30,6 +31,9 @@ check: packages  ## style and types
 	$(PY) -m ruff format --check . || failed=yes; \
 	$(PY) -m mypy $(PACKAGES) || failed=yes; \
 	[ -z "$$failed" ]
+
+images: setup  ## the container images, for --backend compose and testcontainers; BASE=debian needs no image registry
+	@$(PY) -m bench.backends.containers.images $(BASE)
 
 bench: setup  ## speed, as ratios within one run; wants a quiet machine
 	@$(PY) -m pytest benchmarks $(ARGS)

@@ -168,6 +168,7 @@ def run_document(run: Run) -> dict[str, Any]:
         "trial_id": run.trial_id,
         "load": run.load,
         "repetition": run.repetition,
+        "backend": run.backend,
         "outcome": str(run.outcome),
         "reason": run.reason,
         "knobs": dict(run.knobs),

@@ -13,9 +13,11 @@ from typing import Any
 
 import docker
 import pytest
+from docker.errors import DockerException
 from hypothesis import settings
 
 from bench.backends import BACKENDS
+from bench.backends.accounting import Cgroup
 from bench.backends.containers import engine, images
 from bench.errors import HostError
 
@@ -31,6 +33,8 @@ settings.load_profile("calm")
 @functools.cache
 def lack_of_containers() -> str:
     """Why containers cannot run here, "" if they can: said only after an engine was really started, or tried to be."""
+    if told := os.environ.get("STREAMGAUGE_NO_CONTAINERS"):
+        return told
     try:
         engine.connect().close()
     except HostError as error:
@@ -41,13 +45,32 @@ def lack_of_containers() -> str:
             OURS.append(tried.stdout)
     try:
         with closing(engine.connect()) as client:
-            images.require(client)
-    except HostError as error:
-        base = "debian" if os.getuid() == 0 else "official"
-        print(f"\n{error}; building them on {base}", file=sys.stderr)
-        if images.main([base]) != 0:
-            return f"the images cannot be built here ({base} base)"
+            try:
+                images.require(client)
+            except HostError as error:
+                base = "debian" if os.getuid() == 0 else "official"
+                print(f"\n{error}; building them on {base}", file=sys.stderr)
+                if images.main([base]) != 0:
+                    return f"the images cannot be built here ({base} base)"
+            _try(client)
+    except (HostError, DockerException, OSError) as error:
+        return str(error)
     return ""
+
+
+def _try(client: docker.DockerClient) -> None:
+    """What every test needs: a network, a port on loopback, and a cgroup that can be read from here."""
+    labels = {engine.CLUSTER: "trial", engine.OWNER: engine.owner()}
+    try:
+        network = client.networks.create("streamgauge-trial", labels=labels)
+        ports = {"9092/tcp": ("127.0.0.1", None)}
+        container = client.containers.run(
+            images.name("kafka"), ["sleep", "30"], detach=True, labels=labels, network=network.name, ports=ports
+        )
+        container.reload()
+        Cgroup.of(container.attrs["State"]["Pid"]).account()
+    finally:
+        engine.remove(client, "trial")
 
 
 @pytest.fixture(scope="session", params=IN_CONTAINERS)

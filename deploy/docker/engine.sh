@@ -60,7 +60,7 @@ start() {
     mkdir -p "$STATE"
     # The second and third are for machines that are containers themselves: no overlay on overlay, no netfilter. Ports on
     # loopback are published by docker-proxy, which needs neither.
-    attempt || attempt --storage-driver=vfs || attempt --storage-driver=vfs --iptables=false --ip6tables=false
+    attempt || attempt --storage-driver=vfs || attempt --storage-driver=vfs --iptables=false --ip6tables=false || answers
 }
 
 stop() {

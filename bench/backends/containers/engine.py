@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -31,10 +32,11 @@ ELSEWHERE = "or run with --backend local, which needs no Docker"
 
 def owner() -> str:
     """This process, as a label: boot, pid namespace, pid, and when it started (pids come round again)."""
-    return _process(os.getpid())
+    return owner_label(os.getpid())
 
 
-def _process(pid: int) -> str:
+def owner_label(pid: int) -> str:
+    """A process of this pid namespace, as a label; OSError when there is none."""
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     # proc(5): the command may hold spaces and parentheses: fields count from the last ')'; starttime is field 22
     started = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
@@ -54,7 +56,7 @@ def is_dead(label: str) -> bool:
     if namespace != here[1]:
         return False
     try:
-        return _process(number) != label
+        return owner_label(number) != label
     except OSError:
         return True
 
@@ -67,30 +69,35 @@ def connect() -> docker.DockerClient:
             f"DOCKER_HOST is {where}: an engine on another machine cannot be measured from here; "
             f"unset it to use this machine's, {ELSEWHERE}"
         )
+    _ping(where.removeprefix("unix://"))
+    with told_plainly("connecting to Docker"):
+        return docker.from_env(timeout=ANSWER_S)
+
+
+def _ping(path: str) -> None:
+    """The engine's own health check, over a plain socket: docker's client would wrap the cause four times."""
     try:
-        return docker.from_env(timeout=ANSWER_S)  # asks for the engine's version
-    except (DockerException, OSError) as error:
-        raise HostError(_unreachable(where.removeprefix("unix://"), error)) from error
-
-
-def _unreachable(socket: str, error: BaseException) -> str:
-    causes: list[BaseException] = [error]  # docker wraps requests wraps urllib3 wraps the one that says it
-    for cause in causes:
-        inner = [cause.__cause__, cause.__context__, *(a for a in cause.args if isinstance(a, BaseException))]
-        causes += [one for one in inner if one is not None and one not in causes]
-    if any(isinstance(cause, PermissionError) for cause in causes):
-        return (
-            f"the Docker engine at {socket} refuses this user: add it to the group docker "
+        with socket.socket(socket.AF_UNIX) as line:
+            line.settimeout(ANSWER_S)
+            line.connect(path)
+            line.sendall(b"GET /_ping HTTP/1.0\r\n\r\n")
+            if line.recv(1):
+                return
+    except PermissionError as error:
+        raise HostError(
+            f"the Docker engine at {path} refuses this user: add it to the group docker "
             f"(sudo usermod -aG docker $USER, then log in again), {ELSEWHERE}"
-        )
-    if any(isinstance(cause, FileNotFoundError | ConnectionRefusedError) for cause in causes):
-        return (
-            f"no Docker engine answers at {socket}: start one (sudo systemctl start docker; "
-            f"as root without systemd: deploy/docker/engine.sh start), {ELSEWHERE}"
-        )
-    if any(isinstance(cause, TimeoutError) or "timed out" in str(cause).lower() for cause in causes):
-        return f"the Docker engine at {socket} did not answer within {ANSWER_S} s: restart it, {ELSEWHERE}"
-    return f"the Docker engine at {socket} cannot be used ({error}): restart it, {ELSEWHERE}"
+        ) from error
+    except TimeoutError as error:
+        raise HostError(
+            f"the Docker engine at {path} did not answer within {ANSWER_S} s: restart it, {ELSEWHERE}"
+        ) from error
+    except OSError:  # no such file, nobody behind it
+        pass
+    raise HostError(
+        f"no Docker engine answers at {path}: start one (sudo systemctl start docker; "
+        f"as root without systemd: deploy/docker/engine.sh start), {ELSEWHERE}"
+    )
 
 
 @contextmanager
@@ -105,9 +112,9 @@ def told_plainly(doing: str) -> Iterator[None]:
 
 def refusal(doing: str, text: str) -> str:
     """Why the engine did not do it, from what it (or compose) said, with the next step."""
-    taken = re.search(r"(?:listen tcp\S* |Bind for |bind for )([\d.]+:\d+)\D.*?(?:already|in use)", text)
+    taken = re.search(r"127\.0\.0\.1:\d+", text) if re.search(r"already (in use|allocated)", text) else None
     if taken:
-        return f"{doing}: the port {taken[1]} is taken by another program; end that one, or run again for a free port"
+        return f"{doing}: the port {taken[0]} is taken by another program; end that one, or run again for a free port"
     lines = [line.strip() for line in text.strip().splitlines() if line.strip()]
     return f"{doing}: Docker says: {lines[-1] if lines else 'nothing'}"
 
