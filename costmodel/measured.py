@@ -169,17 +169,24 @@ def _ingest(runs: Sequence[Row], pricing: Mapping[str, Any], record: Number, wir
         "compression_ratio": _ratio(sizes, wire, "raw / wire bytes per event"),
         **_optional(pricing, peak_to_mean="peak_to_mean"),
     }
+    rate = _mean(runs, ["acknowledged_eps"])
+    values = (
+        {}
+        if rate is None
+        else {
+            key: getattr(rate, key) * record.value / 1_000_000
+            for key in ("value", "low", "high")
+            if getattr(rate, key) is not None
+        }
+    )
+    told = {**values, "basis": "measured", "n": rate.n if rate else 0, "note": "acknowledged_eps x record bytes"}
+    if values:
+        fields["measured_at_mb_s"] = told
     if "scale_to_mb_s" in pricing:
         return {"mb_s": _assumed(pricing, "scale_to_mb_s"), **fields}
-    rate = _mean(runs, ["acknowledged_eps"])
-    if rate is None:
+    if not values:
         raise ScenarioError("pricing.scale_to_mb_s: missing, and the runs carry no acknowledged_eps to price instead")
-    values = {
-        key: getattr(rate, key) * record.value / 1_000_000
-        for key in ("value", "low", "high")
-        if getattr(rate, key) is not None
-    }
-    return {"mb_s": {**values, "basis": "measured", "n": rate.n, "note": "acknowledged_eps x record bytes"}, **fields}
+    return {"mb_s": told, **fields}
 
 
 def _processing(
@@ -195,6 +202,9 @@ def _processing(
         gb = size.value / 1_000_000_000 * target_eps / rate.value
         job["checkpoint_gb"] = {"assumed": gb, "note": "measured checkpoint size, taken to grow with the rate"}
         job.setdefault("state_gb", {"assumed": gb, "note": "as large as a checkpoint"})
+    recovery = _mean(runs, ["recovery_s"])
+    if recovery is not None:
+        job["restart_s"] = recovery.model_copy(update={"note": "recovery_s: catching up is part of it"})
     interval = _knob(runs, cell, "pipeline.checkpoint.interval_s")
     if interval is not None or "checkpoint_interval_s" in pricing:
         job["checkpoint_interval_s"] = {"assumed": pricing["checkpoint_interval_s"] if interval is None else interval}

@@ -127,6 +127,13 @@ class Catalog:
         found = self.price(price_id, region)
         return found.usd if isinstance(found, Price) else None
 
+    def require(self, price_id: str, region: str) -> Decimal:
+        """USD a unit. Raises ScenarioError where it is missing: a simulation has no "at least"."""
+        found = self.price(price_id, region)
+        if isinstance(found, MissingPrice):
+            raise ScenarioError(f"{price_id}: no price in {region}: {found.reason}")
+        return found.usd
+
     def quota(self, quota_id: str) -> Any:
         """A quota's value. Raises ScenarioError if the catalogues lost it: no size can be had without it."""
         if quota_id not in self.quotas:

@@ -75,6 +75,25 @@ class Deployment:
 
 
 @dataclass(frozen=True)
+class ScalingUnit:
+    """What a fleet grows and shrinks by: one TaskManager, KPU, CFU. USD an hour; `cores` are of a cloud's vCPUs.
+
+    `usd_hour` is of one unit with what is billed beside it, `always_usd_hour` of what stays when none runs too,
+    `running_usd_hour` of what is billed once while any runs. `least_paid_min`: a start is billed for at least as long.
+    `committable`: a savings plan discounts it. `prices`: ids of those it rests on.
+    """
+
+    what: str
+    cores: Decimal
+    usd_hour: Decimal
+    prices: tuple[str, ...]
+    always_usd_hour: Decimal = Decimal(0)
+    running_usd_hour: Decimal = Decimal(0)
+    least_paid_min: int = 1
+    committable: bool = False
+
+
+@dataclass(frozen=True)
 class Infeasible:
     """No size carries this: `reason` names the quota, `nearest_feasible` the closest usage that fits."""
 

@@ -138,6 +138,7 @@ class Ingest(_Section):
     record_bytes: Positive = Field(description="raw bytes of one record")
     peak_to_mean: AtLeastOne = assumed("1.5")
     compression_ratio: Positive = assumed("1.0", note="raw bytes / bytes on the wire")
+    measured_at_mb_s: Positive | None = None  # the rate of the runs that bytes and CPU per event come from
 
 
 class Broker(_Section):
@@ -188,6 +189,7 @@ class Processing(_Section):
     """The Flink job."""
 
     cpu_s_per_million_events: Positive = Field(description="CPU-seconds of Flink per million input events")
+    task_manager: str = ""  # the instance type of your own TaskManagers; empty: chosen by price
     state_gb: NotNegative = assumed("0")
     checkpoint_interval_s: Positive = assumed("60")
     checkpoint_gb: NotNegative = assumed("0")
@@ -196,6 +198,7 @@ class Processing(_Section):
         "1.0", "0.6", "1.6", "speed of a cloud vCPU / of the measured core, not calibrated"
     )
     catch_up_factor: AtLeastOne = assumed("1.0", note="spare capacity to work off a backlog, beyond the CPU fill")
+    restart_s: NotNegative = assumed("45", "20", "120", "the job stands still when its size changes; not measured")
 
 
 class Sinks(_Section):

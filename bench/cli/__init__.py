@@ -8,6 +8,7 @@
     comparing  compare
     money      cost, prices, usage
     bills      how a bill looks on a terminal
+    forecasts  simulate
     instrument ceiling
     claims     claims
 """
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 RESULTS = Path("results")
-MODULES = ("studies", "comparing", "money", "instrument", "claims")  # each registers its commands with `cli`
+MODULES = ("studies", "comparing", "money", "forecasts", "instrument", "claims")  # each registers its commands with `cli`
 
 
 def say(text: str) -> None:

@@ -110,6 +110,29 @@ def _whole(value: float | None) -> str:
     return "no total" if value is None else f"{value:,.0f}"
 
 
+def tell_policies(document: Document) -> None:
+    """Simulated policies side by side: dollars and lag in one row."""
+    load, over = document["load"], f"over {document['lag_limit_s']:g} s"
+    names = ("policy", "platform", "USD a month", "saves", over, "p99 lag", "most lag", "units", "restarts")
+    peak = load["peak_eps"] / load["mean_eps"]
+    title = (
+        f"{load['minutes'] / 1440:.1f} days by the minute, {load['mean_eps']:,.0f} events/s, at most {peak:.2f} x that"
+    )
+    table = _table(title, {name: name not in names[:2] for name in names})
+    for row in document["policies"]:
+        lag, units, saving = row["lag"], row["units"], row["saving"]
+        fixed, between = f"{units['least']:,}", f"{units['least']:,}-{units['most']:,}, {units['mean']:,.1f}"
+        table.add_row(
+            row["policy"], row["platform"],
+            f"{row['usd_month']:,.2f}" if row["keeps_up"] else "cannot keep up",
+            f"{saving['usd_month']:,.2f} ({saving['share']:.0%})" if saving else "",
+            f"{lag['over_limit']:.2%}", f"{lag['p99_s']:,.0f} s", f"{lag['max_s']:,.0f} s",
+            fixed if units["least"] == units["most"] else between,
+            f"{row['restarts_month']:,.0f}",
+        )  # fmt: skip
+    wide_console().print(table)
+
+
 def _lines(lines: Iterable[Document]) -> Table:
     names = ("line", "kind", "quantity", "unit", "USD a unit", "USD a month", "price", "source, as of (confidence)")
     table = _table("", {name: name.startswith(("USD", "quantity")) for name in names})

@@ -89,6 +89,16 @@ def _usages(sources: Sequence[Path], assumptions: Mapping[str, Any]) -> dict[str
     return found
 
 
+def only_usage(source: Path) -> Usage:
+    """The one usage that SOURCE stands for; of results the first cell's."""
+    import costmodel
+
+    label, usage = next(iter(_usages([source], {}).items()))
+    if isinstance(usage, costmodel.AsBuilt):
+        raise ScenarioError(f"{label}: a deployment carries no load; expected a usage.yaml or a results folder")
+    return usage
+
+
 def _judge_claims(*, json_: bool) -> None:
     """Verdicts on every claim that has a hypothesis about bills, each from draws of all that is uncertain."""
     from bench.verdict import Cost, Evidence, judge, load_claims
@@ -187,7 +197,7 @@ def _break_even(
     for label, usage in usages.items():
         if isinstance(usage, costmodel.AsBuilt):
             raise ScenarioError(f"{label}: a deployment stands as it is; expected a usage for --break-even")
-        low, high = _number(how["low"], "--from"), _number(how["high"], "--to")
+        low, high = number(how["low"], "--from"), number(how["high"], "--to")
         found = break_even(usage, *wanted, axis=how["axis"], low=low, high=high, prices=catalog)
         if how["figure"]:
             _draw(found, how["figure"])
@@ -221,7 +231,8 @@ def _float(value: Decimal | None) -> float | None:
     return None if value is None else float(value)
 
 
-def _number(word: str, option: str) -> Decimal:
+def number(word: str, option: str) -> Decimal:
+    """The number after an option; ScenarioError if it is none."""
     try:
         return Decimal(word)
     except InvalidOperation:
@@ -343,7 +354,7 @@ def usage(bootstrap: str, region: str, window_s: float, compression_ratio: str |
     """What a live cluster carries, as a usage.yaml for `cost`: offset and log-directory deltas, retention, groups."""
     from costmodel.cluster import usage_from_cluster
 
-    ratio = _number(compression_ratio, "--compression-ratio") if compression_ratio else None
+    ratio = number(compression_ratio, "--compression-ratio") if compression_ratio else None
     say(f"watching {bootstrap} for {window_s:.0f} s")
     found = usage_from_cluster(bootstrap, region=region, window_s=window_s, compression_ratio=ratio)
     if json_:

@@ -12,7 +12,7 @@ from typing import Literal
 from bench.errors import ScenarioError
 from costmodel import documents
 from costmodel.prices import Catalog
-from costmodel.sizing import Charge, Deployment, Infeasible
+from costmodel.sizing import Charge, Deployment, Infeasible, ScalingUnit
 from costmodel.usage import StandingPart, Units, Usage
 
 Size = Callable[[Usage, Catalog], Deployment | Infeasible]
@@ -21,13 +21,14 @@ Standing = Callable[[StandingPart, Units], Sequence[Charge]]
 
 @dataclass(frozen=True)
 class Platform:
-    """One id: how it is sized from a usage, and which parts a deployment.yaml may list for it."""
+    """One id: how it is sized from a usage, which parts a deployment.yaml may list for it, and what it scales by."""
 
     id: str
     role: Literal["kafka", "flink"]
     summary: str
     size: Size
     parts: Mapping[str, Standing] = field(default_factory=dict)
+    unit: Callable[[Usage, Catalog], ScalingUnit] | None = None  # of a fleet that can follow its load: Flink's
 
 
 @functools.cache

@@ -8,7 +8,19 @@ from functools import partial
 from costmodel import flink
 from costmodel.platforms import Platform, Standing, measured, timed
 from costmodel.prices import Catalog
-from costmodel.sizing import Charge, Check, Constraint, Deployment, Infeasible, Part, fleet, flow, over_quota, rated
+from costmodel.sizing import (
+    Charge,
+    Check,
+    Constraint,
+    Deployment,
+    Infeasible,
+    Part,
+    ScalingUnit,
+    fleet,
+    flow,
+    over_quota,
+    rated,
+)
 from costmodel.usage import Usage
 
 COPIES = 3  # every cluster keeps three; storage is billed on all of them
@@ -79,6 +91,13 @@ def size_flink(usage: Usage, prices: Catalog) -> Deployment | Infeasible:
     )
 
 
+def flink_unit(usage: Usage, prices: Catalog) -> ScalingUnit:
+    """A CFU: the vendor holds the rest, so that nothing stays."""
+    cores = 1 / prices.banded("confluent.cfu_per_core")
+    usd = prices.require("confluent.flink.cfu", usage.region)
+    return ScalingUnit("CFU", cores, usd, ("confluent.flink.cfu",))
+
+
 def _parts(tier: str) -> dict[str, Standing]:
     return {
         "ecku": timed("eCKU", "compute", f"confluent.{tier}.ecku", "eCKU-hour"),
@@ -101,5 +120,6 @@ PLATFORMS = [
         "Flink on Confluent Cloud",
         size_flink,
         {"cfu": timed("CFU", "processing", "confluent.flink.cfu", "CFU-hour")},
+        flink_unit,
     ),
 ]

@@ -10,7 +10,19 @@ from bench.errors import ScenarioError
 from costmodel import brokers, documents, flink
 from costmodel.platforms import Platform, measured, timed
 from costmodel.prices import Catalog
-from costmodel.sizing import DAY_S, GIB, Charge, Deployment, Flow, Infeasible, Part, cheapest, flow, processing
+from costmodel.sizing import (
+    DAY_S,
+    GIB,
+    Charge,
+    Deployment,
+    Flow,
+    Infeasible,
+    Part,
+    ScalingUnit,
+    cheapest,
+    flow,
+    processing,
+)
 from costmodel.usage import Usage
 
 TYPES = (
@@ -91,7 +103,7 @@ def size_flink(usage: Usage, prices: Catalog) -> Deployment | Infeasible:
     kind, group = cheapest(
         usage,
         prices,
-        FLINK_TYPES,
+        _flink_types(usage, prices),
         lambda kind: [flink.cores(usage, f, platform, cores_per_unit=shapes[kind]["vcpu"])],
         price="ec2.{}",
         what="TaskManager",
@@ -120,6 +132,27 @@ def size_flink(usage: Usage, prices: Catalog) -> Deployment | Infeasible:
     )
     rules = flink.assumptions(usage, platform, prices)
     return Deployment(platform, usage.region, parts, charges, group.bound_by, rules)
+
+
+def flink_unit(usage: Usage, prices: Catalog) -> ScalingUnit:
+    """The usage's TaskManager, else the smallest: the finest steps at the same price a core. The JobManager stays."""
+    kind, manager = _flink_types(usage, prices)[0], f"ec2.{FLINK_TYPES[0]}"
+    price, always = f"ec2.{kind}", prices.require(manager, usage.region)
+    usd, cores = prices.require(price, usage.region), prices.quota("ec2.shapes")[kind]["vcpu"]
+    used = (price, manager)
+    return ScalingUnit(f"TaskManager {kind}", cores, usd, used, always_usd_hour=always, committable=True)
+
+
+def _flink_types(usage: Usage, prices: Catalog) -> Sequence[str]:
+    kind = processing(usage, "flink-ec2").task_manager
+    if not kind:
+        return FLINK_TYPES
+    shapes = prices.quota("ec2.shapes")
+    if kind not in shapes:
+        raise ScenarioError(
+            f"processing.task_manager: no shape catalogued for {kind!r}; {documents.nearest(kind, shapes)}"
+        )
+    return (kind,)
 
 
 def _types(usage: Usage, prices: Catalog) -> Sequence[str]:
@@ -176,5 +209,6 @@ PLATFORMS = [
             "task-manager": timed("TaskManager", "processing", "ec2.{type}", "hour"),
             "job-manager": timed("JobManager", "processing", "ec2.{type}", "hour"),
         },
+        flink_unit,
     ),
 ]

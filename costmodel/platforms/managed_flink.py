@@ -8,7 +8,7 @@ from decimal import Decimal
 from costmodel import flink
 from costmodel.platforms import Platform, measured, timed
 from costmodel.prices import Catalog, built_in
-from costmodel.sizing import Charge, Deployment, Infeasible, Part, fleet, flow, processing
+from costmodel.sizing import Charge, Deployment, Infeasible, Part, ScalingUnit, fleet, flow, processing
 from costmodel.usage import StandingPart, Units, Usage
 
 ID = "flink-managed-aws"
@@ -43,6 +43,15 @@ def size(usage: Usage, prices: Catalog) -> Deployment | Infeasible:
     return Deployment(ID, usage.region, parts, charges, group.bound_by, flink.assumptions(usage, ID, prices))
 
 
+def unit(usage: Usage, prices: Catalog) -> ScalingUnit:
+    """A KPU with its 50 GB; the orchestration KPU runs as long as the application does."""
+    kpu, usd = prices.quota("kpu"), prices.require("msf.kpu", usage.region)
+    storage = prices.require("msf.running_storage", usage.region) * kpu["storage_gb"] / usage.units.month_hours
+    beside, least = kpu["orchestration"] * usd, int(kpu["min_minutes_per_start"])
+    used = ("msf.kpu", "msf.running_storage")
+    return ScalingUnit("KPU", kpu["vcpu"], usd + storage, used, running_usd_hour=beside, least_paid_min=least)
+
+
 def _application(part: StandingPart, units: Units) -> Sequence[Charge]:
     """`count` KPUs of one application for `hours` or `minutes`, its orchestration KPU, and the storage they hold."""
     kpu = built_in().quota("kpu")
@@ -71,5 +80,6 @@ PLATFORMS = [
             "application": _application,
             "backup": measured("durable backup", "storage", "msf.backup", "GB-month", "gb_month"),
         },
+        unit,
     )
 ]

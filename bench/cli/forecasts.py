@@ -1,0 +1,111 @@
+"""simulate: what a fleet, a growing stream, faster results and a change of platform would cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bench.cli import answer, as_json, bills, cli
+from bench.cli.money import number, only_usage
+from bench.errors import ScenarioError
+
+if TYPE_CHECKING:
+    from costmodel.arrivals import Load
+    from costmodel.outcomes import Outcome
+    from costmodel.simulate import Plan
+    from costmodel.usage import Usage
+
+
+@cli.group()
+def simulate() -> None:
+    """What would be: fleets that follow their load, growth, the value of latency, the price of leaving.
+
+    A simulation illustrates with measured and assumed numbers; it decides nothing about a real cluster.
+    """
+
+
+@simulate.command()
+@click.argument("source", type=click.Path(path_type=Path))
+@click.option(
+    "--plan",
+    "plan_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Load, speed of scaling and policies; without it costmodel/examples/plan.yaml.",
+)
+@click.option(
+    "--platform",
+    default="flink-ec2",
+    show_default=True,
+    help="Whose units follow the load: flink-ec2, flink-managed-aws or flink-confluent.",
+)
+@click.option("--frontier", is_flag=True, help="Also autoscaling at every target: the least lag for the money.")
+@click.option("--saving", metavar="USD", help="How large a stream would save USD a month?")
+@as_json
+def fleet(
+    source: Path, plan_file: Path | None, platform: str, saving: str | None, *, frontier: bool, json_: bool
+) -> None:
+    """Policies for the Flink fleet of SOURCE (usage.yaml or results/SCENARIO), by the minute: dollars and lag."""
+    from costmodel import simulate as simulation
+    from costmodel.frontier import frontier as every_target
+    from costmodel.outcomes import to_json
+
+    usage = only_usage(source)
+    file = plan_file or simulation.EXAMPLE
+    plan = simulation.read(file)
+    load = simulation.load_of(plan, usage, file.parent)
+    if saving is not None:
+        _needed(plan, usage, platform, load, number(saving, "--saving"), json_=json_)
+        return
+    points = every_target(plan, usage, platform, load) if frontier else []
+    outcomes = [point.outcome for point in points] or simulation.compare(plan, usage, platform, load)
+    document = {
+        "schema": 1,
+        "load": {"minutes": load.minutes, "mean_eps": load.mean_eps, "peak_eps": load.peak_eps},
+        "lag_limit_s": plan.lag_limit_s,
+        "assumptions": simulation.assumptions(plan, usage),
+        "policies": to_json(outcomes),
+    } | ({"frontier": [point.outcome.policy for point in points if point.best]} if frontier else {})
+    if json_:
+        answer(document)
+        return
+    _tell(plan, outcomes, document)
+
+
+def _tell(plan: Plan, outcomes: Sequence[Outcome], document: dict[str, Any]) -> None:
+    from costmodel.outcomes import sentence
+
+    bills.tell_policies(document)
+    if "frontier" in document:
+        click.echo(f"Nothing costs less at no more lag than: {', '.join(document['frontier'])}.")
+    else:
+        for outcome in outcomes:
+            click.echo(sentence(outcome, outcomes[0], plan.lag_limit_s))
+    for text in dict.fromkeys(f"{each.platform}: {note}" for each in outcomes for note in each.notes):
+        click.echo(text)
+    for text in document["assumptions"]:
+        click.echo(text)
+
+
+def _needed(plan: Plan, usage: Usage, platform: str, load: Load, usd: Decimal, *, json_: bool) -> None:
+    from costmodel.frontier import idle_units, inverse
+    from costmodel.outcomes import saving_json
+
+    if usd <= 0:
+        raise ScenarioError(f"--saving {usd}: expected more than 0")
+    found = inverse(plan, usage, platform, load, usd)
+    idle = idle_units(usage, [platform], usd)
+    if json_:
+        rows = [
+            {"policy": each.policy, "mean_eps": each.mean_eps, "mb_s": each.mb_s, "units": each.units,
+             "usd_month": float(each.usd_month), "saving": saving_json(each.saving)}
+            for each in found
+        ]  # fmt: skip
+        answer({"schema": 1, "saving_usd_month": float(usd), "idle": idle, "policies": rows})
+        return
+    click.echo(f"{float(usd):,.0f} USD a month are " + ", or ".join(idle) + ".")
+    for each in found:
+        click.echo(each.sentence(next(iter(plan.policies)), float(usd), plan.lag_limit_s))
