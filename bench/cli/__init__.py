@@ -29,7 +29,14 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 RESULTS = Path("results")
-MODULES = ("studies", "comparing", "money", "forecasts", "instrument", "claims")  # each registers its commands with `cli`
+MODULES = (
+    "studies",
+    "comparing",
+    "money",
+    "forecasts",
+    "instrument",
+    "claims",
+)  # each registers its commands with `cli`
 
 
 def say(text: str) -> None:
