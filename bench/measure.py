@@ -105,6 +105,7 @@ def generator_metrics(found: Findings, sent: Sent, window: Window) -> None:
     if sent.lateness_blocked_ms.n:
         found.histograms["schedule_lateness_blocked_ms"] = sent.lateness_blocked_ms
     found.put_latency("produce_latency_ms", sent.produce_latency_ms)
+    found.put_latency("produce_service_ms", sent.produce_service_ms)
 
 
 def component_metrics(
@@ -197,11 +198,15 @@ def checkpoint_metrics(found: Findings, checkpoints: Checkpoints, window: Window
 
 
 def latency_metrics(found: Findings, output: Output, sent: Sent, window: Window) -> None:
-    """End-to-end: the broker's append to the output minus the due time carried in the event."""
-    due_ns = output.rows["due_ns"].to_numpy(dtype=np.int64)
+    """End-to-end: the broker's append to the output minus the event's due time, and minus its hand-over."""
+    due_ns, seq = (output.rows[name].to_numpy(dtype=np.int64) for name in ("due_ns", "seq"))
     since_s = (due_ns - sent.t0_ns) / 1e9
     inside = (since_s >= window.from_s) & (since_s < window.to_s)
-    found.put_latency("e2e_latency_ms", LogLinearHistogram("ms").add(output.append_ms[inside] - due_ns[inside] / 1e6))
+    due_ns, append_ms = due_ns[inside], output.append_ms[inside]
+    found.put_latency("e2e_latency_ms", LogLinearHistogram("ms").add(append_ms - due_ns / 1e6))
+    handed_ns = sent.handed_ns(seq[inside], due_ns)
+    known = handed_ns >= 0
+    found.put_latency("e2e_service_ms", LogLinearHistogram("ms").add(append_ms[known] - handed_ns[known] / 1e6))
 
 
 def latency_by_second(output: Output, t0_ns: int) -> pd.DataFrame:

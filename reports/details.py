@@ -146,6 +146,35 @@ def _capacity(arm: Arm) -> Iterator[tuple[Words, Tone]]:
         yield (f"{name}: sustainable is ", found, *plots.interval(arm, "sustainable_rate_eps"), "."), Tone.PLAIN
 
 
+_CLOCKS = (("delay", "schedule_lateness_ms"), ("service", "{}_service_ms"), ("response", "{}_latency_ms"))
+_PATHS = {"produce": "to the broker's acknowledgement", "e2e": "to the end of the pipeline"}
+
+
+def clocks(evidence: Evidence) -> Section | None:
+    """Delay, service and response side by side; None where no run has a response time."""
+    rows = [row for arm in evidence.arms for path in _PATHS for row in _three(arm, path)]
+    if not rows:
+        return None
+    columns = (Column("load"), Column("arm"), Column("path"), Column("clock"),
+               *(Column(stat, "ms", numeric=True) for stat in ("p50", "p99", "max")))  # fmt: skip
+    note = (
+        "Delay: how late the generator handed an event over. Service: from there to the end of the path. Response: "
+        "from the due time; that is what a user waits, and the headline. Event by event delay and service add up to the "
+        "response, their percentiles do not. A generator that waits for its answers would print the service alone."
+    )
+    table = Table("clocks", "Three clocks on the same events: means over finished runs", columns, tuple(rows), note)
+    return Section("clocks", "Delay, service and response", (table,))
+
+
+def _three(arm: Arm, path: str) -> Iterator[tuple[Words, ...]]:
+    if arm.estimate(f"{path}_latency_ms", "p50") is None:
+        return
+    for clock, metric in _CLOCKS:
+        found = [arm.number(metric.format(path), "value", stat) for stat in ("p50", "p99", "max")]
+        cells = ((bare(number, 1.0),) if number else () for number in found)
+        yield ((arm.load,), (arm.label,), (_PATHS[path],), (clock,), *cells)
+
+
 def method(evidence: Evidence) -> Section:
     """How it was measured, in sentences, and every setting below."""
     blocks: list[Any] = [

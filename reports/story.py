@@ -69,6 +69,7 @@ def tell(
         _figures(evidence, bills),
         details.numbers(evidence),
         details.capacity(evidence),
+        details.clocks(evidence),
         details.method(evidence),
         details.environment(evidence),
         details.transfers(evidence),

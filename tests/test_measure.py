@@ -14,6 +14,7 @@ from bench import measure
 from bench.analysis.histogram import LogLinearHistogram
 from bench.jobs import Output
 from bench.loadgen import Schedule, Sent
+from bench.loadgen.handover import HandOver
 from bench.measure import Findings, Window
 from bench.metrics import METRICS
 from bench.probes import Samples
@@ -224,7 +225,7 @@ def test_latency_counts_from_the_due_time_of_events_of_the_window() -> None:
     wait_ms = np.where((due_s >= 10) & (due_s < 11), 5_000.0 - 1000 * (due_s - 10), 20.0)  # a stall of five seconds
     wait_ms[due_s < 5] = 60_000
     due_ns = T0_NS + np.rint(due_s * 1e9).astype(np.int64)
-    rows = pd.DataFrame({"due_ns": due_ns})
+    rows = pd.DataFrame({"seq": np.arange(len(due_ns)), "due_ns": due_ns})
     found = Findings()
     append_ms = (due_ns // 1_000_000 + wait_ms).astype(np.int64)
     measure.latency_metrics(found, Output(rows, append_ms), sent(), WINDOW)
@@ -236,11 +237,31 @@ def test_latency_counts_from_the_due_time_of_events_of_the_window() -> None:
     assert found.histograms["e2e_latency_ms"].max == pytest.approx(5_000, abs=1)
 
 
+def test_delay_and_service_stand_beside_the_response_of_the_same_events() -> None:
+    """A generator that stalls for half a second and a system that takes it are different news, and both must show."""
+    due_s = np.arange(0, 20, 0.001)
+    due_ns = T0_NS + np.rint(due_s * 1e9).astype(np.int64)
+    handed_ns = np.where((due_s >= 10) & (due_s < 10.5), T0_NS + int(10.5e9), due_ns)  # held up, then caught up
+    one, two = (HandOver(due_ns[k::2], handed_ns[k::2]) for k in (0, 1))
+    rows = pd.DataFrame({"seq": np.arange(len(due_ns)), "due_ns": due_ns})
+    found = Findings()
+    load = sent(workers=2, handed=(one, two))
+    measure.latency_metrics(found, Output(rows, handed_ns // 1_000_000 + 20), load, WINDOW)
+    response, service = (found.histograms[f"e2e_{clock}_ms"] for clock in ("latency", "service"))
+    assert response.n == service.n == 15_000
+    assert response.max == pytest.approx(520, abs=1)
+    assert service.max == pytest.approx(20, abs=1)
+    silent = Findings()
+    measure.latency_metrics(silent, Output(rows, handed_ns // 1_000_000 + 20), sent(), WINDOW)
+    assert "e2e_service_ms" in silent.missing  # a worker that died told nothing: not a service of 0 ms
+
+
 def test_a_clock_that_ran_backwards_is_counted_not_dropped() -> None:
     """Non-positive latencies left out make the rest look honest."""
     due_ns = T0_NS + np.arange(6_000, 16_000, dtype=np.int64) * 1_000_000
     found = Findings()
-    measure.latency_metrics(found, Output(pd.DataFrame({"due_ns": due_ns}), due_ns // 1_000_000 - 3), sent(), WINDOW)
+    rows = pd.DataFrame({"seq": np.arange(len(due_ns)), "due_ns": due_ns})
+    measure.latency_metrics(found, Output(rows, due_ns // 1_000_000 - 3), sent(), WINDOW)
     assert found.histograms["e2e_latency_ms"].n_nonpositive == 10_000
 
 

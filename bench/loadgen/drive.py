@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from bench.analysis.histogram import LogLinearHistogram
 from bench.errors import HostError, StreamgaugeError
+from bench.loadgen.handover import HandOver
 from bench.loadgen.schedule import Schedule
 from bench.loadgen.sender import Mode
 from bench.loadgen.sent import Progress, Sent
@@ -25,6 +26,7 @@ READY_TIMEOUT_S = 60.0
 START_DELAY_S = 0.3  # from "go" to t0, so that every worker has read it
 MASTER_END_S = 10.0
 FINISH_TIMEOUT_S = 60.0  # flush and result, after the schedule's end
+HISTOGRAMS = ("lateness", "lateness_blocked", "produce_latency", "produce_service")
 
 
 class Process(Protocol):
@@ -166,9 +168,9 @@ class Drive:
     def _sent(self, failures: list[str]) -> Sent:
         results = [w.result or {} for w in self._workers]
         rows = [w.rows() for w in self._workers]
-        lateness, blocked, latency = (LogLinearHistogram("ms") for _ in range(3))
+        histograms = {name: LogLinearHistogram("ms") for name in HISTOGRAMS}
         for result in results:
-            for into, name in ((lateness, "lateness"), (blocked, "lateness_blocked"), (latency, "produce_latency")):
+            for name, into in histograms.items():
                 if name in result:
                     into.merge(histogram(result[name]))
         step_ns = time.time_ns() - time.monotonic_ns() - self._clock_gap_ns
@@ -187,9 +189,8 @@ class Drive:
             flushed_s=max((r.get("flushed_s", 0.0) for r in results), default=0.0),
             without_report=sum(r.get("without_report", 0) for r in results),
             seconds=table,
-            lateness_ms=lateness,
-            lateness_blocked_ms=blocked,
-            produce_latency_ms=latency,
+            **{f"{name}_ms": one for name, one in histograms.items()},
+            handed=tuple(HandOver.from_json(r["handed"]) if "handed" in r else HandOver() for r in results),
             cpu_s=sum(last(r, rs, "cpu_s") for r, rs in zip(results, rows, strict=True)),
             rss_peak_bytes=int(sum(r.get("rss_peak_bytes", 0) for r in results)),
             clock_step_ms=step_ns / 1e6,

@@ -85,13 +85,18 @@ class Member:
         due = []
         for at in range(first, count, self._settings["every"]):
             try:
-                due.append(stamps_of(self._settings["format"], fetched.value(at))[1])
-            except (ValueError, IndexError):
+                due.append(self._due_ns(fetched.value(at)))
+            except (ValueError, IndexError, KeyError, TypeError):
                 self.unstamped += 1
         stamps = np.array(due, dtype=np.int64)
         for second in np.unique(stamps // SECOND_NS).tolist():
             mine = stamps[stamps // SECOND_NS == second]
             self._latency.setdefault(second, LogLinearHistogram("ms")).add((now - mine) / 1e6)
+
+    def _due_ns(self, value: bytes) -> int:
+        if self._settings["format"] == "rows":
+            return int(json.loads(value)["due_ns"])
+        return stamps_of(self._settings["format"], value)[1]
 
     def _count_each(self, fetched: Fetched, census: npt.NDArray[np.uint8]) -> None:
         offset, width = seq_bytes(self._settings["format"])

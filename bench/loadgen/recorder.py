@@ -16,6 +16,7 @@ import psutil
 
 from bench.analysis.histogram import LogLinearHistogram
 from bench.loadgen.engine import Engine
+from bench.loadgen.handover import HandOver
 
 I64 = npt.NDArray[np.int64]
 SECOND_NS = 1_000_000_000
@@ -39,6 +40,9 @@ class Recorder:
         self.lateness = LogLinearHistogram("ms")  # in the window, where only the generator can be to blame
         self.lateness_blocked = LogLinearHistogram("ms")  # in the window, behind a full queue
         self.produce_latency = LogLinearHistogram("ms")  # in the window, due -> acknowledged
+        self.produce_service = LogLinearHistogram("ms")  # the same events, handed over -> acknowledged
+        self.handed = HandOver()
+        self._unfolded = (np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
         self._next_ns = started_ns + SECOND_NS
         self._late: list[tuple[I64, I64, npt.NDArray[np.bool_]]] = []
         self._queue_full_ns = self._blocked_ns = 0
@@ -73,6 +77,9 @@ class Recorder:
         self.offered_bytes += value_bytes
         at = np.repeat(np.array([t for _, t, _ in parts], dtype=np.int64), counts)[::every]
         blocked = np.repeat(np.array([b for _, _, b in parts], dtype=np.bool_), counts)[::every]
+        for last, (_, when, _) in zip(np.cumsum(counts) - 1, parts, strict=True):
+            if last >= 0:
+                self.handed.add(int(due_ns[last]), when)
         due = due_ns[:total:every]
         self._late.append((due.copy(), at - due, blocked))
 
@@ -110,9 +117,14 @@ class Recorder:
             self._on_second(row)
 
     def _fold_acknowledgements(self) -> None:
-        due, at = self._engine.take_acked()
-        inside = (due >= self._window[0]) & (due < self._window[1])
-        self.produce_latency.add((at - due)[inside] / 1e6)
+        fresh = self._engine.take_acked()
+        due, at = (np.concatenate(both) for both in zip(self._unfolded, fresh, strict=True))
+        known = due <= self.handed.last_due_ns  # the rest is of a chunk that is still going out
+        self._unfolded = due[~known], at[~known]
+        inside = known & (due >= self._window[0]) & (due < self._window[1])
+        due, at = due[inside], at[inside]
+        self.produce_latency.add((at - due) / 1e6)
+        self.produce_service.add((at - self.handed.at(due)) / 1e6)
 
     def _fold_lateness(self) -> LogLinearHistogram:
         second = LogLinearHistogram("ms")

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from bench.analysis.histogram import LogLinearHistogram
+from bench.loadgen.handover import HandOver
 from bench.loadgen.schedule import Schedule
 from bench.loadgen.sender import Mode
 
@@ -67,6 +68,10 @@ class Sent:
     clock_step_ms: float  # realtime minus monotonic drift over the run
     versions: Mapping[str, str]
     worker_failures: tuple[str, ...] = ()
+    produce_service_ms: LogLinearHistogram = field(  # the same sample, handed over -> acknowledged
+        default_factory=lambda: LogLinearHistogram("ms")
+    )
+    handed: tuple[HandOver, ...] = ()  # of each worker
     stopped: bool = False
     logs: tuple[Path, ...] = field(default=())
 
@@ -93,6 +98,14 @@ class Sent:
         n = self.workers
         parts = [np.arange(count, dtype=np.int64) * n + k for k, count in enumerate(self.offered_by_worker)]
         return np.sort(np.concatenate(parts)) if parts else np.zeros(0, dtype=np.int64)
+
+    def handed_ns(self, seq: npt.NDArray[np.int64], due_ns: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """When these events were handed to the client; -1 where nobody says."""
+        found = np.full(len(seq), -1, dtype=np.int64)
+        for k, handed in enumerate(self.handed):
+            mine = seq % self.workers == k
+            found[mine] = handed.at(due_ns[mine])
+        return found
 
     def in_window(self, column: str) -> float:
         """Sum over the window of a difference column of `seconds` (NaN when it was never seen)."""

@@ -137,6 +137,8 @@ class Job:
             "lateness": _plain(recorder.lateness.to_arrays()),
             "lateness_blocked": _plain(recorder.lateness_blocked.to_arrays()),
             "produce_latency": _plain(recorder.produce_latency.to_arrays()),
+            "produce_service": _plain(recorder.produce_service.to_arrays()),
+            "handed": recorder.handed.to_json(),
             "rss_peak_bytes": use.ru_maxrss * 1024,
             "cpu_s": use.ru_utime + use.ru_stime,
             "versions": {

@@ -117,7 +117,7 @@ def readers_of(trial: Trial, stage: Stage, names: Names) -> list[Reader]:
     """Who reads the input in this trial, the headline first; nobody is an answer."""
     readers: list[Reader] = []
     if trial.settings.pipeline is not None and stage.session is not None:
-        readers.append(JobReader(trial, stage.session, names, stage.cluster.bootstrap))
+        readers.append(JobReader(trial, stage.session, names, stage))
     if trial.settings.consumers:
         readers.append(GroupsReader(trial, stage, names, headline=not readers))
     return readers

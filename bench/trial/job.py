@@ -15,6 +15,8 @@ from bench.probes.flink import Checkpoints, checkpoints, job_probe, late_events
 from bench.scenario import Trial
 from bench.topics import Names
 from bench.trial.notes import Notes, Seen
+from bench.trial.stage import Stage
+from bench.trial.visibility import Visibility
 
 REST_S = 1.0  # longer than a watermark's interval (200 ms) and a sink's linger: the last windows and rows are out
 
@@ -25,17 +27,23 @@ class JobReader:
     component = "flink"
     counter = "source_events"
 
-    def __init__(self, trial: Trial, session: JobSession, names: Names, bootstrap: str) -> None:
+    def __init__(self, trial: Trial, session: JobSession, names: Names, stage: Stage) -> None:
         assert trial.settings.pipeline is not None
-        self._trial, self._session, self._names, self._bootstrap = trial, session, names, bootstrap
+        self._trial, self._session, self._names, self._bootstrap = trial, session, names, stage.cluster.bootstrap
         self._pipeline, self._url = trial.settings.pipeline, session.flink_url
         self._job = find(self._pipeline.job)
+        self._exactly_once = self._pipeline.guarantee == "exactly-once"
+        self._seen: Visibility | None = None
+        if self._exactly_once and self._job.per_event and trial.load.kind != "drain":
+            topic = names.outputs[self._job.per_event]
+            self._seen = Visibility(trial, stage, names.run, topic, self._pipeline.parallelism)
         self._id = ""
         self._caught_up = False  # it has read every event, and its outputs are complete
-        self._exactly_once = self._pipeline.guarantee == "exactly-once"
         self._written, self._rests_since = -1, 0.0
 
     def start(self) -> None:
+        if self._seen is not None:
+            self._seen.start()
         names = self._names
         params = job_params(self._trial.settings, self._bootstrap, names.run, names.input, names.outputs)
         self._id = self._session.submit(self._pipeline.job, params)
@@ -60,7 +68,10 @@ class JobReader:
         return self._caught_up
 
     def ended(self, samples: Samples) -> None:
-        """Flink was asked once a second: there is nothing more to say."""
+        """What becomes visible from now on comes too late; Flink itself was asked once a second."""
+        del samples
+        if self._seen is not None:
+            self._seen.stop()
 
     def measure(self, seen: Seen, notes: Notes) -> None:
         self._measure(seen, notes)
@@ -71,6 +82,8 @@ class JobReader:
 
     def tear_down(self) -> None:
         """Cancel the trial's jobs: also one whose submission failed half-way."""
+        if self._seen is not None:
+            self._seen.stop()
         for job_id in self._session.jobs_named(self._names.run):
             self._session.cancel(job_id)
 
@@ -117,11 +130,24 @@ class JobReader:
         per_event = compared.outputs.get(self._job.per_event)
         if per_event is None or not len(per_event.rows):
             return
-        measure.latency_metrics(found, per_event, sent, seen.window)
         notes.series["output_eps"] = rate = verify.append_rate(per_event, sent.t0_ns)
-        notes.series["e2e_latency_ms"] = measure.latency_by_second(per_event, sent.t0_ns)
+        if self._exactly_once:
+            self._visible(seen, notes, len(per_event.rows))
+        else:
+            measure.latency_metrics(found, per_event, sent, seen.window)
+            notes.series["e2e_latency_ms"] = measure.latency_by_second(per_event, sent.t0_ns)
         inside = rate[(rate.t_s > seen.window.from_s) & (rate.t_s <= seen.window.to_s)]
         steadiness = steady.assess(inside.value)
         exempt = self._trial.load.shape is not None or bool(self._trial.settings.faults)
         if steadiness.state is not steady.State.STEADY and not exempt:
             notes.warnings.append(f"no steady state in the output's rate: {steadiness.reason}")
+
+    def _visible(self, seen: Seen, notes: Notes, rows: int) -> None:
+        """End to end ends where a reader of committed rows sees the row; without such a reader there is no latency."""
+        assert self._seen is not None
+        if why := self._seen.check(rows):
+            notes.warnings.append(f"{why}: there is no end-to-end latency")
+            notes.found.missing.append("e2e_latency_ms")
+            return
+        notes.found.put_latency("e2e_latency_ms", self._seen.latency(seen.sent.t0_ns, seen.window))
+        notes.series["e2e_latency_ms"] = self._seen.by_second(seen.sent.t0_ns)

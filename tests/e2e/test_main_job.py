@@ -35,7 +35,9 @@ PROMISED = {
 
 
 def write_scenario(path: Path, *, broken: bool) -> str:
-    """The quickstart with a small load, a few unreadable events and, if asked, a job that Flink refuses."""
+    """The quickstart with a small load, a few unreadable events and, if asked, a job that Flink refuses, and one that
+    commits exactly once.
+    """
     document: Any = YAML(typ="safe").load(ROOT / "scenarios" / "quickstart.yaml")
     document |= {
         "name": "small",
@@ -51,6 +53,8 @@ def write_scenario(path: Path, *, broken: bool) -> str:
     document["thresholds"] = ["lost_events value == 0", "e2e_latency_ms p99 < 60000"]
     if broken:
         document["loads"]["broken"] = {"rate_eps": RATE_EPS, "axes": {BROKEN: ["soon"]}, "claims": []}
+        once = {"pipeline.guarantee": ["exactly-once"]}
+        document["loads"]["once"] = {"rate_eps": RATE_EPS, "axes": once, "claims": []}
     YAML().dump(document, path)
     return str(path)
 
@@ -68,8 +72,8 @@ def runs(done: command.Command, load: str) -> list[dict[str, Any]]:
 def test_every_trial_ends_as_it_should(first: command.Command) -> None:
     """One trial that Flink refuses must neither stop the study nor pass as a result; and nothing else may fail."""
     assert first.process.returncode == 0, first.stderr
-    good = runs(first, "steady") + runs(first, "drain")
-    assert len(good) == 3
+    good = runs(first, "steady") + runs(first, "drain") + runs(first, "once")
+    assert len(good) == 4
     for run in good:
         late = run["outcome"] == "invalid" and re.fullmatch(
             r"(schedule lateness|offered)[^;]*(; offered[^;]*)*", run["reason"]
@@ -118,6 +122,22 @@ def test_everything_promised_is_measured_and_plausible(first: command.Command) -
     assert "e2e_latency_ms" not in drain["metrics"]  # its due times are nominal: a latency would be fiction
 
 
+def test_exactly_once_counts_until_a_row_can_be_seen(first: command.Command) -> None:
+    """A row lies in the topic a checkpoint before anybody may read it: its append would flatter the pipeline."""
+    (run,) = runs(first, "once")
+    assert all(check["ok"] for check in run["checks"]), run["checks"]
+    latency = run["metrics"]["e2e_latency_ms"]
+    assert latency["n"] > 0.8 * RATE_EPS * MEASURE_S  # every row of whole seconds, at this rate
+    assert latency["value"] > 0.25 * 1500  # half of the checkpoints' interval on average, and more on a busy machine
+    assert "e2e_service_ms" not in run["metrics"]
+    for one in runs(first, "steady"):  # the other loads: the three clocks of the same events
+        metrics = one["metrics"]
+        for path in ("produce", "e2e"):
+            response, service = metrics[f"{path}_latency_ms"], metrics[f"{path}_service_ms"]
+            assert response["n"] == service["n"]
+            assert service["value"] <= response["value"] * 1.01 + 1  # append times are whole milliseconds
+
+
 def test_the_axis_reaches_the_broker(first: command.Command) -> None:
     """Arms that ran alike would refute every claim about partitions."""
     for run in runs(first, "steady"):
@@ -135,7 +155,7 @@ def test_it_ends_with_verdict_price_and_report(first: command.Command) -> None:
     assert primary["verdict"] in {"supported", "refuted", "inconclusive"}
     assert primary["sentence"]
     bills = first.document["bills"]
-    assert len(bills) == 2
+    assert len(bills) == 3
     for bill in bills.values():
         assert {option["platform"] for option in bill["options"]} == {"self-ec2", "msk-standard"}
         assert all(option["usd_month"]["p50"] > 0 for option in bill["options"] if option["feasible"])
@@ -150,7 +170,7 @@ def test_it_ends_with_verdict_price_and_report(first: command.Command) -> None:
 def test_bundles_hold_series_histograms_and_logs(first: command.Command) -> None:
     """A number that cannot be looked into is not evidence; nor is one whose machine nobody knows."""
     found = [record.load(bundle) for bundle in first.bundles()]
-    assert len(found) == 4
+    assert len(found) == 5
     for run in found:
         assert run.bundle is not None
         jsonschema.validate(json.loads((run.bundle / "run.json").read_text()), record.json_schema())
@@ -182,7 +202,7 @@ def test_running_again_resumes_without_a_cluster(first: command.Command) -> None
     scenario = write_scenario(first.out.parent / "small.yaml", broken=False)
     again = command.run("run", scenario, "--json", out=first.out)
     assert again.process.returncode == 0, again.stderr
-    before = {run["trial_id"]: run for run in first.document["runs"] if run["load"] != "broken"}
+    before = {run["trial_id"]: run for run in first.document["runs"] if run["load"] not in ("broken", "once")}
     after = {run["trial_id"]: run for run in again.document["runs"]}
     assert after.keys() == before.keys()
     kept = {trial for trial, run in before.items() if run["outcome"] == "finished"}
