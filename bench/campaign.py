@@ -63,8 +63,6 @@ def cluster_spec(settings: Settings) -> ClusterSpec:
 def unsupported(settings: Settings) -> Iterator[str]:
     """What a scenario may say but no backend here can do yet: refused rather than silently left out."""
     pipeline = settings.pipeline
-    if settings.load.kind == "search":
-        yield "load.rate_eps: search"
     yield from faults.unsupported(settings)
     if pipeline is not None and pipeline.checkpoint is not None and pipeline.checkpoint.storage == "s3":
         yield "pipeline.checkpoint.storage: s3"

@@ -100,6 +100,8 @@ def _lines() -> Listen:
             print(_done(event), file=sys.stderr, flush=True)
         elif event.phase in ("cluster", "prime") and last[-1:] != [event.phase]:
             print(f"{SAID[event.phase]} (about {event.seconds:.0f} s)", file=sys.stderr, flush=True)
+        elif event.phase.startswith("attempt"):
+            print(f"  {event.phase}", file=sys.stderr, flush=True)
         last[:] = [event.phase]
 
     return listen

@@ -21,11 +21,11 @@ from pydantic import TypeAdapter, ValidationError
 
 from bench.analysis.histogram import LogLinearHistogram
 from bench.errors import StreamgaugeError
-from bench.run import Attempt, Check, Criterion, Knob, Measurement, Outcome, Run
+from bench.run import Attempt, Check, Criterion, Knob, Measurement, Outcome, Run, Search
 
 __all__ = [
-    "SCHEMA", "Attempt", "BundleError", "Check", "Criterion", "Knob", "Measurement", "Outcome", "Run", "find", "frame",
-    "json_schema", "load", "load_histograms", "load_series", "save",
+    "SCHEMA", "Attempt", "BundleError", "Check", "Criterion", "Knob", "Measurement", "Outcome", "Run", "Search", "find",
+    "frame", "json_schema", "load", "load_histograms", "load_series", "save",
 ]  # fmt: skip
 
 if TYPE_CHECKING:

@@ -103,6 +103,26 @@ class Attempt:
 
 
 @dataclass(frozen=True)
+class Search:
+    """The search for the highest sustainable rate: how it ended, and every rate it tried."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _DOCUMENTED
+
+    status: str
+    """found; found, but its limit is not sharp; at least; not found; out of time; or searching, while it runs."""
+    sentence: str
+    thresholds: tuple[str, ...]
+    """The scenario's: what a rate has to meet beside keeping up."""
+    rate_eps: float | None
+    """The confirmed rate; null: none was."""
+    low_eps: float | None
+    """Highest rate that passed."""
+    high_eps: float | None
+    """Lowest rate that did not."""
+    attempts: tuple[Attempt, ...]
+
+
+@dataclass(frozen=True)
 class Run:
     """What happened to one trial; immutable, saved before it is judged."""
 
@@ -137,7 +157,7 @@ class Run:
     warnings: tuple[str, ...] = ()
     phases: Mapping[str, float] = field(default_factory=dict)
     """Seconds since the start at which each phase began."""
-    attempts: tuple[Attempt, ...] = ()
-    """Of a search: every rate it tried."""
+    search: Search | None = None
+    """Of a search for the sustainable rate; the metrics are then those of its passing confirmations."""
     bundle: Path | None = None
     """Where it lies; not part of the JSON."""

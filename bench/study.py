@@ -175,7 +175,7 @@ def run_document(run: Run) -> dict[str, Any]:
         "metrics": metrics,
         "checks": [asdict(check) for check in run.checks],
         "warnings": list(run.warnings),
-        "attempts": [asdict(attempt) for attempt in run.attempts],
+        "search": asdict(run.search) if run.search else None,
         "bundle": str(run.bundle) if run.bundle else None,
     }
 
@@ -212,8 +212,9 @@ def run_lines(run: Run) -> list[str]:
     lines += [
         f"  attempt {one.number + 1}: {one.rate_eps:,.0f} events/s, {one.purpose}: {one.outcome}"
         + (f": {one.reason}" if one.reason else "")
-        for one in run.attempts
+        for one in (run.search.attempts if run.search else ())
     ]
+    lines += [f"  {run.search.sentence}"] if run.search else []
     lines += [
         f"  {'ok  ' if check.ok else 'WRONG'} {check.name}: expected {check.expected:,g}, found {check.actual:,g}"
         for check in run.checks

@@ -10,7 +10,7 @@ from typing import Any
 
 from bench.metrics import METRICS
 from bench.record import Outcome, Run
-from reports import plots, series, wording
+from reports import plots, searches, series, wording
 from reports.evidence import Arm, Evidence, run_id, run_name, run_number
 from reports.report import Column, Number, Paragraph, Section, Source, Table, Tone, Words, said
 
@@ -120,14 +120,16 @@ def bare(number: Number, factor: float) -> Number:
 
 def capacity(evidence: Evidence) -> Section | None:
     """What the job can carry at most, from drains and searches; None where neither was asked for."""
-    found = [sentence for arm in evidence.arms for sentence in _capacity(arm)]
+    found: list[Any] = [Paragraph(*said) for arm in evidence.arms for said in _capacity(arm)]
+    for arm in evidence.arms:
+        found += searches.told(arm)
     if not found:
         return None
     note = said(
         "A maximum here is this host's limit with generator, broker and Flink all on it; CPU-seconds per event is what "
         "transfers."
     )
-    return Section("capacity", "How much it can carry", (*(Paragraph(words, tone) for words, tone in found), note))
+    return Section("capacity", "How much it can carry", (*found, note))
 
 
 def _capacity(arm: Arm) -> Iterator[tuple[Words, Tone]]:
@@ -141,9 +143,6 @@ def _capacity(arm: Arm) -> Iterator[tuple[Words, Tone]]:
         yield (*words, "."), Tone.PLAIN
     elif arm.is_drain:
         yield (f"{name}: no drain finished, so its capacity is not known.",), Tone.UNSURE
-    found = arm.number("sustainable_rate_eps")
-    if found is not None:
-        yield (f"{name}: sustainable is ", found, *plots.interval(arm, "sustainable_rate_eps"), "."), Tone.PLAIN
 
 
 _CLOCKS = (("delay", "schedule_lateness_ms"), ("service", "{}_service_ms"), ("response", "{}_latency_ms"))
@@ -159,8 +158,8 @@ def clocks(evidence: Evidence) -> Section | None:
                *(Column(stat, "ms", numeric=True) for stat in ("p50", "p99", "max")))  # fmt: skip
     note = (
         "Delay: how late the generator handed an event over. Service: from there to the end of the path. Response: "
-        "from the due time; that is what a user waits, and the headline. Event by event delay and service add up to the "
-        "response, their percentiles do not. A generator that waits for its answers would print the service alone."
+        "from the due time; that is what a user waits, and the headline. Event by event delay and service add up to "
+        "the response, their percentiles do not. A generator that waits for its answers would print the service alone."
     )
     table = Table("clocks", "Three clocks on the same events: means over finished runs", columns, tuple(rows), note)
     return Section("clocks", "Delay, service and response", (table,))

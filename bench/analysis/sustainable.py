@@ -91,6 +91,7 @@ class Observed:
     checkpoints_failed: float | None = None
     restarts: float | None = None
     steady: Steadiness | None = None
+    wrong: tuple[str, ...] = ()  # what the oracle says against the outputs
 
 
 def assess(seen: Observed) -> Assessment:
@@ -98,9 +99,10 @@ def assess(seen: Observed) -> Assessment:
     and not growing, steady, no failed checkpoint, no restart. Each is judged, so that a reader sees every reason.
     """
     generator = _generator(seen)
-    criteria = [generator, _outputs(seen), *_slo(seen), _latency_growth(seen)]
+    criteria = [generator]
     if seen.reader is not Reader.NOBODY:
         criteria += [_slope(seen), _final_backlog(seen)]
+    criteria += [_outputs(seen), *_slo(seen), _latency_growth(seen)]
     if seen.steady is not None:
         steady = seen.steady.state is State.STEADY
         criteria.append(Criterion("steady state", steady, seen.steady.reason or "steady"))
@@ -112,16 +114,24 @@ def assess(seen: Observed) -> Assessment:
 
 
 def of_run(
-    run: Run, series: Mapping[str, pd.DataFrame], thresholds: Sequence[Threshold], *, from_s: float, to_s: float
+    run: Run,
+    series: Mapping[str, pd.DataFrame],
+    thresholds: Sequence[Threshold],
+    *,
+    from_s: float,
+    to_s: float,
+    generator: str | None = None,
 ) -> Assessment:
     """The assessment of a recorded run: its metrics, and of its series `backlog_events` and `e2e_latency_ms`.
 
-    `e2e_latency_ms` is the p99 of each second; `from_s` and `to_s` bound the measured window on the series' clock. An
-    invalid run says nothing about its rate; one that crashed failed at it.
+    `e2e_latency_ms` is the p99 of each second; `from_s` and `to_s` bound the measured window on the series' clock.
+    `generator`: why it proved nothing, "" if it kept its schedule; None: not told apart, so that any invalid run says
+    nothing about its rate. One that crashed failed at it.
     """
     if run.outcome is Ended.CRASHED:
         return Assessment(Outcome.FAIL, (Criterion("run", ok=False, detail=f"crashed: {run.reason}"),))
-    if run.outcome is not Ended.FINISHED:
+    told = Ended.FINISHED if generator is None else Ended.INVALID
+    if run.outcome not in (Ended.FINISHED, told):
         return Assessment(Outcome.INVALID, (Criterion("run", ok=False, detail=f"{run.outcome}: {run.reason}"),))
 
     def value(name: str) -> float | None:
@@ -142,7 +152,7 @@ def of_run(
         share = acknowledged / offered if acknowledged is not None and offered else None
     seen = Observed(
         offered_eps=offered,
-        generator="",  # else the run would be invalid
+        generator=generator or "",  # not told: else the run would be invalid
         backlog=part("backlog_events"),
         output_share=share,
         latency=part("e2e_latency_ms"),
@@ -150,6 +160,7 @@ def of_run(
         reader=reader,
         checkpoints_failed=value("checkpoints_failed"),
         restarts=value("restarts"),
+        wrong=tuple(check.sentence for check in run.checks if not check.ok),
     )
     return assess(seen)
 
@@ -183,6 +194,8 @@ def _final_backlog(seen: Observed) -> Criterion:
 
 def _outputs(seen: Observed) -> Criterion:
     name = "outputs"
+    if seen.wrong:
+        return Criterion(name, ok=False, detail=f"the oracle disagrees: {'; '.join(seen.wrong)}")
     if seen.output_share is None or not np.isfinite(seen.output_share):
         return Criterion(name, ok=False, detail="nothing says how much of the output arrived")
     detail = f"{seen.output_share:.2%} of the expected output arrived (limit {OUTPUT_LIMIT:.0%})"

@@ -172,8 +172,9 @@ def start_consumers(
 ) -> Consuming:  # fmt: skip
     """Start `[{group, members}, ...]` on `topic`, from its beginning; they hold still until `begin`.
 
-    `fmt`: the workload's format, or "rows" for a job's output: JSON with a `due_ns`. `census`: count how often each sequence number below it is read. `every`: the latency of one event in so many is
-    kept. `client`: further librdkafka settings.
+    `fmt`: the workload's format, or "rows" for a job's output: JSON with a `due_ns`. `census`: count how often each
+    sequence number below it is read. `every`: the latency of one event in so many is kept. `client`: further librdkafka
+    settings.
     """
     folder = run_dir / "consumers"
     folder.mkdir(parents=True, exist_ok=True)

@@ -54,6 +54,7 @@ class Trial:
     settings: Settings
     seed: int
     folder: Path = Path()  # where its scenario lies: files it names are relative to it
+    thresholds: tuple[str, ...] = ()  # the scenario's: a search looks for the highest rate that meets them
 
     @property
     def replay(self) -> dict[str, Any] | None:
@@ -202,6 +203,8 @@ class Scenario(Document):
                         "backend": backend,
                         "host_class": host_class,
                     }
+                    if plan.load.kind == "search":
+                        identity["thresholds"] = self.thresholds
                     if settings.load.shape is not None and (replay := settings.load.shape.replay) is not None:
                         identity["recording"] = _digest(self.file.parent / replay.file)
                     digest = hashlib.sha256(_canonical(identity).encode()).hexdigest()[:12]
@@ -216,6 +219,7 @@ class Scenario(Document):
                             settings,
                             self.seed + repetition,
                             self.file.parent,
+                            self.thresholds,
                         )
                     )
         return trials

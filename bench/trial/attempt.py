@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pandas as pd
 
@@ -52,10 +53,10 @@ def attempt(
     over_the_run = environment.since(began.environment)
     if outcome is Outcome.FINISHED:
         if abs(over_the_run["clock_drift_ns"]) > CLOCK_STEP_NS:
-            notes.invalid.append("the clock was stepped by more than 1 ms during the run")
+            notes.generator.append("the clock was stepped by more than 1 ms during the run")
         notes.invalid += [f"the oracle disagrees: {check.sentence}" for check in notes.checks if not check.ok]
-        if notes.invalid:
-            outcome, reason = Outcome.INVALID, "; ".join(notes.invalid)
+        if reasons := [*notes.invalid, *notes.generator]:
+            outcome, reason = Outcome.INVALID, "; ".join(reasons)
     if notes.found.missing:
         notes.warnings.append("not measured: " + ", ".join(dict.fromkeys(notes.found.missing)))
     about = {**began.environment, "over_the_run": over_the_run}
@@ -87,13 +88,18 @@ def blank(trial: Trial, backend: str, outcome: Outcome, reason: str) -> Run:
         outcome=outcome,
         reason=reason,
         knobs=trial.knobs,
-        settings=trial.settings.model_dump(mode="json"),
+        settings=trial.settings.model_dump(mode="json") | _objectives(trial),
         seed=trial.seed,
         backend=backend,
         started_utc=datetime.now(UTC).isoformat(timespec="milliseconds"),
         duration_s=0.0,
         environment=environment.describe(backend, {}),
     )
+
+
+def _objectives(trial: Trial) -> dict[str, Any]:
+    """What a search had to meet belongs to what it ran with."""
+    return {"thresholds": list(trial.thresholds)} if trial.load.kind == "search" else {}
 
 
 def prime(trial: Trial, stage: Stage) -> None:
@@ -140,12 +146,13 @@ class _Life:
         topics.create_all(self.names, self.settings, self.bootstrap)
         self.notes.begin("load")
         seen = self.load()
+        self.notes.window = seen.window
         self._generator_series(seen)
         self.keep()
         self.notes.begin("verify")
         self.tell("verify", 8.0)
         self.measure(seen)
-        self.notes.invalid += validity(seen.sent, latency_slo_ms)
+        self.notes.generator += validity(seen.sent, latency_slo_ms)
 
     def load(self) -> Seen:
         """Put the load on, with the readers reading."""

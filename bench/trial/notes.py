@@ -31,7 +31,10 @@ class Seen:
 
 @dataclass
 class Notes:
-    """What has been collected: metrics, series, checks, and why the run is no evidence (`invalid`)."""
+    """What has been collected: metrics, series, checks, and why the run is no evidence.
+
+    `generator`: because the load, or the clock it was timed by, cannot be believed; `invalid`: everything else.
+    """
 
     found: Findings = field(default_factory=Findings)
     series: dict[str, pd.DataFrame] = field(default_factory=dict)
@@ -39,6 +42,8 @@ class Notes:
     warnings: list[str] = field(default_factory=list)
     phases: dict[str, float] = field(default_factory=dict)  # seconds since the trial began at which each began
     invalid: list[str] = field(default_factory=list)
+    generator: list[str] = field(default_factory=list)
+    window: Window | None = None  # the measured one, once it is known
 
     def __post_init__(self) -> None:
         self._began = time.monotonic()
@@ -57,7 +62,7 @@ class Notes:
             warnings=tuple(self.warnings),
             phases=dict(self.phases),
         )
-        return Recorded(run, self.series, self.found.histograms)
+        return Recorded(run, self.series, self.found.histograms, "; ".join(self.generator), self.window)
 
     def begin(self, phase: str) -> None:
         """A phase begins now."""

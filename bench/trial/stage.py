@@ -12,6 +12,7 @@ from bench.analysis.histogram import LogLinearHistogram
 from bench.backends import Cluster
 from bench.jobs.session import JobSession
 from bench.loadgen.drive import Spawn
+from bench.measure import Window
 from bench.record import Run
 
 
@@ -28,11 +29,16 @@ class Stage:
 
 @dataclass(frozen=True)
 class Recorded:
-    """A run with what lies beside it in the bundle."""
+    """A run with what lies beside it in the bundle.
+
+    `generator`: why the load proves nothing, "" if it does; `window`: the measured one on the clock of the series.
+    """
 
     run: Run
     series: Mapping[str, pd.DataFrame]
     histograms: Mapping[str, LogLinearHistogram]
+    generator: str = ""
+    window: Window | None = None
 
 
 Keep = Callable[[Recorded], object]

@@ -23,6 +23,7 @@ from bench.record import (
     Measurement,
     Outcome,
     Run,
+    Search,
     find,
     frame,
     json_schema,
@@ -173,6 +174,7 @@ ATTEMPT = Attempt(
     (Criterion("final backlog", ok=False, detail="2.31 s of load behind (limit 2 s)"),),
     {"e2e_latency_ms": Measurement(12.5, "ms", {"p50": 12.5}, 20)},
 )  # fmt: skip
+SEARCH = Search("at least", "Sustains at least…", ("lost_events value == 0",), 50_000.0, 50_000.0, None, (ATTEMPT,))
 
 
 def test_the_schema_describes_what_is_written(tmp_path: Path) -> None:
@@ -182,10 +184,10 @@ def test_the_schema_describes_what_is_written(tmp_path: Path) -> None:
     run = schema["properties"]["run"]
     assert set(run["properties"]) == {field.name for field in fields(Run)} - {"bundle"}
     assert run["properties"]["order"]["description"].startswith("Position in the interleaved sequence")
-    grown = replace(RUN, attempts=(ATTEMPT,), checks=(Check("rows", math.nan, 3, ok=False),))
+    grown = replace(RUN, search=SEARCH, checks=(Check("rows", math.nan, 3, ok=False),))
     series = {"busy_share": pd.DataFrame({"t_s": [0.5], "value": [0.7]})}
     save(grown, tmp_path, series=series, histograms={"e2e_latency_ms": LogLinearHistogram().add([1.0])})
-    assert load(tmp_path).attempts == (ATTEMPT,)
+    assert load(tmp_path).search == SEARCH
     document = json.loads((tmp_path / "run.json").read_text())
     jsonschema.validate(document, schema)
     for change in (
@@ -204,5 +206,5 @@ def test_the_schema_describes_what_is_written(tmp_path: Path) -> None:
 def test_bundles_of_before_the_searches_still_load(tmp_path: Path) -> None:
     """Prevents results of last month from being lost to a field that was added since."""
     save(RUN, tmp_path)
-    _edit(lambda d: (d["run"].pop("attempts"), d["sha256"].pop("attempts")))(tmp_path)
+    _edit(lambda d: (d["run"].pop("search"), d["sha256"].pop("search")))(tmp_path)
     assert load(tmp_path) == replace(RUN, bundle=tmp_path)

@@ -1,0 +1,90 @@
+"""Searches for the sustainable rate, told: how each ended, and every rate it tried with why it passed or failed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from bench.analysis.search import Status
+from bench.record import Attempt, Run
+from reports import wording
+from reports.evidence import Arm, run_id, run_name
+from reports.report import Column, Paragraph, Section, Source, Table, Tone, Words, said
+
+_TONES = {
+    Status.FOUND: Tone.GOOD,
+    Status.BLURRED: Tone.GOOD,
+    Status.AT_LEAST: Tone.GOOD,
+    Status.NOT_FOUND: Tone.BAD,
+    Status.OUT_OF_TIME: Tone.UNSURE,
+}
+_SHOWN = (("e2e_latency_ms", "p50"), ("e2e_latency_ms", "p99"), ("backlog_events", "value"), ("busy_share", "value"))
+
+
+def told(arm: Arm) -> Iterator[Any]:
+    """What each search of an arm found, and its attempts."""
+    for run in arm.runs:
+        if run.search is None:
+            continue
+        tone = _TONES[Status(run.search.status)] if run.search.status in set(Status) else Tone.UNSURE
+        name = run_name(run)
+        yield Paragraph((f"{name[:1].upper()}{name[1:]}: {run.search.sentence}",), tone)
+        if run.search.thresholds:
+            limits = wording.listed(list(run.search.thresholds))
+            yield said(f"Beside keeping up, a rate had to meet: {limits}.")
+        if run.search.attempts:
+            yield _attempts(run)
+            yield _criteria(run)
+
+
+def _attempts(run: Run) -> Table:
+    assert run.search is not None
+    columns = (
+        Column("attempt", numeric=True), Column("rate", "events/s", numeric=True), Column("why this rate"),
+        Column("outcome"), Column("latency p50", "ms", numeric=True), Column("p99", "ms", numeric=True),
+        Column("backlog at the end", "events", numeric=True), Column("busiest task", "%", numeric=True),
+        Column("took", "s", numeric=True), Column("because"),
+    )  # fmt: skip
+    rows = tuple(_row(run, one) for one in run.search.attempts)
+    return Table(f"search-{run_id(run).replace('/', '-')}", "Every rate that was tried, in order", columns, rows)
+
+
+_PURPOSES = {"ramp": "doubling", "bisect": "halving the gap", "confirm": "confirming", "above": "5 % above must fail"}
+
+
+def _row(run: Run, one: Attempt) -> tuple[Words, ...]:
+    def number(value: float | None, part: str) -> Words:
+        if value is None or not math.isfinite(value):
+            return ()
+        return (wording.number(value, "", Source("run", run_id(run), f"attempt {one.number + 1} {part}")),)
+
+    measured = []
+    for name, stat in _SHOWN:
+        found = one.metrics.get(name)
+        value = None if found is None else found.value if stat == "value" else (found.percentiles or {}).get(stat)
+        if value is not None and name == "busy_share":
+            value *= 100
+        measured.append(number(value, f"{name} {stat}"))
+    return (
+        number(one.number + 1, "number"),
+        number(one.rate_eps, "rate_eps"),
+        (_PURPOSES.get(one.purpose, one.purpose),),
+        (one.outcome,),
+        *measured,
+        number(one.took_s, "took_s"),
+        (one.reason or "every criterion was met",),
+    )
+
+
+def _criteria(run: Run) -> Section:
+    """Each criterion of each attempt, folded."""
+    assert run.search is not None
+    rows = tuple(
+        ((f"{one.number + 1}",), (criterion.name,), ("met" if criterion.ok else "not met",), (criterion.detail,))
+        for one in run.search.attempts
+        for criterion in one.criteria
+    )
+    columns = (Column("attempt"), Column("criterion"), Column("met?"), Column("what was seen"))
+    key = f"criteria-{run_id(run).replace('/', '-')}"
+    return Section(key, "Every criterion of every attempt", (Table(key, "Criteria", columns, rows),), folded=True)
