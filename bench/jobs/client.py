@@ -50,11 +50,16 @@ def submit(name: str, params: JobParams) -> str:
 
 
 def root_cause(text: str) -> str:
-    """The innermost cause of a Java stack trace, or the last exception a Python one names, without its package."""
+    """The innermost cause of a Java stack trace, or the last exception a Python one names, without its package.
+
+    A cause further out that names the option at fault goes before it: "Text 'soon' could not be parsed" helps nobody.
+    """
     causes = re.findall(r"^(?:Caused by: |: )?(?:[\w$]+\.)+([\w$]*(?:Exception|Error)\b[^\n]*)", text, re.MULTILINE)
     if causes:
         # PyFlink wraps: "TableException: org.apache.flink.table.api.TableException: why"
-        return re.sub(r"^\w+: (?:[\w$]+\.)+(\w+(?:Exception|Error))", r"\1", causes[-1]).strip()
+        plain = [re.sub(r"^\w+: (?:[\w$]+\.)+(\w+(?:Exception|Error))", r"\1", cause).strip() for cause in causes]
+        option = next((cause for cause in reversed(plain[:-1]) if re.search(r"\bkey '[\w.-]+'", cause)), "")
+        return f"{option} {plain[-1]}" if option else plain[-1]
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1] if lines else "unknown"
 

@@ -24,7 +24,8 @@ REGIONS = {
 }  # fmt: skip
 
 # What is compared of each output
-CLEAN = {"seq": "int64", "due_ns": "int64", "region": "object", "cents": "int64"}
+CLEAN = {"seq": "int64", "due_ns": "int64", "ts": "int64", "user": "object", "type": "object", "region": "object",
+         "cents": "int64"}  # fmt: skip
 REVENUE = {"window_end_ms": "int64", "country": "object", "orders": "int64", "cents": "int64"}
 
 
@@ -69,11 +70,13 @@ class Revenue:
 
     def verify(self, truth: pd.DataFrame, outputs: Mapping[str, Output], terms: Terms) -> Verified:
         good = truth[~truth.malformed]
-        wanted = good[["seq", "due_ns"]].assign(
-            region=good["country"].astype(str).map(REGIONS).fillna("other"), cents=good["amount_cents"]
+        wanted = good[["seq", "due_ns", "ts", "user"]].assign(
+            type=good["type"].cat.rename_categories(str.upper),
+            region=good["country"].astype(str).map(REGIONS).fillna("other"),
+            cents=good["amount_cents"],
         )
         clean = rows_of(outputs["clean"], CLEAN)
-        checks, counts = per_event("clean", wanted, clean, "region, amount or due time", terms)
+        checks, counts = per_event("clean", wanted, clean, "field", terms)
         windows = rows_of(outputs["revenue"], REVENUE)
         window_check, _ = counted("revenue", expected_windows(good, terms.watermark_ms), windows, terms)
         return Verified((*checks, window_check), counts)

@@ -81,7 +81,8 @@ def test_every_trial_ends_as_it_should(first: command.Command) -> None:
         assert run["outcome"] == "finished" or late, run["reason"]
     (broken,) = runs(first, "broken")
     assert broken["outcome"] == "crashed"
-    assert "execution.checkpointing.timeout" in broken["reason"] or "soon" in broken["reason"]
+    assert "execution.checkpointing.timeout" in broken["reason"]
+    assert "soon" in broken["reason"]
     assert "Traceback" not in first.stderr
     assert "\n" not in broken["reason"], "Flink's cause is one line"
 

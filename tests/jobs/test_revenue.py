@@ -12,7 +12,7 @@ from bench.jobs import Output, Terms, Verified
 from bench.jobs.revenue import JOB, MINUTE_MS, WINDOW_MINUTES, expected_windows
 from bench.record import Check
 
-WRONG_ROWS = "clean: rows with a wrong region, amount or due time"
+WRONG_ROWS = "clean: rows with a wrong field"
 
 # seq, type, country, cents of the order, event time in minutes, malformed
 EVENTS = [
@@ -31,15 +31,22 @@ def truth() -> pd.DataFrame:
     table = pd.DataFrame(EVENTS, columns=["seq", "type", "country", "amount_cents", "ts", "malformed"])
     table["ts"] = (table["ts"] * MINUTE_MS).astype("int64")
     table["due_ns"] = table["seq"] * 1_000_000
-    return table.astype({"type": "category", "country": "category"})
+    table["user"] = [f"u{seq:07}" for seq in table["seq"]]
+    return table.astype({"type": "category", "country": "category", "user": "category"})
 
 
 def clean() -> pd.DataFrame:
     regions = {0: "dach", 1: "dach", 2: "france", 3: "dach", 5: "other", 6: "france"}
     cents = {1: 500, 2: 300, 3: 250, 5: 70}
-    return pd.DataFrame(
+    table = pd.DataFrame(
         [{"seq": s, "due_ns": s * 1_000_000, "region": r, "cents": cents.get(s, 0)} for s, r in regions.items()]
     )
+    minutes = {seq: minute for seq, _, _, _, minute, _ in EVENTS}
+    kinds = {seq: kind.upper() for seq, kind, *_ in EVENTS}
+    return table.assign(
+        ts=(table["seq"].map(minutes) * MINUTE_MS).astype("int64"), user=[f"u{seq:07}" for seq in table["seq"]],
+        type=table["seq"].map(kinds),
+    )  # fmt: skip
 
 
 def revenue() -> pd.DataFrame:
@@ -88,6 +95,9 @@ def test_the_right_answer_is_right() -> None:
         (lambda rows: rows.replace({"cents": {250: 251}}), WRONG_ROWS, 1),
         (lambda rows: rows.replace({"region": {"dach": "cee"}}), WRONG_ROWS, 3),
         (lambda rows: rows.assign(due_ns=rows.due_ns + 1), WRONG_ROWS, 6),
+        (lambda rows: rows.assign(ts=rows.ts - 1), WRONG_ROWS, 6),
+        (lambda rows: rows.replace({"type": {"VIEW": "view"}}), WRONG_ROWS, 1),
+        (lambda rows: rows.assign(user=rows.user.shift(fill_value="u0000009")), WRONG_ROWS, 6),
     ],
 )
 def test_a_wrong_row_is_seen(change: Callable[[pd.DataFrame], pd.DataFrame], check: str, found: float) -> None:

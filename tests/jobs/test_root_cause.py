@@ -55,10 +55,16 @@ NameError: name 'missing' is not defined
 """
 
 
+OPTION = (
+    "IllegalArgumentException: Could not parse value 'soon' for key 'execution.checkpointing.interval'. "
+    "DateTimeParseException: Text 'soon' could not be parsed"
+)
+
+
 @pytest.mark.parametrize(
     ("trace", "said"),
     [
-        (PY4J, "DateTimeParseException: Text 'soon' could not be parsed"),
+        (PY4J, OPTION),
         (WRAPPED, "TableException: Unsupported query: HOP in a view"),
         (REST, "TopicAuthorizationException: Not authorized to access topics: [sg-in]"),
         (PYTHON, "NameError: name 'missing' is not defined"),
