@@ -1,8 +1,12 @@
-"""How much runs of the same setting differ: by this host's own runs, recorded A/A runs, or the literature."""
+"""How much runs of the same setting differ: by this host's own runs, recorded A/A runs, or the literature.
+
+`python -m bench.noise results/noise` keeps A/A runs in small form as studies/noise.
+"""
 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +20,7 @@ from bench.record import Outcome, Run
 
 RECORDED = Path(__file__).resolve().parents[1] / "studies" / "noise"
 SCENARIO = "noise"  # its runs differ in a label only
+SERIES = ("flink_cpu_s", "broker_cpu_s", "source_events", "e2e_latency_ms", "backlog_events", "output_eps")
 FEWEST = 4  # degrees of freedom: from fewer, a spread is off by half of itself too often
 
 
@@ -62,6 +67,16 @@ def variation(runs: Iterable[Run], metric: str, stat: str = "value") -> tuple[fl
     return power.pooled_cv(groups.values()), sum(len(values) - 1 for values in groups.values())
 
 
+def keep(source: Path, folder: Path = RECORDED) -> list[Run]:
+    """Write A/A runs in small form (run.json and the series that noise is fitted to), as `studies/noise` has them."""
+    kept = []
+    for bundle in record.find(source):
+        run, series = record.load(bundle), record.load_series(bundle)
+        few = {name: series[name] for name in SERIES if name in series}
+        kept.append(record.save(run, folder / run.trial_id / bundle.name, series=few))
+    return kept
+
+
 def _runs(folder: Path) -> list[Run]:
     found = []
     for bundle in record.find(folder):
@@ -76,3 +91,7 @@ def _class(runs: Iterable[Run]) -> str:
     """The class of host that they ran on, as `environment.host_class` has it."""
     about = next(iter(runs)).environment
     return f"{about.get('cores')} cores, {float(about.get('memory_gib') or 0):.0f} GiB, {about.get('cpu_model')}"
+
+
+if __name__ == "__main__":
+    print(f"{len(keep(Path(sys.argv[1])))} runs in {RECORDED}")

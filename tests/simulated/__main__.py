@@ -15,9 +15,11 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from bench.analysis import power
 from bench.analysis.search import Status
 from bench.record import BundleError, load, save
 from tests.simulated import studies
+from tests.simulated.recorded import fitted
 from tests.simulated.system import BLIND, CAPACITY, STARVED, SYSTEMS, VERY_NOISY, Bench, System
 
 STUDIES = 2_000
@@ -95,6 +97,31 @@ def intervals() -> Iterator[Line]:
         yield Line(f"coverage: {what}", f"{share:.1%}", "93-97%", 0.93 <= share <= 0.97)
 
 
+def as_recorded() -> Iterator[Line]:
+    """The same with the noise of the real cluster: drift, outliers and all, from the recorded A/A runs."""
+    noise = fitted()
+    drifting = System("as recorded", CAPACITY, noise=noise.second_sd, rho=noise.second_rho)
+    found = studies.searches(drifting, SEARCHES // 4)
+    within = f"{found.within:.0%} of {len(found.errors)} confirmed within 5%"
+    text = f"{within} (speed varies by {noise.second_sd:.0%} a second, autocorrelation {noise.second_rho:.2f})"
+    yield Line("search: noise within a run as recorded", text, "-", None)
+    for name, level, d in (("CPU", noise.cpu, 0.05), ("p99", noise.p99, 0.20), ("disk", noise.disk, 0.05)):
+        about = f"{name} as recorded (CV {level.cv:.1%}, {level.share:.0%} outliers x {level.factor:.1f}), 8 pairs"
+        none, coverage = studies.recorded_answers(level, 0.0, d, 8, STUDIES)
+        least, _ = studies.recorded_answers(level, d, d, 8, STUDIES)
+        top = 0.97 if not level.share else 1.0  # outliers make a t interval too wide, never too narrow
+        yield Line(
+            f"coverage: {about}", f"{coverage:.1%}", f"93-{top:.0%}".replace("%", "") + "%", 0.93 <= coverage <= top
+        )
+        worst = max(none.supported, least.supported)
+        yield Line(f"false 'supported': {about}", f"{worst:.1%}", "<= 5%", worst <= 0.05)
+    effect = power.decidable_effect(noise.cpu.cv, 8, 0.05)
+    share = studies.recorded_answers(noise.cpu, effect, 0.05, 8, STUDIES)[0].supported
+    yield Line(
+        f"power at the effect planned ({effect:.0%}): CPU as recorded", f"{share:.1%}", "80%", abs(share - 0.8) <= 0.03
+    )
+
+
 def words() -> Iterator[Line]:
     """False answers are rare, and the power that `plan` promises is the power found."""
     for effect, n in ((0.0, 3), (0.0, 8), (0.05, 3), (0.05, 8)):
@@ -120,7 +147,7 @@ def main() -> int:
     """Print every promise with what was found; 1 if one is not kept."""
     table = Table("promise", "found", "promised", "kept")
     lines: list[Line] = []
-    for part in (searching, tails, bundles, intervals, words):
+    for part in (searching, tails, bundles, intervals, words, as_recorded):
         for line in part():
             lines.append(line)
             table.add_row(line.what, line.found, line.promised, {True: "yes", False: "NO", None: ""}[line.kept])

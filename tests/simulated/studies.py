@@ -17,6 +17,7 @@ from bench.analysis.search import Ask, Found, Status
 from bench.analysis.slope import theil_sen
 from bench.analysis.sustainable import of_run
 from bench.scenario.words import parse_threshold
+from tests.simulated.recorded import Level
 from tests.simulated.system import Bench, System, changed
 
 SLO = (parse_threshold("e2e_latency_ms p99 < 2000"), parse_threshold("lost_events value == 0"))
@@ -126,6 +127,27 @@ def verdicts(effect: float, d: float, n: int, studies: int, *, seed: int = 4, cv
         assert found is not None
         words[comparison(found, "increases", d).answer] += 1
     return Answers(*(words[word] / studies for word in (Answer.SUPPORTED, Answer.REFUTED, Answer.INCONCLUSIVE)))
+
+
+def recorded_answers(
+    level: Level, effect: float, d: float, n: int, studies: int, *, seed: int = 5
+) -> tuple[Answers, float]:
+    """(words, coverage of the 95 % interval) of n interleaved pairs (ABBA) with the noise of recorded A/A runs."""
+    rng = np.random.default_rng(seed)
+    words: Counter[Answer] = Counter()
+    hits = 0
+    for _ in range(studies):
+        values = level.draw(rng, 2 * n)
+        first = np.arange(n) % 2 == 0  # whether the base goes first in its pair
+        base = np.where(first, values[::2], values[1::2])
+        new = np.where(first, values[1::2], values[::2]) * (1 + effect)
+        found = paired(list(base), list(new))
+        assert found is not None
+        low, high = found.interval()
+        hits += low <= 1 + effect <= high
+        words[comparison(found, "increases", d).answer] += 1
+    shares = (words[word] / studies for word in (Answer.SUPPORTED, Answer.REFUTED, Answer.INCONCLUSIVE))
+    return Answers(*shares), hits / studies
 
 
 def power_gap(n: int, studies: int, d: float = 0.05, cv: float = 0.037) -> tuple[float, float]:
