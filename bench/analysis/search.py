@@ -43,7 +43,7 @@ class Status(StrEnum):
 
     FOUND = "found"  # confirmed, and the step above fails
     BLURRED = "found, but its limit is not sharp"  # confirmed; the step above neither fails nor passes reliably
-    AT_LEAST = "at least"  # confirmed; above it the generator or the allowed range ends
+    AT_LEAST = "at least"  # confirmed; above it the generator, the allowed range or the time ends
     NOT_FOUND = "not found"  # even the lowest rate fails
     OUT_OF_TIME = "out of time"  # not confirmed
 
@@ -145,6 +145,8 @@ def search(
         yield from _bisect(state)
         status, rate = yield from _confirm(state)
     except _OutOfTimeError:
+        if state.low is not None and state.tally(state.low, Outcome.PASS) >= CONFIRM:
+            return _end(state, Status.AT_LEAST, state.low, "the time was over before the rate above was shown to fail")
         return _end(state, Status.OUT_OF_TIME, None)
     return _end(state, status, rate)
 
@@ -236,11 +238,13 @@ def _fails(state: _State, rate: float) -> _Asking:
     return True
 
 
-def _end(state: _State, status: Status, rate: float | None) -> Found:
+def _end(
+    state: _State, status: Status, rate: float | None, why: str = "the load itself could not be taken further"
+) -> Found:
     sentences = {
         Status.FOUND: f"Sustains {rate or 0:,.0f} events/s: 4 of 5 runs pass there, 3 of 5 fail 5% above.",
         Status.BLURRED: f"Sustains {rate or 0:,.0f} events/s in 4 of 5 runs; 5% above is neither failing nor passing.",
-        Status.AT_LEAST: f"Sustains at least {rate or 0:,.0f} events/s: the load itself could not be taken further.",
+        Status.AT_LEAST: f"Sustains at least {rate or 0:,.0f} events/s in 4 of 5 runs: {why}.",
         Status.NOT_FOUND: f"No sustainable rate down to {state.floor_eps:,.0f} events/s.",
         Status.OUT_OF_TIME: "Inconclusive: no rate was confirmed within the time allowed"
         + (f"; {state.low:,.0f} events/s passed" if state.low else "")

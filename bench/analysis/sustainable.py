@@ -178,6 +178,9 @@ def _slope(seen: Observed) -> Criterion:
     slope: Slope | None = theil_sen(seen.backlog.t_s, seen.backlog.value)
     if slope is None or seen.offered_eps is None:
         return Criterion(name, ok=False, detail=f"{seen.backlog.value.size} samples of the backlog give no slope")
+    if not np.isfinite(slope.high):
+        text = f"{slope.n} samples of the backlog that move together ({slope.effective_n:.0f} of independent worth)"
+        return Criterion(name, ok=False, detail=f"{text} put no bound on its growth")
     share = slope.high / seen.offered_eps
     detail = f"backlog grows by at most {slope.high:.0f} events/s, {share:.1%} of the load (limit {SLOPE_LIMIT:.0%})"
     return Criterion(name, share < SLOPE_LIMIT, detail)

@@ -76,6 +76,14 @@ def test_the_budget_ends_a_search_without_an_answer() -> None:
     assert found.low_eps is not None and "Inconclusive" in found.sentence
 
 
+def test_what_was_confirmed_before_the_time_was_over_is_a_lower_bound() -> None:
+    """Prevents four confirmed runs from being thrown away, and a limit from being claimed that was never shown."""
+    whole = hunt(carries(137_000), budget_s=1e9)
+    found = hunt(carries(137_000), budget_s=45.0 * (len(whole.attempts) - 1))
+    assert (found.status, found.rate_eps) == (Status.AT_LEAST, whole.rate_eps)
+    assert "the time was over" in found.sentence
+
+
 def test_nothing_sustainable_is_an_answer() -> None:
     """Prevents the search from going on for ever below its floor."""
     found = hunt(carries(50), floor_eps=1_000.0, budget_s=1e9)
