@@ -25,6 +25,7 @@ MOST_EPS = 2e6  # of a load that does not say: more was never reached by a gener
 LEAST_DISK_BYTES = 2 << 30  # a cluster's logs, checkpoints and one trial's topics, with room to fail cleanly
 OTHER_MEMORY_MB = 1200  # generator, harness, job client: measured 0.9 GiB together
 JVM_OVERHEAD_MB = 450  # metaspace, code, threads, buffers of one JVM beside its heap
+DISK_MB = 1024  # a broker's disk that is to be filled: it lies in memory, filler and all
 LOG_SLICE_BYTES = 4 << 20  # of each log at most this much of its end goes into a bundle
 
 
@@ -53,6 +54,7 @@ def cluster_spec(settings: Settings) -> ClusterSpec:
         brokers=settings.cluster.brokers,
         racks=settings.cluster.racks,
         broker_heap_mb=settings.cluster.broker_heap_mb,
+        broker_disk_mb=DISK_MB if faults.fills_a_disk(settings) else 0,
         task_managers=pipeline.task_managers if pipeline else 0,
         slots=pipeline.slots_each if pipeline else 0,
         flink=flink,
@@ -90,6 +92,12 @@ def preflight(trials: Sequence[Trial], out: Path, backend: str) -> None:
         )
     if backend != "local" and any(one.settings.faults for one in trials):
         raise ScenarioError(f"{trials[0].scenario}: faults need --backend local, whose processes are ours to stop")
+    for one in trials:
+        if faults.fills_a_disk(one.settings) and _topic_bytes(one) > DISK_MB << 20:
+            raise ScenarioError(
+                f"{one.scenario}: the load writes up to {_topic_bytes(one) >> 20:,} MiB, expected less than {DISK_MB}: "
+                "a broker's disk that is to be filled has no more"
+            )
     check_recordings(trials)
     out.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(out).free
@@ -117,7 +125,7 @@ def _topic_bytes(trial: Trial) -> int:
 
 
 def _memory_bytes(spec: ClusterSpec) -> int:
-    brokers = spec.brokers * (spec.broker_heap_mb + JVM_OVERHEAD_MB)
+    brokers = spec.brokers * (spec.broker_heap_mb + JVM_OVERHEAD_MB + spec.broker_disk_mb)
     flink = 0
     if spec.task_managers:
         flink = 1024 + spec.task_managers * (spec.task_heap_mb + spec.managed_mb + 384 + JVM_OVERHEAD_MB)
@@ -174,6 +182,8 @@ def run_all(
 
 def _run_one(one: Trial, clusters: _Clusters, out: Path, tell: trial.Tell, latency_slo_ms: float | None) -> Run:
     bundle = out / one.scenario / one.id / datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+    if reason := faults.not_testable(one.settings):
+        return record.save(trial.refused(one, clusters.backend, reason), bundle)
     try:
         stage = clusters.stage_for(one, tell)
     except PlatformError as error:

@@ -157,6 +157,15 @@ def recovery_metric(found: Findings, backlog: pd.DataFrame, faults: pd.DataFrame
     found.put("recovery_s", max(waits) if waits and np.isfinite(waits).all() else math.nan)
 
 
+def recovery_phases(found: Findings, began_s: float, noticed_s: float, deployed_s: float, running_s: float) -> None:
+    """Where a recovery's time went; after `recovery_metric`. All times on the samples' clock."""
+    found.put("detect_s", noticed_s - began_s)
+    found.put("restart_s", deployed_s - noticed_s)
+    found.put("restore_s", running_s - deployed_s)
+    whole = found.metrics.get("recovery_s")
+    found.put("catch_up_s", began_s + whole.value - running_s if whole else math.nan)
+
+
 def missing_share(values: F64) -> float:
     """Share of samples that are NaN; 1 for none at all."""
     return float(np.isnan(values).mean()) if values.size else 1.0

@@ -12,7 +12,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import (
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ignore[attr-defined]  # not re-exported
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
@@ -116,6 +123,17 @@ def end_offsets(bootstrap: str, topic: str, *, committed: bool = False, timeout_
     if found.error is not None or not ends:
         raise BrokerError(f"end offsets of {topic}: {found.error.str() if found.error else 'no partitions'}")
     return ends
+
+
+def committed_offsets(bootstrap: str, group: str, topic: str) -> dict[int, int]:
+    """Partition -> what the group has committed, where it has. BrokerError when the broker does not say."""
+    admin = _admin(bootstrap)
+    try:
+        asked = [ConsumerGroupTopicPartitions(group)]
+        answer = admin.list_consumer_group_offsets(asked, request_timeout=ADMIN_TIMEOUT_S)[group].result()
+    except KafkaException as error:
+        raise BrokerError(f"offsets of the group {group}: {error.args[0].str()}") from error
+    return {tp.partition: tp.offset for tp in answer.topic_partitions or () if tp.topic == topic and tp.offset >= 0}
 
 
 def written(bootstrap: str, names: Iterable[str], *, committed: bool = False) -> int:

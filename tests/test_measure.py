@@ -315,3 +315,16 @@ def test_a_drain_is_timed_between_a_tenth_and_nine_tenths(read: Any, window: Win
     if found and window:
         assert found.from_s == pytest.approx(window.from_s, abs=0.3)
         assert found.to_s == pytest.approx(window.to_s, abs=0.3)
+
+
+def test_the_phases_of_a_recovery_add_up_to_it() -> None:
+    """Detect, restart, restore and catch up are what people tune one by one: a gap between them is nobody's."""
+    found = Findings()
+    measure.recovery_phases(found, 10.0, 12.5, 19.0, 19.75)
+    assert "catch_up_s" in found.missing  # the backlog never came back: when it did is not known
+    found = Findings()
+    found.put("recovery_s", 15.0)
+    measure.recovery_phases(found, 10.0, 12.5, 19.0, 19.75)
+    values = {name: found.metrics[name].value for name in ("detect_s", "restart_s", "restore_s", "catch_up_s")}
+    assert values == {"detect_s": 2.5, "restart_s": 6.5, "restore_s": 0.75, "catch_up_s": 5.25}
+    assert sum(values.values()) == found.metrics["recovery_s"].value

@@ -35,6 +35,7 @@ class ClusterSpec:
     brokers: int = 1
     racks: tuple[str, ...] = ()
     broker_heap_mb: int = 1500
+    broker_disk_mb: int = 0  # a bounded disk for each broker, so that it can be filled; 0: the run folder's
     task_managers: int = 0  # 0: no Flink at all
     slots: int = 4  # per TaskManager
     task_heap_mb: int = 1536
@@ -89,6 +90,14 @@ class Victim(Protocol):
 
     def start(self) -> object:
         """Again, after `kill` or `end`; returns when the process runs, not when it is ready."""
+        ...
+
+    def fill(self) -> None:
+        """Take what is left of its disk. From here to `free` nobody wonders that it is gone."""
+        ...
+
+    def free(self) -> None:
+        """Give the disk back, and start the process again if it has ended meanwhile."""
         ...
 
 
@@ -153,7 +162,10 @@ class Cluster(Protocol):
         ...
 
     def victim(self, target: str) -> Victim:
-        """The process that a fault on `target` ("broker") hits: the first of its kind. KeyError for what it has not."""
+        """The process that a fault on `target` ("broker", "taskmanager") hits: the first of its kind.
+
+        KeyError for what it has not.
+        """
         ...
 
     def check(self) -> None:

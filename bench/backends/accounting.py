@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -14,13 +14,32 @@ TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = os.sysconf("SC_PAGESIZE")
 
 
-def tree_account(roots: Iterable[int]) -> Account:
-    """CPU and memory of `roots` with all their descendants (Flink's Python workers are grandchildren).
+class Ledger:
+    """What trees of processes have used, those included that have ended since.
+
+    A process that was killed and replaced takes its counters with it; what it was last seen with stays in the sum. What
+    it used after that is lost: at most a sampling interval of it.
+    """
+
+    def __init__(self) -> None:
+        self._cpu_s: dict[int, float] = {}  # root -> the most it was ever seen with
+
+    def account(self, roots: Iterable[int]) -> Account:
+        """CPU so far, and memory now, of `roots` with all their descendants."""
+        stats, resident = _all_stats(), 0
+        for root in roots:
+            found = _tree(stats, root)
+            self._cpu_s[root] = max(found.cpu_s, self._cpu_s.get(root, 0.0))
+            resident += found.rss_bytes
+        return Account(sum(self._cpu_s.values()), resident)
+
+
+def _tree(stats: Mapping[int, tuple[int, int, int]], root: int) -> Account:
+    """CPU and memory of `root` with all its descendants (Flink's Python workers are grandchildren).
 
     CPU counts user and system time, and that of children already reaped, so that a worker's end loses nothing.
     """
-    stats = _all_stats()
-    frontier = {pid for pid in roots if pid in stats}
+    frontier = {root} & stats.keys()
     ticks = resident = 0
     while frontier:
         for pid in frontier:

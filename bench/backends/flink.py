@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.backends import NICE
+from bench.backends.replaceable import Replaceable
 from bench.backends.subtree import Child, Subtree, await_true
 from bench.errors import JobError
 from bench.toolchain import Toolchain
@@ -126,6 +127,22 @@ def taskmanager_memory(task_heap_mb: int) -> list[str]:
     return [f"-Xmx{heap_mb}m", f"-Xms{heap_mb}m", f"-XX:MaxDirectMemorySize={direct_mb}m"]
 
 
+class TaskManager(Replaceable):
+    """A TaskManager's life, and what faults do to it (see `bench.backends.Victim`)."""
+
+    def __init__(self, index: int, spawn: Callable[[str, str], Child]) -> None:
+        super().__init__(f"taskmanager-{index}", JobError)
+        self._index, self._spawn, self._starts = index, spawn, 0
+
+    def spawn(self) -> Child:
+        """Each time under another resource id, as a replacement has one where machines come and go.
+
+        Under the same one Flink would learn of a death from the new registration, before any heartbeat is missed.
+        """
+        self._starts += 1
+        return self._spawn(self.name, f"tm{self._index}-{self._starts}")
+
+
 class SessionCluster:
     """A JobManager and its TaskManagers."""
 
@@ -135,7 +152,7 @@ class SessionCluster:
         self.subtree = subtree
         self.log_dir = log_dir
         self.jobmanager: Child | None = None
-        self.taskmanagers: dict[int, Child] = {}
+        self.taskmanagers: list[TaskManager] = []
         self._options = java_options(tools.flink_home / "conf" / "config.yaml")
 
     def environment(self) -> dict[str, str]:
@@ -171,14 +188,21 @@ class SessionCluster:
         self.jobmanager = self._java("jobmanager", jobmanager_memory(), [JOBMANAGER])
 
     def start_taskmanager(self, index: int) -> None:
-        main = [TASKMANAGER, "-D", f"taskmanager.resource-id=tm{index}"]
-        self.taskmanagers[index] = self._java(f"taskmanager-{index}", taskmanager_memory(self.plan.task_heap_mb), main)
+        def spawn(name: str, resource_id: str) -> Child:
+            main = [TASKMANAGER, "-D", f"taskmanager.resource-id={resource_id}"]
+            return self._java(name, taskmanager_memory(self.plan.task_heap_mb), main)
+
+        one = TaskManager(index, spawn)
+        self.taskmanagers.append(one)
+        one.start()
 
     def check(self) -> None:
         """JobError with the log's tail when one of the processes is gone."""
-        for child in (self.jobmanager, *self.taskmanagers.values()):
-            if child is not None and child.poll() is not None:
-                raise JobError(f"{child.name} ended (exit code {child.poll()})\n{child.log_tail()}")
+        if self.jobmanager is not None and self.jobmanager.poll() is not None:
+            code = self.jobmanager.poll()
+            raise JobError(f"jobmanager ended (exit code {code})\n{self.jobmanager.log_tail()}")
+        for one in self.taskmanagers:
+            one.check()
 
     def await_ready(self) -> None:
         """Until every TaskManager has registered its slots."""

@@ -7,19 +7,18 @@ about Kafka as people run it.
 from __future__ import annotations
 
 import base64
-import signal
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.backends import NICE
+from bench.backends import NICE, disk
+from bench.backends.replaceable import Replaceable
 from bench.backends.subtree import Child, Subtree, await_true
-from bench.errors import BrokerError
+from bench.errors import BrokerError, HostError
 from bench.toolchain import Toolchain
 
 FORMAT_TIMEOUT_S = 60.0  # a JVM start, 1.5 s on an idle host
-END_TIMEOUT_S = 30.0  # a broker under load closes its logs in about 2 s
 READY_TIMEOUT_S = 90.0  # 4 s on an idle host
 
 JVM = ("-XX:+UseG1GC", "-Xshare:auto", "-XX:+ExitOnOutOfMemoryError", "-Djava.awt.headless=true")
@@ -50,10 +49,15 @@ class BrokerPlan:
     controller_port: int
     jmx_port: int
     folder: Path
+    disk_mb: int = 0  # a file system of its own of this size; 0: that of its folder
+
+    @property
+    def disk(self) -> Path:
+        return self.folder / "disk" if self.disk_mb else self.folder
 
     @property
     def data(self) -> Path:
-        return self.folder / "data"
+        return self.disk / "data"
 
     @property
     def address(self) -> str:
@@ -111,17 +115,16 @@ def heap(size_mb: int) -> list[str]:
     return [f"-Xmx{size_mb}m", f"-Xms{size_mb}m"]
 
 
-class Broker:
+class Broker(Replaceable):
     """A broker's life: format once, start, and what faults do to it (see `bench.backends.Victim`)."""
 
     def __init__(self, plan: BrokerPlan, heap_mb: int, tools: Toolchain, subtree: Subtree, log: Path) -> None:
+        super().__init__(f"broker {plan.node_id}", BrokerError)
         self.plan = plan
         self.heap_mb = heap_mb
         self.tools = tools
         self.subtree = subtree
         self.log = log
-        self.child: Child | None = None
-        self._down = False  # somebody wanted it so
 
     def _java(self, name: str, memory: Sequence[str], main: Sequence[str], agent: str = "") -> Child:
         argv = [
@@ -138,6 +141,8 @@ class Broker:
 
     def format(self, plans: Sequence[BrokerPlan], cluster_id: str) -> Child:
         """Write the configuration and start formatting the log directory; wait for it with `formatted`."""
+        if self.plan.disk_mb:
+            disk.mount(self.plan.disk, self.plan.disk_mb)
         self.plan.data.mkdir(parents=True)
         (self.plan.folder / "server.properties").write_text(properties(self.plan, plans))
         (self.plan.folder / "jmx.yaml").write_text(JMX_RULES)
@@ -150,46 +155,24 @@ class Broker:
             ["kafka.tools.StorageTool", *arguments],
         )
 
-    def start(self) -> Child:
-        """Start the broker process; it is ready later (see `await_ready`)."""
+    def spawn(self) -> Child:
+        """The broker process; it is ready later (see `await_ready`)."""
         agent = f"-javaagent:{self.tools.jmx_agent}=127.0.0.1:{self.plan.jmx_port}:{self.plan.folder / 'jmx.yaml'}"
-        self.child = self._java(
-            f"broker-{self.plan.node_id}",
-            heap(self.heap_mb),
-            ["kafka.Kafka", str(self.plan.folder / "server.properties")],
-            agent,
-        )
+        main = ["kafka.Kafka", str(self.plan.folder / "server.properties")]
+        return self._java(f"broker-{self.plan.node_id}", heap(self.heap_mb), main, agent)
+
+    def fill(self) -> None:
+        """Kafka ends when the only disk it has fails: from here to `free` nobody wonders."""
+        if not self.plan.disk_mb:
+            raise HostError(f"{self.name} shares its disk with this machine: it is not filled")
+        self._down = True
+        disk.fill(self.plan.disk)
+
+    def free(self) -> None:
+        disk.free(self.plan.disk)
+        if self._process().poll() is not None:
+            self.start()
         self._down = False
-        return self.child
-
-    def pause(self) -> None:
-        self._process().send_signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        self._process().send_signal(signal.SIGCONT)
-
-    def kill(self) -> None:
-        self._down = True
-        self._process().kill()
-        self._process().wait(END_TIMEOUT_S)
-
-    def end(self) -> None:
-        self._down = True
-        self._process().stop(END_TIMEOUT_S)
-
-    def _process(self) -> Child:
-        if self.child is None:
-            raise BrokerError(f"broker {self.plan.node_id} was never started")
-        return self.child
-
-    def check(self) -> None:
-        """BrokerError with the log's tail when the process is not running, and nobody wanted that."""
-        if self._down:
-            return
-        if self.child is None or self.child.poll() is not None:
-            code = self.child.poll() if self.child else None
-            tail = self.child.log_tail() if self.child else ""
-            raise BrokerError(f"broker {self.plan.node_id} ended (exit code {code})\n{tail}")
 
 
 def new_cluster_id() -> str:

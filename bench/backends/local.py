@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bench.backends import Account, ClusterSpec, Pipes, Victim
-from bench.backends.accounting import FileUse, topic_bytes, tree_account
+from bench.backends.accounting import FileUse, Ledger, topic_bytes
 from bench.backends.flink import FlinkPlan, SessionCluster
 from bench.backends.kafka import Broker, BrokerPlan, await_ready, format_all
 from bench.backends.subtree import Child, Subtree
@@ -41,12 +41,19 @@ class LocalCluster:
         self.subtree = subtree
         self.log_dir = log_dir
         self.versions: Mapping[str, str] = tools.versions
+        self._ledgers = {"broker": Ledger(), "flink": Ledger()}
         ports = iter(free_ports(3 * spec.brokers + 3))
         racks = spec.racks or ("a",)
         self.brokers = [
             Broker(
                 BrokerPlan(
-                    n, racks[(n - 1) % len(racks)], next(ports), next(ports), next(ports), run_dir / f"broker-{n}"
+                    n,
+                    racks[(n - 1) % len(racks)],
+                    next(ports),
+                    next(ports),
+                    next(ports),
+                    run_dir / f"broker-{n}",
+                    spec.broker_disk_mb,
                 ),
                 spec.broker_heap_mb,
                 tools,
@@ -107,9 +114,9 @@ class LocalCluster:
     def account(self) -> dict[str, Account]:
         roots = {"broker": [broker.child.pid for broker in self.brokers if broker.child]}
         if self.flink:
-            children = [*self.flink.taskmanagers.values(), self.flink.jobmanager]
+            children = [*(one.child for one in self.flink.taskmanagers), self.flink.jobmanager]
             roots["flink"] = [child.pid for child in children if child]
-        return {component: tree_account(pids) for component, pids in roots.items()}
+        return {component: self._ledgers[component].account(pids) for component, pids in roots.items()}
 
     def client_environment(self) -> dict[str, str]:
         return self.flink.environment() if self.flink else {}
@@ -125,7 +132,10 @@ class LocalCluster:
         return self.subtree.spawn(log.stem, argv, log=log, env=environment, cwd=ROOT, stdin=stdin, stdout=stdout)
 
     def victim(self, target: str) -> Victim:
-        return {"broker": self.brokers[0]}[target]
+        known: dict[str, Victim] = {"broker": self.brokers[0]}
+        if self.flink:
+            known["taskmanager"] = self.flink.taskmanagers[0]
+        return known[target]
 
     def _check_brokers(self) -> None:
         for broker in self.brokers:

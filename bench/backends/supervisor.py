@@ -7,7 +7,7 @@ the socket says that the command has ended, however it ended, SIGKILL included.
 
 Protocol: one JSON document per line.
   in:  {"spawn": key, "argv": [...], "env": {...}, "cwd": "...", "nice": n}   with three file descriptors
-       {"scratch": "/dir"}                                                  remove it once every process has ended
+       {"scratch": "/dir"}                                                  unmount and remove it once all have ended
   out: {"started": key, "pid": n} | {"failed": key, "error": "..."} | {"exited": pid, "code": n}
 """
 
@@ -24,6 +24,7 @@ import time
 from typing import Any
 
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+MNT_DETACH = 2  # sys/mount.h
 GRACE_S = 3.0  # a broker under load closes its logs in about 2 s; whoever takes longer is killed
 KILL_S = 10.0  # SIGKILL is not refused, but a process in disk sleep dies late
 
@@ -108,6 +109,15 @@ def end_subtree() -> None:
                 signal_all(number)  # what was forked in the meantime
 
 
+def unmount_below(folder: str) -> None:
+    """Detach every file system mounted below a scratch folder: otherwise it would outlive the folder."""
+    with open("/proc/self/mounts", "rb") as mounts:  # noqa: PTH123 -- as above
+        points = [line.split()[1].decode("unicode_escape") for line in mounts]
+    for point in sorted(points, reverse=True):
+        if point.startswith(folder + os.sep):
+            ctypes.CDLL(None).umount2(point.encode(), MNT_DETACH)
+
+
 def serve(link: socket.socket, wake: int) -> list[str]:
     """Obey until the command is gone; returns the scratch folders to remove."""
     scratch: list[str] = []
@@ -153,6 +163,7 @@ def main() -> None:
     finally:
         end_subtree()
         for folder in scratch:
+            unmount_below(folder)
             shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -8,7 +8,7 @@ output needs no Flink.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -190,10 +190,15 @@ def connector(topic: str, params: JobParams) -> str:
   'properties.bootstrap.servers' = '{params.bootstrap}'"""
 
 
-def reading(params: JobParams) -> str:
+def groups(run_name: str, outputs: Collection[str]) -> tuple[str, ...]:
+    """The consumer groups in which a job's readers of the input topic say, at each checkpoint, how far they are."""
+    return (run_name, f"{run_name}-{ASIDE}") if ASIDE in outputs else (run_name,)
+
+
+def reading(params: JobParams, group: str) -> str:
     """The options of a table that reads the input topic from its beginning."""
     return f"""{connector(params.input_topic, params)},
-  'properties.group.id' = '{params.run_name}',
+  'properties.group.id' = '{group}',
   'scan.startup.mode' = 'earliest-offset',
   'scan.topic-partition-discovery.interval' = '0'"""
 
@@ -222,7 +227,7 @@ def kafka_source(table: str, params: JobParams) -> str:
   event_time AS TO_TIMESTAMP_LTZ(`ts`, 3),
   WATERMARK FOR event_time AS event_time - {delay}
 ) WITH (
-  {reading(params)},
+  {reading(params, params.run_name)},
   'format' = '{params.input_format}'{skip}
 )"""
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.jobs import ASIDE, JobParams, delivering, reading
+from bench.jobs import ASIDE, JobParams, delivering, groups, reading
 from bench.record import Check
 from bench.workloads.encoding import Format, stamps_of
 
@@ -20,7 +20,8 @@ from bench.workloads.encoding import Format, stamps_of
 def route(tables: Any, statements: Any, params: JobParams) -> None:
     """Add the branch to a job's pyflink StatementSet."""
     as_it_is = "'format' = 'raw'"
-    tables.execute_sql(f"CREATE TEMPORARY TABLE as_sent (content STRING) WITH ({reading(params)}, {as_it_is})")
+    source = reading(params, groups(params.run_name, params.output_topics)[-1])
+    tables.execute_sql(f"CREATE TEMPORARY TABLE as_sent (content STRING) WITH ({source}, {as_it_is})")
     tables.execute_sql(
         f"CREATE TEMPORARY TABLE {ASIDE} (content STRING) WITH ({delivering(ASIDE, params)}, {as_it_is})"
     )

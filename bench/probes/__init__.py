@@ -56,8 +56,11 @@ class Samples:
         return float(np.interp(t_s, table.t_s, table.value))
 
     def delta(self, name: str, from_s: float, to_s: float) -> float:
-        """How much a counter grew between the two times; NaN when either end was not sampled."""
-        return self.at(name, to_s) - self.at(name, from_s)
+        """How much a counter grew between the two times; NaN when either end was not sampled, or it began anew."""
+        table = self.series(name).dropna()
+        t_s, value = table.t_s.to_numpy(), table.value.to_numpy()
+        began_anew = (np.diff(value) < 0) & (t_s[1:] > from_s) & (t_s[:-1] < to_s)
+        return float("nan") if began_anew.any() else self.at(name, to_s) - self.at(name, from_s)
 
     def tables(self) -> dict[str, pd.DataFrame]:
         """Every series, as the bundle keeps them."""

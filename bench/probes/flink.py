@@ -131,6 +131,35 @@ def late_events(url: str, job_id: str) -> float:
 
 
 @dataclass(frozen=True)
+class Restart:
+    """When a job that was brought down came back, in ms since the epoch."""
+
+    noticed_ms: float  # Flink's first record of the failure
+    deployed_ms: float  # the last task had found its place
+    running_ms: float  # the last task had its state back
+
+
+def restart(url: str, job_id: str, since_ms: float) -> Restart | None:
+    """The job's return from what failed after `since_ms`; None when nothing did, or not every task runs again."""
+    history = get_json(f"{url}/jobs/{job_id}/exceptions")
+    entries = (history or {}).get("exceptionHistory", {}).get("entries", [])
+    noticed = [float(entry["timestamp"]) for entry in entries if entry["timestamp"] >= since_ms]
+    if not noticed:
+        return None
+    deployed, running = [], []
+    for vertex in vertices(url, job_id):
+        times = get_json(f"{url}/jobs/{job_id}/vertices/{vertex.id}/subtasktimes") or {"subtasks": []}
+        for subtask in times["subtasks"]:
+            stamps = subtask["timestamps"]
+            if stamps.get("FINISHED", 0) > 0:
+                continue  # a bounded source that had ended before has nothing to come back to
+            deployed.append(float(stamps["INITIALIZING"]))
+            running.append(float(stamps["RUNNING"]))
+    back = [at for at in running if at > min(noticed)]
+    return Restart(min(noticed), max(deployed), max(running)) if back and min(running) > 0 else None
+
+
+@dataclass(frozen=True)
 class Checkpoints:
     """Every checkpoint of a job: completed ones with trigger time, duration and sizes; when the failed ones began."""
 

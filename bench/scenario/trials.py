@@ -76,7 +76,7 @@ class Trial:
 
     @property
     def shape_key(self) -> str:
-        """Trials with equal keys can share one cluster: brokers, racks, heap, TaskManagers, slots, cluster options."""
+        """Trials with equal keys can share one cluster: brokers, racks, heap, disk, TaskManagers, slots, options."""
         pipeline = self.settings.pipeline
         flink: dict[str, Any] | None = None
         if pipeline is not None:
@@ -86,7 +86,9 @@ class Trial:
                 "s3": pipeline.checkpoint is not None and pipeline.checkpoint.storage == "s3",
                 "options": pipeline.cluster_flink,
             }
-        return _canonical({"cluster": self.settings.cluster.model_dump(mode="json"), "flink": flink})
+        bounded_disk = any(fault.do == "fill-disk" for fault in self.settings.faults)
+        cluster = self.settings.cluster.model_dump(mode="json")
+        return _canonical({"cluster": cluster, "flink": flink, "bounded_disk": bounded_disk})
 
 
 class Scenario(Document):

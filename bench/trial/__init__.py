@@ -12,7 +12,7 @@ notes      what is known so far; `stage` what trials share and give back
 from __future__ import annotations
 
 from bench.scenario import Trial
-from bench.trial.attempt import attempt, crashed, prime
+from bench.trial.attempt import attempt, crashed, prime, refused
 from bench.trial.search import search
 from bench.trial.stage import Keep, Recorded, Stage, Tell, forget, silence
 
@@ -26,4 +26,4 @@ def run(
     return attempt(trial, stage, latency_slo_ms=latency_slo_ms, tell=tell, keep=keep)
 
 
-__all__ = ["Keep", "Recorded", "Stage", "Tell", "crashed", "prime", "run", "silence"]
+__all__ = ["Keep", "Recorded", "Stage", "Tell", "crashed", "prime", "refused", "run", "silence"]

@@ -77,6 +77,11 @@ def crashed(trial: Trial, backend: str, reason: str) -> Run:
     return blank(trial, backend, Outcome.CRASHED, reason)
 
 
+def refused(trial: Trial, backend: str, reason: str) -> Run:
+    """The record of a trial that this host cannot do."""
+    return blank(trial, backend, Outcome.REFUSED, reason)
+
+
 def blank(trial: Trial, backend: str, outcome: Outcome, reason: str) -> Run:
     """A run of `trial` in which nothing was measured."""
     return Run(

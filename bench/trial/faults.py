@@ -16,7 +16,7 @@ from typing import Self
 
 import pandas as pd
 
-from bench.backends import Cluster, Victim
+from bench.backends import Cluster, Victim, disk
 from bench.errors import StreamgaugeError
 from bench.loadgen import Drive
 from bench.scenario import Settings
@@ -25,6 +25,7 @@ from bench.scenario.sections import Fault
 END_S = 120.0  # a broker that is ended under load and started again
 CAN = (  # (do, target)
     ("stop", "broker"), ("kill", "broker"), ("restart", "broker"), ("stop", "loadworker"), ("kill", "loadworker"),
+    ("stop", "taskmanager"), ("kill", "taskmanager"), ("restart", "taskmanager"), ("fill-disk", "broker"),
 )  # fmt: skip
 
 
@@ -33,6 +34,18 @@ def unsupported(settings: Settings) -> Iterator[str]:
     for fault in settings.faults:
         if (fault.do, fault.target) not in CAN:
             yield f"faults: {fault.do} of a {fault.target}"
+
+
+def fills_a_disk(settings: Settings) -> bool:
+    """Whether its brokers need disks of bounded size."""
+    return any(fault.do == "fill-disk" for fault in settings.faults)
+
+
+def not_testable(settings: Settings) -> str:
+    """Why this host cannot do what the faults ask for; "" if it can."""
+    if fills_a_disk(settings) and (why := disk.why_not()):
+        return f"not testable here: filling a broker's disk takes a file system of its own, and {why} (root may mount)"
+    return ""
 
 
 @dataclass(frozen=True)
@@ -53,7 +66,7 @@ class LoadWorker:
 
 
 def victim(target: str, cluster: Cluster, drive: Drive | None) -> Victim | LoadWorker:
-    """The first broker, or the last load worker."""
+    """The first broker or TaskManager, or the last load worker."""
     if target == "loadworker":
         assert drive is not None
         return LoadWorker(drive.worker_pids[-1])
@@ -106,6 +119,10 @@ class Happening:
                 hit.pause()
                 self._over.wait(fault.for_s)
                 hit.resume()
+            elif fault.do == "fill-disk" and not isinstance(hit, LoadWorker):
+                hit.fill()
+                self._over.wait(fault.for_s)
+                hit.free()
             elif isinstance(hit, LoadWorker):
                 hit.kill()  # its share of the schedule is gone: nobody can take it up
             else:

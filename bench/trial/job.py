@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import time
 
+import numpy as np
 import pandas as pd
 
 from bench import measure, topics, verify
 from bench.analysis import steady
-from bench.jobs import find, job_params
+from bench.jobs import find, groups, job_params
 from bench.jobs.session import JobSession
 from bench.probes import Probe, Samples
-from bench.probes.flink import Checkpoints, checkpoints, job_probe, late_events
+from bench.probes.flink import Checkpoints, checkpoints, job_probe, late_events, restart
 from bench.scenario import Trial
 from bench.topics import Names
 from bench.trial.notes import Notes, Seen
@@ -55,8 +56,7 @@ class JobReader:
         self._session.check(self._id)
 
     def caught_up(self, samples: Samples, events: int) -> bool:
-        read = samples.series(self.counter).value.dropna()
-        if not len(read) or read.iloc[-1] < events:
+        if not self._has_read(samples, events):
             return False
         outputs = self._names.outputs.values()
         now, written = time.monotonic(), topics.written(self._bootstrap, outputs)
@@ -66,6 +66,16 @@ class JobReader:
             self._written, self._rests_since = written, now
         self._caught_up = now - self._rests_since >= REST_S
         return self._caught_up
+
+    def _has_read(self, samples: Samples, events: int) -> bool:
+        """By Flink's count; where tasks may have begun anew, and their counts with them, by what it has committed."""
+        if not self._trial.settings.faults:
+            read = samples.series(self.counter).value.dropna()
+            return len(read) > 0 and read.iloc[-1] >= events
+        topic, names = self._names.input, self._names
+        ends = {p: end for p, end in topics.end_offsets(self._bootstrap, topic).items() if end > 0}
+        said = [topics.committed_offsets(self._bootstrap, one, topic) for one in groups(names.run, names.outputs)]
+        return all(committed.get(p, 0) >= end for committed in said for p, end in ends.items())
 
     def ended(self, samples: Samples) -> None:
         """What becomes visible from now on comes too late; Flink itself was asked once a second."""
@@ -94,6 +104,8 @@ class JobReader:
         restarts = found.metrics.get("restarts")
         if restarts is not None and restarts.value > 0 and not self._trial.settings.faults:
             notes.invalid.append(f"the job restarted {restarts.value:.0f} times, and no fault was asked for")
+        if "faults" in notes.series:
+            self._measure_recovery(seen, notes)
         done: Checkpoints = checkpoints(self._url, self._id)
         measure.checkpoint_metrics(found, done, seen.window, zero_ns)
         for name in ("duration_ms", "size_bytes"):
@@ -102,6 +114,16 @@ class JobReader:
         if seen.on_schedule:
             speed = self._trial.settings.workload.event_time_speed
             measure.watermark_lag(found, samples, seen.window, seen.sent.t0_ns, speed)
+
+    def _measure_recovery(self, seen: Seen, notes: Notes) -> None:
+        """The phases of coming back, if the job was brought down at all."""
+        faults = notes.series["faults"]
+        began_s = float(faults.t_s[np.diff(faults.value, prepend=0.0) > 0].max())
+        back = restart(self._url, self._id, since_ms=seen.samples.zero_ns / 1e6 + began_s * 1e3)
+        if back is not None:
+            zero_ms = seen.samples.zero_ns / 1e6
+            times_s = [(at_ms - zero_ms) / 1e3 for at_ms in (back.noticed_ms, back.deployed_ms, back.running_ms)]
+            measure.recovery_phases(notes.found, began_s, *times_s)
 
     def _hold_against_oracle(self, seen: Seen, notes: Notes) -> None:
         """Read the outputs back; a job that answers wrongly has no latency."""
@@ -114,6 +136,7 @@ class JobReader:
             self._bootstrap,
             output_topics=self._names.outputs,
             watermark_seen_ms=float(marks.iloc[-1]) if len(marks) else float("nan"),
+            failed=bool(self._trial.settings.faults),
         )
         notes.checks += compared.verified.checks
         for name, count in compared.verified.counts.items():

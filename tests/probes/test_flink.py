@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from bench.errors import JobError
-from bench.probes import flink, watch
+from bench.probes import Samples, flink, watch
 
 SOURCE = "Source__KafkaSource-default_catalog_default_database_clicks"
 PENDING = [f"0.{SOURCE}.pendingRecords", f"1.{SOURCE}.pendingRecords"]
@@ -158,6 +158,35 @@ def test_checkpoints_are_those_that_completed(fake: Fake) -> None:
     assert found.completed["duration_ms"].tolist() == [20, 40]
     assert math.isnan(found.completed["written_bytes"][0])
     assert found.failed_at_ms == (2000,)
+
+
+def test_a_return_from_a_failure_has_its_moments(fake: Fake) -> None:
+    """Seconds booked to the wrong phase send people to tune what was never slow."""
+
+    def subtask(initializing: int, running: int, finished: int = 0) -> dict[str, Any]:
+        return {"timestamps": {"INITIALIZING": initializing, "RUNNING": running, "FINISHED": finished}}
+
+    fake.answers["/jobs/j/exceptions"] = {
+        "exceptionHistory": {"entries": [{"timestamp": 9_500}, {"timestamp": 6_000}, {"timestamp": 900}]}
+    }
+    fake.answers["/jobs/j/vertices/v0/subtasktimes"] = {"subtasks": [subtask(9_700, 9_900), subtask(9_750, 10_200)]}
+    fake.answers["/jobs/j/vertices/v1/subtasktimes"] = {"subtasks": [subtask(9_800, 9_850), subtask(1, 2, 3)]}
+    found = flink.restart(fake.url, "j", since_ms=5_000)
+    assert found == flink.Restart(noticed_ms=6_000, deployed_ms=9_800, running_ms=10_200)
+    assert flink.restart(fake.url, "j", since_ms=9_600) is None  # nothing failed after that
+    fake.answers["/jobs/j/vertices/v1/subtasktimes"]["subtasks"][0] = subtask(9_800, 0)
+    assert flink.restart(fake.url, "j", since_ms=5_000) is None  # it is not back yet
+
+
+def test_a_counter_that_began_anew_says_nothing_about_the_time_across(fake: Fake) -> None:
+    """After a restart Flink counts from zero: the difference would be events, or busy time, that never were."""
+    samples = Samples(0)
+    for t_s, value in enumerate([0.0, 10.0, 20.0, 5.0, 15.0, 25.0]):
+        samples.add(float(t_s), {"read": value})
+    assert samples.delta("read", 0.0, 2.0) == 20
+    assert samples.delta("read", 3.0, 5.0) == 20
+    assert math.isnan(samples.delta("read", 1.0, 4.0))
+    assert math.isnan(samples.delta("read", 2.2, 2.8))
 
 
 def test_a_probe_that_fails_never_ends_a_run_and_leaves_no_number() -> None:
