@@ -6,7 +6,7 @@ Times are seconds since the load's t0. A number that could not be measured is le
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -132,6 +132,12 @@ def backlog_metrics(found: Findings, samples: Samples, window: Window) -> None:
     else:
         bounds = {"lower": slope.low, "upper": slope.high} if math.isfinite(slope.low) else None
         found.put("backlog_slope_eps", slope.per_s, bounds, slope.n)
+
+
+def system_cpu(found: Findings, samples: Samples, window: Window, events: float, components: Sequence[str]) -> None:
+    """CPU of all these components together, for a million of the events that came in."""
+    used = sum(samples.delta(f"{component}_cpu_s", window.from_s, window.to_s) for component in components)
+    found.put("system_cpu_s_per_million_events", per_million(used, events))
 
 
 def job_metrics(found: Findings, samples: Samples, window: Window, parallelism: int) -> None:

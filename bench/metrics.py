@@ -152,6 +152,7 @@ _ALL = (
     _cpu("flink", "JobManager, TaskManagers and their Python workers"),
     _cpu("generator", "the load generator"),
     _cpu("consumer", "the consuming engine, all groups together,"),
+    _cpu("system", "brokers, Flink and consuming engine together"),
     _rss("broker", "the brokers"),
     _rss("flink", "JobManager, TaskManagers and their Python workers"),
     _rss("generator", "the load generator"),

@@ -46,7 +46,7 @@ def scan(root: Path, metrics: Collection[str] | None = None) -> Names:
     reads = {name: re.search(r'^    reads = "(\w*)"', text, re.MULTILINE) for name, text in jobs.items()}
     return Names(
         frozenset(marked("bench/workloads", ".py", r"^class \w+\(.*Workload")),
-        frozenset(jobs),
+        frozenset(jobs) | {"none"},
         frozenset(marked("scenarios/claims", ".yaml", "")),
         frozenset(metrics) if metrics is not None else None,
         {name: found[1] for name, found in reads.items() if found and found[1]},

@@ -66,6 +66,11 @@ def _off(value: object) -> object:
     return None if value == "none" else value
 
 
+def _no_pipeline(value: object) -> object:
+    """`none`, or `pipeline.job: none`: so that no job at all can be one arm of a comparison."""
+    return None if value == "none" or (isinstance(value, dict) and value.get("job") == "none") else value
+
+
 def _rate(value: object) -> object:
     if value in ("search", "maximum", None):
         return value
@@ -280,7 +285,10 @@ class Checkpoint(Section):
 
 
 class Pipeline(Section):
-    """The Flink job. `idle_timeout_s` 0 is off; `flink` passes any other Flink option through as it stands."""
+    """The Flink job; `job: none` is no pipeline.
+
+    `idle_timeout_s` 0 is off; `flink` passes any other Flink option through as it stands.
+    """
 
     job: Annotated[Word, _known("job")]
     parallelism: Count = 1
@@ -381,7 +389,7 @@ class Document(Section):
     producer: Producer = Producer()
     topic: Topic = Topic()
     cluster: Cluster = Cluster()
-    pipeline: Annotated[Pipeline | None, BeforeValidator(_off)] = None
+    pipeline: Annotated[Pipeline | None, BeforeValidator(_no_pipeline)] = None
     consumers: tuple[Consumers, ...] = ()
     faults: tuple[Fault, ...] = ()
     axes: Axes = Field(default_factory=dict)
@@ -409,7 +417,7 @@ class Settings(Section):
     producer: Producer
     topic: Topic
     cluster: Cluster
-    pipeline: Pipeline | None
+    pipeline: Annotated[Pipeline | None, BeforeValidator(_no_pipeline)]
     consumers: tuple[Consumers, ...]
     faults: tuple[Fault, ...]
     phases: Phases

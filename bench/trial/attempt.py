@@ -182,6 +182,8 @@ class _Life:
             measure.generator_metrics(found, sent, window)
             handled = {"broker": sent.in_window("acked")}
         measure.component_metrics(found, samples, window, handled | read, os.cpu_count() or 1)
+        components = ["broker", *(reader.component for reader in self.readers)]
+        measure.system_cpu(found, samples, window, handled["broker"], components)
         if "faults" in self.notes.series:
             backlog = self.notes.series.get("backlog_events", self.notes.series["generator_queued"])
             measure.recovery_metric(found, backlog, self.notes.series["faults"])
