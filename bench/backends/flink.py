@@ -35,6 +35,7 @@ MEASURABLE: Mapping[str, str] = {
     "metrics.fetcher.update-interval": "400",
     "web.refresh-interval": "500",
     "web.checkpoints.history": "1000",  # 10 would forget most of a run
+    "web.exception-history-size": "1000",  # 16 would forget the fault over the attempts to restart without slots
     "execution.checkpointing.num-retained": "1",
     "heartbeat.interval": "1000",
     "heartbeat.timeout": "10000",  # a killed TaskManager is noticed in 10 s instead of 50

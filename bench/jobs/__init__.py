@@ -25,6 +25,7 @@ from bench.workloads import open_workload
 ASIDE = "aside"  # the output of what cannot be read, of every job whose stream may hold such events
 # SQL for the end of a window TVF's window, in ms; whole seconds, so windows end on one
 WINDOW_END_MS = "1000 * UNIX_TIMESTAMP(CAST(window_end AS STRING), 'yyyy-MM-dd HH:mm:ss.SSS')"
+MANY = 100_000  # attempts to restart, half a second apart: more than any trial lasts
 WORKER_SKEW_MS = 500.0  # how far apart in real time two load workers may run before their events count as late
 
 
@@ -164,6 +165,9 @@ def job_params(
         }
         if checkpoint.storage == "jobmanager":
             flink["execution.checkpointing.storage"] = "jobmanager"
+    if any(fault.target == "taskmanager" for fault in settings.faults):
+        # without slots each attempt fails at once: the cluster's ten would be spent before a replacement is there
+        flink["restart-strategy.fixed-delay.attempts"] = str(MANY)
     if pipeline.idle_timeout_s:
         flink["table.exec.source.idle-timeout"] = f"{round(pipeline.idle_timeout_s * 1000)} ms"
     raw = pipeline.job_flink.items()
