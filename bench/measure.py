@@ -149,6 +149,12 @@ def job_metrics(found: Findings, samples: Samples, window: Window, parallelism: 
     found.put("restarts", float(restarts.iloc[-1]) if len(restarts) else math.nan)
 
 
+def replication_metric(found: Findings, samples: Samples, window: Window, acknowledged: float) -> None:
+    """What followers fetched, by the brokers' own counters. Only where there are followers: one copy moves nothing."""
+    moved = samples.delta("broker_replication_bytes_in", window.from_s, window.to_s)
+    found.put("replication_bytes_per_event", share(moved, acknowledged))
+
+
 def recovery_metric(found: Findings, backlog: pd.DataFrame, faults: pd.DataFrame) -> None:
     """From the beginning of each fault until `backlog` is back to the highest it was in the 10 s before: the longest.
 

@@ -328,3 +328,16 @@ def test_the_phases_of_a_recovery_add_up_to_it() -> None:
     values = {name: found.metrics[name].value for name in ("detect_s", "restart_s", "restore_s", "catch_up_s")}
     assert values == {"detect_s": 2.5, "restart_s": 6.5, "restore_s": 0.75, "catch_up_s": 5.25}
     assert sum(values.values()) == found.metrics["recovery_s"].value
+
+
+def test_recovery_counts_from_the_fault_until_the_backlog_is_what_it_was() -> None:
+    """Counted from the fault's end, or to the first dip, an outage would be told shorter than people waited."""
+    faults = pd.DataFrame({"t_s": [20.0, 25.0], "value": [1.0, 0.0]})
+    t_s = np.arange(0.0, 40.0)
+    backlog = pd.DataFrame({"t_s": t_s, "value": np.where((t_s > 20) & (t_s < 28), 5_000.0, 100.0 + t_s % 3)})
+    found = Findings()
+    measure.recovery_metric(found, backlog, faults)
+    assert found.metrics["recovery_s"].value == 8.0
+    never = Findings()
+    measure.recovery_metric(never, backlog[backlog.t_s < 28], faults)
+    assert never.missing == ["recovery_s"], "a backlog that was not seen to come back has no recovery, and not 0 s"

@@ -184,6 +184,8 @@ class _Life:
         measure.component_metrics(found, samples, window, handled | read, os.cpu_count() or 1)
         components = ["broker", *(reader.component for reader in self.readers)]
         measure.system_cpu(found, samples, window, handled["broker"], components)
+        if self.settings.topic.replication_factor > 1 and not seen.is_drain:
+            measure.replication_metric(found, samples, window, sent.in_window("acked"))
         if "faults" in self.notes.series:
             backlog = self.notes.series.get("backlog_events", self.notes.series["generator_queued"])
             measure.recovery_metric(found, backlog, self.notes.series["faults"])

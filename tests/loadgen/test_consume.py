@@ -7,12 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from confluent_kafka import Producer
 
+from bench import ceilings
 from bench.loadgen import prefill, start_consumers
 from bench.loadgen.ceiling import Ceiling, Question, beyond, measure
 from bench.loadgen.mock import MockCluster
+from bench.scenario import load
 from bench.workloads import Knobs, open_workload
-from bench.workloads.encoding import Format, stamps_of
+from bench.workloads.encoding import Format, seq_bytes, seqs_of, stamps_of
 
 SETTINGS: dict[str, Any] = {
     "workload": {"name": "clicks", "format": "json", "event_bytes": 200, "keys": {"distinct": 200, "zipf": 1.05}},
@@ -64,3 +67,50 @@ def test_ceilings_are_measured_and_held_against_a_rate(tmp_path: Path) -> None:
     assert beyond(700_000, ceilings, **args) == ""
     assert "2,000,000 events/s is beyond 80% of this host's ceiling of 1,000,000" in beyond(2e6, ceilings, **args)
     assert beyond(2e6, [], **args) == ""
+
+
+@pytest.mark.parametrize("fmt", ["json", "csv", "avro"])
+def test_sequence_numbers_are_read_in_bulk_as_one_by_one(fmt: Format) -> None:
+    """The independent count rests on them: a digit lost would make one event look lost and another doubled."""
+    workload = open_workload(Knobs("clicks", format=fmt, distinct=9), 7, 0)
+    seq = np.array([0, 7, 99_999, 100_000, 4_294_967_296, 9_999_999_999])
+    batch = workload.encode(seq, np.full(len(seq), 1_790_000_000_123_456_789))
+    offset, width = seq_bytes(fmt)
+    assert seqs_of(fmt, batch.rows[:, offset : offset + width]).tolist() == seq.tolist()
+
+
+def test_a_census_finds_the_event_that_was_doubled_and_the_one_that_is_not_there(tmp_path: Path) -> None:
+    """Equal totals hide one lost and one doubled."""
+    workload = open_workload(Knobs("clicks", distinct=9), 7, 0)
+    seq = np.array([0, 1, 2, 2, 4])
+    batch = workload.encode(seq, np.full(len(seq), 1_790_000_000_123_456_789))
+    with MockCluster({"t": 1}) as mock:
+        producer = Producer({"bootstrap.servers": mock.bootstrap})
+        for i in range(len(seq)):
+            producer.produce("t", batch.value(i), partition=0)
+        producer.flush(10)
+        consuming = start_consumers(
+            [{"group": "census"}], bootstrap=mock.bootstrap, topic="t", partitions=1, run_dir=tmp_path, census=5
+        )
+        consuming.begin(1)
+        assert consuming.wait_for(5, 30)
+        [read] = consuming.stop()
+    assert read.census is not None
+    assert read.census.tolist() == [1, 1, 2, 0, 1]
+    assert (read.records, read.position, read.unstamped) == (5, 5, 0)
+
+
+def test_kept_ceilings_speak_only_for_the_same_events(tmp_path: Path) -> None:
+    """A ceiling of 100-byte events held against 10,000-byte ones would promise what nobody measured."""
+    path = tmp_path / "big.yaml"
+    path.write_text("schema: 1\nquestion: How?\nworkload: {name: clicks}\nload: {rate_eps: 900_000}\n")
+    scenario = load(path)
+    [(_, settings)] = scenario.cells(scenario.plans["load"])
+    trials = scenario.trials(backend="local", workload_version=1, measurement_version=1, host_class="h")
+    assert ceilings.said_before(trials, tmp_path) == []
+    ceilings.keep([Ceiling("broker", "native", 1, 6, 2_000_000, 0.5)], settings, tmp_path)
+    ceilings.keep([Ceiling("broker", "native", 1, 6, 1_000_000, 0.6)], settings, tmp_path)  # the newer one counts
+    [said] = ceilings.said_before(trials, tmp_path)
+    assert "900,000 events/s is beyond 80% of this host's ceiling of 1,000,000" in said
+    other = settings.model_copy(update={"workload": settings.workload.model_copy(update={"event_bytes": 5_000})})
+    assert ceilings.recall(other, tmp_path) == []
