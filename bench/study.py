@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +46,7 @@ class Study:
     cells: Sequence[Cell]
     verdicts: Sequence[Verdict]
     unreadable: Sequence[str] = field(default=())
+    asked_for: int = 0  # trials, run or not; 0: not known
 
     @property
     def finished(self) -> int:
@@ -104,15 +105,41 @@ def write_index(folder: Path, document: Mapping[str, Any]) -> None:
 
 
 def recall(folder: Path, *, judged: bool = True) -> Study:
-    """The study in results/SCENARIO as it was last asked for; also when it is half-finished or partly damaged."""
-    index = _read_json(folder / INDEX) or {}
-    words, copy = index.get("asked"), folder / "scenario.yaml"
-    if not words or "trials" not in index or not copy.exists():
+    """The study in results/SCENARIO as it was last asked for; also when it is half-finished or partly damaged.
+
+    What is damaged or missing is said in `unreadable`, and what is whole is told. ScenarioError where no study lies.
+    """
+    index, bundles = _read_json(folder / INDEX), record.find(folder)
+    words, trials = (index or {}).get("asked"), (index or {}).get("trials")
+    if not (words and trials is not None) and not bundles:
         raise ScenarioError(f"{folder}: expected a folder that `streamgauge run` made ({INDEX} and scenario.yaml)")
-    asked = Asked(**{**words, "scenario": str(copy), "overrides": tuple(words["overrides"])})
-    wanted = set(index["trials"])
-    runs, unreadable = readable([bundle for bundle in record.find(folder) if bundle.parent.name in wanted])
-    return conclude(scenario(asked, inputs=False), runs, unreadable, judged=judged)
+    wrong = []
+    if not words or trials is None:
+        wrong.append(f"{folder / INDEX}: missing or damaged, so that every run below {folder} is told")
+        words, trials = {"scenario": "", "overrides": ()}, {bundle.parent.name for bundle in bundles}
+    runs, unreadable = readable([bundle for bundle in bundles if bundle.parent.name in trials])
+    wrong += unreadable + [
+        f"{path}: no run.json: this run never ended"
+        for trial in sorted(trials) for path in sorted((folder / trial).glob("*/"))
+        if path.is_dir() and not (path / "run.json").exists()
+    ]  # fmt: skip
+    asked = Asked(**{**words, "scenario": str(folder / "scenario.yaml"), "overrides": tuple(words["overrides"])})
+    found = _recall_scenario(asked, runs, wrong)
+    return replace(conclude(found, runs, wrong, judged=judged), asked_for=len(trials))
+
+
+def _recall_scenario(asked: Asked, runs: Sequence[Run], wrong: list[str]) -> Scenario:
+    """What was asked, from its copy beside the results; where that is damaged, as the repository has it now."""
+    try:
+        return scenario(asked, inputs=False)
+    except ScenarioError as error:
+        name = runs[0].scenario if runs else ""
+        stand_in = next((file for file in scenario_files() if file.stem == name), None)
+        if stand_in is None:
+            raise
+        first = str(error).splitlines()[0]
+        wrong.append(f"{asked.scenario}: cannot be read ({first}); scenarios/{stand_in.name} stands in for it")
+        return scenario(replace(asked, scenario=str(stand_in)), inputs=False)
 
 
 def asked_trials(folder: Path) -> frozenset[str] | None:

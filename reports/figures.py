@@ -79,9 +79,13 @@ _STYLE: Any = {
 _NO_DATE: Any = {"Date": None, "Creator": None, "Format": None, "Type": None}  # the same figure is the same file
 
 
-@lru_cache(maxsize=128)
 def svg(figure: AnyFigure, *, narrow: bool = False) -> str:
     """The figure as an <svg> element for a page, which says title and note itself."""
+    return _svg(figure, narrow)
+
+
+@lru_cache(maxsize=128)
+def _svg(figure: AnyFigure, narrow: bool) -> str:  # noqa: FBT001 -- by position: a keyword would be a key of its own
     text = io.StringIO()
     with _drawn(figure, narrow=narrow, alone=False) as canvas:
         canvas.savefig(text, format="svg", metadata=_NO_DATE)

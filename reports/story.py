@@ -51,10 +51,12 @@ def tell(
     *,
     generated_utc: str,
     unreadable: Sequence[str] = (),
+    asked_for: int = 0,
 ) -> Report:
     """The report of one scenario. `bills`: a name of `wording.bill_labels` -> the document of `cost --json`.
 
-    `unreadable`: sentences about bundles that could not be loaded. Never raises for what is missing, never fills a gap.
+    `asked_for`: trials, run or not; 0 where nobody knows. `unreadable`: sentences about bundles that could not be
+    loaded. Never raises for what is missing, never fills a gap.
     """
     evidence = gather(runs, cells, list(scenario.plans))
     evidence.unreadable.extend(unreadable)
@@ -64,7 +66,7 @@ def tell(
         (arm, text, slo) for arm in evidence.arms for text, slo in zip(scenario.thresholds, scenario.slos, strict=True)
     ]
     sections = [
-        _verdicts(scenario, evidence, verdicts, asked, bills),
+        _verdicts(scenario, evidence, verdicts, asked, bills, asked_for),
         dollars.section(bills),
         _figures(evidence, bills),
         details.numbers(evidence),
@@ -77,7 +79,7 @@ def tell(
         trust.failures(evidence),
         *billing.details(bills),
         details.each_run(evidence),
-        _next(scenario, evidence, verdicts),
+        _next(scenario, evidence, verdicts, asked_for),
         _paths(evidence),
     ]
     return Report(
@@ -94,8 +96,13 @@ def tell(
 # ---- verdicts and thresholds
 
 
-def _verdicts(
-    scenario: Scenario, evidence: Evidence, verdicts: Sequence[Judged], asked: Sequence[Any], bills: dollars.Bills
+def _verdicts(  # noqa: PLR0917 -- everything that the story is made of meets in its first section
+    scenario: Scenario,
+    evidence: Evidence,
+    verdicts: Sequence[Judged],
+    asked: Sequence[Any],
+    bills: dollars.Bills,
+    asked_for: int,
 ) -> Section:
     blocks: list[Any] = [verdict_blocks.block(judged) for judged in verdicts if judged.primary]
     missing = [claim for claim in scenario.all_claims if claim not in {judged.claim for judged in verdicts}]
@@ -105,7 +112,7 @@ def _verdicts(
         blocks.append(said("This scenario makes no claim: it measures."))
     blocks.append(_in_short(evidence, verdicts, asked, bills))
     blocks += [Paragraph(words, tone) for words, tone in _limits(asked)]
-    blocks.append(_counted(evidence))
+    blocks.append(_counted(evidence, asked_for))
     others = [judged for judged in verdicts if not judged.primary]
     if others:
         inner = tuple(verdict_blocks.block(one) for one in others)
@@ -226,7 +233,7 @@ def _applies(arm: Arm, slo: Any) -> bool:
     return not arm.is_drain or any(slo.metric in run.metrics for run in arm.runs)
 
 
-def _counted(evidence: Evidence) -> Paragraph:
+def _counted(evidence: Evidence, asked_for: int) -> Paragraph:
     runs = evidence.runs
     if not runs:
         return said("No run was found: there is nothing to judge yet.", Tone.UNSURE)
@@ -236,7 +243,10 @@ def _counted(evidence: Evidence) -> Paragraph:
         if many:
             words += [", ", wording.number(many, "", Source("counted", "runs", str(outcome))), f" {outcome}"]
     bad = any(run.outcome is not Outcome.FINISHED for run in runs)
-    return Paragraph((*words, f", on {machine(runs)}."), Tone.WARNING if bad else Tone.PLAIN)
+    left = asked_for - len(runs)
+    if left > 0:
+        words += [", ", wording.number(left, "", Source("counted", "runs", "not run")), " still to run"]
+    return Paragraph((*words, f", on {machine(runs)}."), Tone.WARNING if bad or left > 0 else Tone.PLAIN)
 
 
 # ---- the rest
@@ -252,7 +262,7 @@ def _figures(evidence: Evidence, bills: dollars.Bills) -> Section:
     return Section("figures", "What was seen", tuple(found))
 
 
-def _next(scenario: Scenario, evidence: Evidence, verdicts: Sequence[Judged]) -> Section:
+def _next(scenario: Scenario, evidence: Evidence, verdicts: Sequence[Judged], asked_for: int) -> Section:
     file = _as_typed(scenario.file)
     blocks: list[Any] = []
     repeats = max((judged.needs_repeats for judged in verdicts if judged.needs_repeats), default=None)
@@ -266,7 +276,7 @@ def _next(scenario: Scenario, evidence: Evidence, verdicts: Sequence[Judged]) ->
         )
         blocks += [Paragraph(words), Listing((f"streamgauge run {file} --repeats {repeats}",), "sh")]
     undone = [run for run in evidence.runs if run.outcome is not Outcome.FINISHED]
-    if undone or not evidence.runs:
+    if undone or len(evidence.runs) < max(1, asked_for):
         blocks += [
             said("Run what is missing; finished trials are found and kept."),
             Listing((f"streamgauge run {file}",), "sh"),

@@ -146,6 +146,32 @@ def test_a_half_finished_and_damaged_study_is_told_with_what_is_there(asked: Ask
     assert all(verdict.verdict is Answer.INCONCLUSIVE for verdict in found.verdicts if verdict.primary)
 
 
+@pytest.mark.parametrize("damaged", ["index.json", "scenario.yaml", "both"])
+def test_a_study_whose_papers_are_damaged_is_told_from_its_runs(
+    damaged: str, asked: Asked, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An evening of runs must not be lost to one torn file; nor may anybody think that nothing was torn."""
+    scenario, trials = opened(asked)
+    study.remember(asked, scenario, trials, out)
+    for at, one in enumerate(trials):
+        kept(made(one, at=at), out)
+    (out / "small" / trials[0].id / "20261124T010203.000Z" / "logs").mkdir(parents=True)
+    for name in ("index.json", "scenario.yaml") if damaged == "both" else (damaged,):
+        (out / "small" / name).write_text("{")
+    monkeypatch.setattr(study, "scenario_files", lambda: [Path(asked.scenario)])  # as if it were the repository's
+    found = study.recall(out / "small")
+    assert [run.trial_id for run in found.runs] == [one.id for one in trials]
+    assert found.asked_for == len(trials)
+    said = " ".join(found.unreadable)
+    assert ("index.json: missing or damaged" in said) is (damaged != "scenario.yaml")
+    assert ("stands in for it" in said) is (damaged != "index.json")
+    assert "20261124T010203.000Z: no run.json: this run never ended" in said
+    monkeypatch.setattr(study, "scenario_files", list)
+    if damaged != "index.json":
+        with pytest.raises(ScenarioError):
+            study.recall(out / "small")
+
+
 @pytest.mark.parametrize("index", [None, "{", "[]", "{}", '{"asked": {}, "trials": []}'])
 def test_a_folder_that_is_no_study_is_the_users_error(index: str | None, asked: Asked, out: Path) -> None:
     """A traceback about a missing key tells nobody that the wrong folder was named."""

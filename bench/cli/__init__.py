@@ -4,7 +4,8 @@
 4 host or platform failed, or no run finished · 5 plan has work to do · 130 interrupted, what was measured is kept.
 
     __init__   the group, what commands share, exit codes
-    studies    doctor, list, plan, run, show, report
+    studies    doctor, list, plan, run, show
+    reporting  report
     comparing  compare
     money      cost, prices, usage
     bills      how a bill looks on a terminal
@@ -29,14 +30,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 RESULTS = Path("results")
-MODULES = (
-    "studies",
-    "comparing",
-    "money",
-    "forecasts",
-    "instrument",
-    "claims",
-)  # each registers its commands with `cli`
+# each registers its commands with `cli`
+MODULES = ("studies", "reporting", "comparing", "money", "forecasts", "instrument", "claims")
 
 
 def say(text: str) -> None:

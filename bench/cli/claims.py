@@ -70,7 +70,7 @@ def book(
 def _bills(entries: list[Entry]) -> StudyBills:
     """The bills of every study that spoke."""
     from bench.cli.money import documents
-    from bench.cli.studies import REPORTED_PLATFORMS
+    from bench.cli.reporting import REPORTED_PLATFORMS
 
     found: dict[str, Any] = {}
     for entry in entries:

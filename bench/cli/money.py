@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -270,13 +271,15 @@ def usages(found: Study, assumptions: Mapping[str, Any]) -> dict[str, Usage]:
     }
 
 
-def documents(found: Study, platforms: Sequence[str] | None, assumptions: Mapping[str, Any]) -> dict[str, Any]:
+def documents(
+    found: Study, platforms: Sequence[str] | None, assumptions: Mapping[str, Any], *, today: date | None = None
+) -> dict[str, Any]:
     """Arm -> the document of `cost --json`."""
     from datetime import UTC, datetime
 
     import costmodel
 
-    today = datetime.now(UTC).date()
+    today = today or datetime.now(UTC).date()
     return {
         label: costmodel.to_json(costmodel.price(usage, platforms), usage, today=today)
         for label, usage in usages(found, assumptions).items()

@@ -1,4 +1,4 @@
-"""doctor, list, plan, run, show, report: scenarios, their runs, and what they say."""
+"""doctor, list, plan, run, show: scenarios and their runs."""
 
 from __future__ import annotations
 
@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench.backends import BACKENDS
-from bench.cli import RESULTS, answer, as_json, cli, leave, say, share, wide_console
-from bench.errors import ScenarioError, StreamgaugeError
+from bench.cli import RESULTS, answer, as_json, cli, leave, say, share
+from bench.errors import ScenarioError
 
 if TYPE_CHECKING:
     from bench.record import Run
     from bench.scenario import Scenario, Trial
-    from bench.study import Asked, Study
-
-REPORTED_PLATFORMS = ("self-ec2", "msk-standard")  # what a report compares; `cost` prices every platform
+    from bench.study import Asked
 
 results_folder = click.option(
     "--out", type=click.Path(path_type=Path), default=RESULTS, show_default=True, help="Results folder."
@@ -161,6 +159,7 @@ def plan(detailed_exitcode: bool, json_: bool, out: Path, fresh: bool, **words: 
 def run(json_: bool, out: Path, fresh: bool, fail_on: tuple[str, ...], web_port: int | None, **words: Any) -> None:
     """Run SCENARIO (a name or a file), judge its claims, price it, write the report. Running again resumes."""
     from bench import campaign, planning, progress, study
+    from bench.cli.reporting import conclude
 
     found = _open(words, out, fresh=fresh)
     for line in planning.plan_lines(found.plan):
@@ -181,26 +180,7 @@ def run(json_: bool, out: Path, fresh: bool, fail_on: tuple[str, ...], web_port:
             latency_slo_ms=slo_ms,
             web_port=web_port,
         )
-    leave(_conclude(study.conclude(found.scenario, runs), out, json_=json_, fail_on=fail_on))
-
-
-@cli.command()
-@click.argument("folders", nargs=-1, type=click.Path(exists=True, path_type=Path), required=True)
-@click.option("--open", "open_", is_flag=True, help="Show report.html in the browser.")
-@as_json
-def report(folders: tuple[Path, ...], open_: bool, json_: bool) -> None:
-    """Make the report of FOLDERS (results/SCENARIO) again, from what was recorded. Needs no cluster and no network."""
-    from bench import study
-
-    for folder in folders:
-        made = study.recall(folder)
-        for text in made.unreadable:
-            say(text)
-        code = _conclude(made, folder.parent, json_=json_)
-        if open_:
-            click.launch(str(folder / "report.html"))
-        if code:
-            leave(code)
+    leave(conclude(study.conclude(found.scenario, runs), out / found.scenario.name, json_=json_, fail_on=fail_on))
 
 
 @cli.command()
@@ -229,39 +209,3 @@ def show(folder: Path | None, schema: bool, json_: bool) -> None:
             for line in study.run_lines(run):
                 click.echo(line)
     leave(0 if runs else 4)
-
-
-def _conclude(found: Study, out: Path, *, json_: bool, fail_on: tuple[str, ...] = ()) -> int:
-    """Judge, price, write and tell; the exit code."""
-    from datetime import UTC, datetime
-
-    from bench import study
-    from bench.cli.money import documents
-    from reports import render, story
-
-    try:
-        priced = documents(found, REPORTED_PLATFORMS, {}) if found.finished else {}
-    except StreamgaugeError as error:  # what was measured is told even where it cannot be priced
-        say(f"not priced: {error}")
-        priced = {}
-    told = story.tell(
-        found.scenario,
-        found.runs,
-        found.cells,
-        found.verdicts,
-        priced,
-        generated_utc=datetime.now(UTC).isoformat(timespec="seconds"),
-        unreadable=found.unreadable,
-    )
-    folder = out / found.scenario.name
-    document = study.document(found) | {"bills": priced}
-    study.write_index(folder, document)
-    paths = render.write(told, folder)
-    if json_:
-        answer(document)
-    else:
-        render.terminal(told, wide_console())
-        for path in paths:
-            if path.suffix in (".html", ".md"):
-                click.echo(str(path))
-    return study.exit_code(found, fail_on)
