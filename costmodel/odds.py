@@ -1,6 +1,7 @@
 """How often a sentence about two bills is true, over draws of everything uncertain: the evidence of cost claims.
 
-`odds.yaml` names each sentence: a usage, what is changed in it, which option is said to be cheaper than which.
+`odds.yaml` names each sentence: a usage, what is changed in it, and which option is said to be cheaper than which, to
+cost at least a sum, or to pay by acting sooner.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from bench.analysis.intervals import Estimate
 from bench.errors import ScenarioError
-from costmodel import documents
+from costmodel import documents, promptness, uncertainty
 from costmodel.option import Option, size
 from costmodel.paired import compare
 from costmodel.prices import Catalog, built_in
@@ -25,20 +26,43 @@ FILE = Path(__file__).parent / "odds.yaml"
 DRAWS = 200  # a share of 0.95 is known to about 0.03
 
 
-class Sentence(BaseModel):
-    """`cheaper` costs less a month than `than`, for `usage` with `change` (dotted path -> value).
-
-    `by`: at least this share less. `kind`: the lines of this kind alone, such as storage; none: the whole bill.
-    """
+class _About(BaseModel):
+    """A `usage` with `change` (dotted path -> value)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     usage: str = Field(description="a usage.yaml, relative to this file")
     change: Mapping[str, Decimal] = Field(default_factory=dict)
+
+
+class Sentence(_About):
+    """`cheaper` costs less a month than `than`.
+
+    `by`: at least this share less. `kind`: the lines of this kind alone, such as storage; none: the whole bill.
+    """
+
     cheaper: str
     than: str
     by: Decimal = Field(default=Decimal(0), ge=0, lt=1)
     kind: str | None = None
+
+
+class Sum(_About):
+    """`platform` costs at least `usd_month`; `kind`: in lines of this kind alone, such as idle."""
+
+    platform: str
+    usd_month: Decimal = Field(gt=0)
+    kind: str | None = None
+
+
+class Sooner(_About):
+    """Acting at `cadence` costs less than at `than`, losses and bill together, where losses grow with `tau`."""
+
+    case: str = Field(description="a promptness.yaml, relative to this file")
+    platform: str
+    tau: str
+    cadence: str
+    than: str
 
 
 @dataclass(frozen=True)
@@ -56,6 +80,8 @@ class _File(BaseModel):
 
     schema_: Literal[1] = Field(alias="schema")
     odds: Mapping[str, Sentence]
+    sums: Mapping[str, Sum] = Field(default_factory=dict)
+    sooner: Mapping[str, Sooner] = Field(default_factory=dict)
 
 
 def estimates(names: Iterable[str] | None = None, *, file: Path = FILE, draws: int = DRAWS) -> dict[str, Estimate]:
@@ -67,17 +93,20 @@ def estimates(names: Iterable[str] | None = None, *, file: Path = FILE, draws: i
 
 
 def compared(names: Iterable[str] | None = None, *, file: Path = FILE) -> dict[str, Compared]:
-    """Name -> both options of the sentence, sized and billed at central values. None: every sentence."""
+    """Name -> both options of the sentence, sized and billed at central values, where it compares two. None: all."""
     found = {}
     for name, one in _sentences(names, file).items():
+        if not isinstance(one, Sentence):
+            continue
         usage = _usage(one, file.parent)
         sides = [size(usage, platform, built_in()) for platform in (one.cheaper, one.than)]
         found[name] = Compared(one, usage, *sides)
     return found
 
 
-def _sentences(names: Iterable[str] | None, file: Path) -> dict[str, Sentence]:
-    known = documents.read(file, _File).odds
+def _sentences(names: Iterable[str] | None, file: Path) -> dict[str, Sentence | Sum | Sooner]:
+    read = documents.read(file, _File)
+    known: dict[str, Sentence | Sum | Sooner] = {**read.odds, **read.sums, **read.sooner}
     wanted = list(known) if names is None else list(names)
     for name in wanted:
         if name not in known:
@@ -103,13 +132,38 @@ def probability(
     return paired.cheaper(cheaper, than, by=float(by))
 
 
-def _estimate(name: str, sentence: Sentence, folder: Path, draws: int) -> Estimate:
-    usage = _usage(sentence, folder)
-    share = probability(usage, sentence.cheaper, sentence.than, by=sentence.by, kind=sentence.kind, draws=draws)
+def reaches(usage: Usage, platform: str, usd_month: Decimal, *, kind: str | None = None, draws: int = DRAWS) -> float:
+    """The share of draws in which `platform` (or its lines of `kind`) costs at least `usd_month`."""
+    totals = compare(usage, [platform], draws=draws, kind=kind).totals[platform]
+    return float((totals >= float(usd_month)).mean())  # what has no total reaches nothing
+
+
+def sooner_pays(usage: Usage, asked: promptness.Promptness, one: Sooner, *, draws: int = DRAWS) -> float:
+    """The share of draws in which the sooner cadence costs less, losses and bill together."""
+    true = 0
+    for drawn, catalog in uncertainty.draws(usage, built_in(), draws):
+        rows = promptness.compare(asked, drawn, one.platform, prices=catalog)
+        usd = {row.cadence: row.total_usd_month for row in rows if row.tau == one.tau}
+        true += usd[one.cadence] < usd[one.than]
+    return true / draws
+
+
+def _estimate(name: str, one: Sentence | Sum | Sooner, folder: Path, draws: int) -> Estimate:
+    usage = _usage(one, folder)
+    if isinstance(one, Sentence):
+        share = probability(usage, one.cheaper, one.than, by=one.by, kind=one.kind, draws=draws)
+    elif isinstance(one, Sum):
+        share = reaches(usage, one.platform, one.usd_month, kind=one.kind, draws=draws)
+    else:
+        asked = promptness.read(folder / one.case)
+        for word, among in ((one.tau, asked.tau_s), (one.cadence, asked.cadences), (one.than, asked.cadences)):
+            if word not in among:
+                raise ScenarioError(f"{name}: {one.case} has no {word!r}; {documents.nearest(word, among)}")
+        share = sooner_pays(usage, asked, one, draws=draws)
     return Estimate(metric=name, value=share, low=None, high=None, n=draws, kind="probability")
 
 
-def _usage(sentence: Sentence, folder: Path) -> Usage:
+def _usage(sentence: _About, folder: Path) -> Usage:
     usage = load(folder / sentence.usage)
     if isinstance(usage, AsBuilt):
         raise ScenarioError(f"{sentence.usage}: odds need a usage, not a deployment: nothing in it is uncertain")

@@ -133,6 +133,16 @@ def tell_policies(document: Document) -> None:
     wide_console().print(table)
 
 
+def tell_promptness(rows: Iterable[Document]) -> None:
+    """Losses and bills of each cadence under each tau."""
+    names = ("tau", "cadence", "lost, USD a month", "bill, USD a month", "all, USD a month")
+    table = _table("", {name: _is_amount(name) for name in names})
+    for row in rows:
+        usd = (row[f"{part}_usd_month"] for part in ("lost", "bill", "total"))
+        table.add_row(row["tau"], row["cadence"], *(f"{amount:,.0f}" for amount in usd))
+    wide_console().print(table)
+
+
 def _lines(lines: Iterable[Document]) -> Table:
     names = ("line", "kind", "quantity", "unit", "USD a unit", "USD a month", "price", "source, as of (confidence)")
     table = _table("", {name: name.startswith(("USD", "quantity")) for name in names})

@@ -109,3 +109,32 @@ def _needed(plan: Plan, usage: Usage, platform: str, load: Load, usd: Decimal, *
     click.echo(f"{float(usd):,.0f} USD a month are " + ", or ".join(idle) + ".")
     for each in found:
         click.echo(each.sentence(next(iter(plan.policies)), float(usd), plan.lag_limit_s))
+
+
+@simulate.command()
+@click.argument("source", type=click.Path(path_type=Path))
+@click.option(
+    "--case",
+    "case_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The loss, how fast it grows and the cadences; without it costmodel/examples/promptness.yaml.",
+)
+@click.option("--platform", default="flink-ec2", show_default=True, help="What computes it: a Flink.")
+@as_json
+def promptness(source: Path, case_file: Path | None, platform: str, *, json_: bool) -> None:
+    """What it is worth to act sooner: losses by delay against the bill of daily, hourly, 5-minute and streaming."""
+    from costmodel import promptness as prompt
+
+    asked = prompt.read(case_file or prompt.EXAMPLE)
+    rows = prompt.compare(asked, only_usage(source), platform)
+    if json_:
+        answer(prompt.to_json(rows))
+        return
+    bills.tell_promptness([vars(row) for row in rows])
+    for text in prompt.sentences(rows):
+        click.echo(text)
+    click.echo(
+        f"Assumed: {asked.loss.usd_month:,.0f} USD a month are lost under {asked.loss.under}; recall "
+        f"{asked.detector.recall:g}, precision {asked.detector.precision:g}, false alarms "
+        f"{asked.detector.false_alarms_usd_month:,.0f} USD a month at every cadence. Batches without storage."
+    )

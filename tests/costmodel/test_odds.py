@@ -15,7 +15,7 @@ from costmodel import odds
 from costmodel.prices import built_in
 from costmodel.usage import Usage
 
-CLAIMS = ["managed-flink", "serverless-startups", "upstash"]
+CLAIMS = ["managed-flink", "serverless-startups", "upstash", "idle-saves-14k", "daily-reports-50k"]
 
 
 def test_every_cost_hypothesis_names_odds_that_exist_or_says_why_nothing_can_decide_it() -> None:
@@ -35,6 +35,9 @@ def test_the_claims_come_to_the_verdicts_that_their_bills_support() -> None:
     assert answers["serverless-startups kinesis-after-growth"] is Answer.REFUTED
     assert answers["serverless-startups msk-serverless-for-a-startup"] is Answer.REFUTED
     assert answers["upstash upstash-itself"] is Answer.NOT_TESTABLE_HERE
+    assert answers["idle-saves-14k idle-at-1000-mbps"] is Answer.REFUTED
+    assert answers["daily-reports-50k the-loss-itself"] is Answer.NOT_TESTABLE_HERE  # a loss assumed proves no loss
+    assert answers["daily-reports-50k stream-against-hourly-at-minutes"] is Answer.SUPPORTED
 
 
 def usage() -> Usage:
