@@ -197,8 +197,8 @@ def _run_one(one: Trial, clusters: _Clusters, out: Path, tell: trial.Tell, laten
     with _log_slices(stage.cluster, bundle / "logs"):
         recorded = trial.run(one, stage, latency_slo_ms=latency_slo_ms, tell=tell, keep=keep)
     run = keep(recorded)
-    if run.outcome is Outcome.CRASHED:
-        clusters.close()  # whatever it was, the next trial starts on sound ground
+    if run.outcome is Outcome.CRASHED or faults.replaces(one.settings):
+        clusters.close()  # whatever it was, the next trial starts on sound ground, and a warm one
     return run
 
 

@@ -166,8 +166,13 @@ def job_params(
         if checkpoint.storage == "jobmanager":
             flink["execution.checkpointing.storage"] = "jobmanager"
     if any(fault.target == "taskmanager" for fault in settings.faults):
-        # without slots each attempt fails at once: the cluster's ten would be spent before a replacement is there
-        flink["restart-strategy.fixed-delay.attempts"] = str(MANY)
+        # without slots each attempt fails at once: the cluster's ten would be spent before a replacement is there. A
+        # job's own strategy counts only when it is whole
+        flink |= {
+            "restart-strategy.type": "fixed-delay",
+            "restart-strategy.fixed-delay.attempts": str(MANY),
+            "restart-strategy.fixed-delay.delay": "500 ms",
+        }
     if pipeline.idle_timeout_s:
         flink["table.exec.source.idle-timeout"] = f"{round(pipeline.idle_timeout_s * 1000)} ms"
     raw = pipeline.job_flink.items()

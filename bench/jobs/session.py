@@ -19,6 +19,7 @@ from bench.backends import Cluster
 from bench.backends.flink import get_json
 from bench.errors import JobError
 from bench.jobs import JobParams
+from bench.probes.flink import all_run
 
 WARM_TIMEOUT_S = 90.0  # 11-18 s on an idle host
 SUBMIT_TIMEOUT_S = 90.0
@@ -94,8 +95,7 @@ class JobSession:
                 return False
             if state["state"] in ("FAILED", "CANCELED", "FINISHED"):
                 raise JobError(f"job {job_id} is {state['state']}: {self.failure(job_id)}")
-            counts = [vertex["tasks"]["RUNNING"] == vertex["parallelism"] for vertex in state["vertices"]]
-            return state["state"] == "RUNNING" and all(counts)
+            return all_run(state)
 
         self._poll(running, timeout_s, f"job {job_id} running", lambda: self.failure(job_id))
 

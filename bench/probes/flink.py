@@ -79,9 +79,18 @@ def job_probe(url: str, job_id: str) -> Probe:
             for key, name in _TIMES.items():
                 found[f"{name}:{index}"] = vertex["metrics"].get(key, float("nan"))
         found["restarts"] = _restarts(url, job_id)
+        if not all_run(job):  # Flink would go on telling what its dead tasks said last
+            return found | {"backlog_events": float("nan"), "source_events": float("nan")}
         return found | slowest([_source(url, job_id, vertex) for vertex in known if vertex.ending(".pendingRecords")])
 
     return probe
+
+
+def all_run(job: Mapping[str, Any]) -> bool:
+    """Whether the job and each of its tasks run; a bounded source may have ended."""
+    counts = [(vertex.get("tasks"), vertex["parallelism"]) for vertex in job["vertices"]]
+    up = [tasks is None or tasks["RUNNING"] + tasks["FINISHED"] == parallelism for tasks, parallelism in counts]
+    return job.get("state", "RUNNING") == "RUNNING" and all(up)
 
 
 def slowest(sources: Sequence[Mapping[str, float]]) -> dict[str, float]:

@@ -328,6 +328,8 @@ def estimate_s(
         settings, load, has_job = trial.settings, trial.load, trial.settings.pipeline is not None
         if trial.shape_key != shape:
             total, shape = total + cluster_s + (prime_s if has_job else 0.0), trial.shape_key
+        if any(fault.target != "loadworker" and fault.do != "stop" for fault in settings.faults):
+            shape = ""  # what a fault replaced is cold: another cluster is opened
         total += submit_s
         if load.kind == "search":
             total += search_s

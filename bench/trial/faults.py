@@ -41,6 +41,11 @@ def fills_a_disk(settings: Settings) -> bool:
     return any(fault.do == "fill-disk" for fault in settings.faults)
 
 
+def replaces(settings: Settings) -> bool:
+    """Whether a process of the platform is a new one afterwards: cold, where trials are owed a primed cluster."""
+    return any(fault.target != "loadworker" and fault.do != "stop" for fault in settings.faults)
+
+
 def not_testable(settings: Settings) -> str:
     """Why this host cannot do what the faults ask for; "" if it can."""
     if fills_a_disk(settings) and (why := disk.why_not()):

@@ -43,6 +43,13 @@ def a_trial(folder: Path, job: str, guarantee: str, **sections: Any) -> Trial:
     return load(path).trials(backend="local", workload_version=1, measurement_version=1, host_class="")[0]
 
 
+KILLED = {
+    "load": {"rate_eps": 4_000},  # over 13 s: 52,000 events, so that the kill comes in the middle
+    "phases": {"warmup_s": 3, "measure_s": 10, "settle_s": 120},
+    "faults": [{"at_s": 4, "do": "kill", "target": "taskmanager"}],
+}
+
+
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     folder = tmp_path_factory.mktemp("jobs")
@@ -71,3 +78,17 @@ def test_its_output_agrees_with_its_oracle(stage: Stage, tmp_path: Path, job: st
     found = checked(trial.run(a_trial(tmp_path, job, guarantee), stage).run)
     assert found["lost_events"] == found["duplicated_events"] == 0
     assert found["malformed_events"] > 100  # and each of them lies aside
+
+
+def test_exactly_once_survives_a_killed_taskmanager(stage: Stage, tmp_path: Path) -> None:
+    """The promise that people pay for: nothing lost, nothing twice for who reads what is committed, no sum too high."""
+    done = trial.run(a_trial(tmp_path, "revenue", "exactly-once", **KILLED), stage, latency_slo_ms=60_000.0).run
+    found = checked(done)
+    assert found["acknowledged_events"] == 52_000
+    assert found["restarts"] >= 1
+    assert found["lost_events"] == found["duplicated_events"] == 0
+    assert all(found[name] >= 0 for name in ("detect_s", "restart_s", "restore_s"))
+    assert found["detect_s"] < 60
+    percentiles = done.metrics["e2e_latency_ms"].percentiles
+    assert percentiles is not None
+    assert percentiles["max"] > found["detect_s"] * 1_000  # who came meanwhile has waited

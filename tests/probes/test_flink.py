@@ -119,6 +119,23 @@ def test_a_silent_flink_is_missing_never_zero(fake: Fake) -> None:
             ask(fake.url, "j")
 
 
+def test_a_job_that_is_down_has_no_backlog_to_tell(fake: Fake) -> None:
+    """Flink repeats the last word of tasks that are dead: a backlog of 0 while the events pile up."""
+    tasks = {"RUNNING": 2, "FINISHED": 0}
+    vertices = [{**vertex, "tasks": tasks} for vertex in JOB["vertices"]]
+    fake.answers["/jobs/j"] = {"state": "RUNNING", "vertices": vertices}
+    probe = flink.job_probe(fake.url, "j")
+    assert probe()["backlog_events"] == 12
+    fake.answers["/jobs/j"] = {"state": "RESTARTING", "vertices": vertices}
+    assert math.isnan(probe()["backlog_events"])
+    half = [vertices[0], {**vertices[1], "tasks": {"RUNNING": 1, "FINISHED": 0}}]
+    fake.answers["/jobs/j"] = {"state": "RUNNING", "vertices": half}
+    assert math.isnan(probe()["source_events"])
+    ended = [vertices[0], {**vertices[1], "tasks": {"RUNNING": 1, "FINISHED": 1}}]
+    fake.answers["/jobs/j"] = {"state": "RUNNING", "vertices": ended}
+    assert probe()["backlog_events"] == 12
+
+
 def test_metrics_that_come_late_are_waited_for(fake: Fake) -> None:
     """Flink registers a source's metrics when its task runs: asked for once, they would be missing for good."""
     late, fake.metrics["v0"] = fake.metrics["v0"], {}
