@@ -1,0 +1,93 @@
+"""The command `report`: where it writes, what of it, and that one bad folder hides no other."""
+
+from __future__ import annotations
+
+import json
+from importlib import import_module
+from pathlib import Path
+
+import fixtures
+import pytest
+from click.testing import CliRunner, Result
+from fixtures import Story
+from matplotlib.figure import Figure as Canvas
+
+from bench import record
+from bench.cli import cli
+from bench.errors import ScenarioError
+from reports import figures, render
+
+import_module("bench.cli.reporting")
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("reporting") / "results"
+    fixtures.recorded(folder)
+    return folder
+
+
+def report(*words: str | Path) -> Result:
+    done = CliRunner().invoke(cli, ["report", *map(str, words)])
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return done
+
+
+def test_a_copied_study_is_told_in_its_own_folder_or_where_one_says(results: Path, tmp_path: Path) -> None:
+    """A report of a copy must not overwrite the original's, nor one of a recorded study the study."""
+    before = {path.name for path in (results / "quickstart").iterdir()}
+    kept = tmp_path / "kept"
+    done = report(results, "--out", tmp_path / "told", "--format", "md", "--format", "csv")
+    assert done.exit_code == 0, done.output
+    told = {path.name for path in (tmp_path / "told" / "quickstart").iterdir()}
+    assert told == {"report.md", "report.csv", "figures", "index.json"}
+    assert {path.name for path in (results / "quickstart").iterdir()} == before
+    (results / "quickstart").rename(kept)
+    assert report(kept, "--format", "html").exit_code == 0
+    assert (kept / "report.html").exists() and not (tmp_path / "quickstart").exists()
+    kept.rename(results / "quickstart")
+
+
+def test_only_tells_the_sections_asked_for(results: Path, tmp_path: Path) -> None:
+    """A mistyped section must not become an empty report."""
+    done = report(results, "--only", "dollars", "--out", tmp_path, "--format", "json")
+    document = json.loads((tmp_path / "quickstart" / "report.json").read_text())
+    assert [section["key"] for section in document["report"]["sections"]] == ["dollars"]
+    assert "Monthly bill by platform" in done.stdout and "Verdict" not in done.stdout
+    with pytest.raises(ScenarioError, match=r"--only dolars: expected one of .*did you mean 'dollars'"):
+        report(results, "--only", "dolars", "--out", tmp_path)
+
+
+def test_of_several_folders_each_is_told_and_the_worst_decides_the_exit(results: Path, tmp_path: Path) -> None:
+    """A first folder that fails must not silence the ones after it."""
+    bad = fixtures.recorded(tmp_path / "bad")
+    for bundle in record.find(bad):
+        (bundle / "run.json").write_text("{")
+    done = report(bad, results, "--out", tmp_path / "told", "--format", "md")
+    assert done.exit_code == 4
+    assert done.stderr.count("run.json: truncated") == 9
+    text = (tmp_path / "told" / "quickstart" / "report.md").read_text()
+    assert "SUPPORTED" in text  # the whole one was told too, after it
+
+
+def test_what_is_still_to_run_is_counted_and_asked_for(tmp_path: Path) -> None:
+    """Half a study reads like a whole one with fewer repeats, unless it says so."""
+    home = fixtures.recorded(tmp_path)
+    index = json.loads((home / "index.json").read_text())
+    (home / "index.json").write_text(json.dumps({**index, "trials": [*index["trials"], "not-yet"]}))
+    assert report(home, "--format", "md").exit_code == 0
+    text = (home / "report.md").read_text()
+    assert "9 runs, 9 finished, 1 still to run" in text
+    assert "Run what is missing" in text
+
+
+def test_each_figure_is_drawn_once_for_each_form(told: Story, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing is most of what a report costs: two hundred runs must not take a coffee."""
+    figures._svg.cache_clear()
+    drawn: list[str] = []
+    save = Canvas.savefig
+    monkeypatch.setattr(Canvas, "savefig", lambda self, *a, **k: (drawn.append(k["format"]), save(self, *a, **k))[1])
+    render.write(told.report, tmp_path)
+    many = len(list(render.figures(told.report)))
+    assert sorted(drawn) == sorted(["svg", "svg", "png"] * many)  # wide, narrow, and for print
