@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from ruamel.yaml import YAML
 
 from bench.analysis.intervals import Estimate
 from bench.errors import ScenarioError
@@ -316,6 +317,6 @@ def test_every_claim_reads_and_prints_its_sentence_verbatim() -> None:
     claims = load_claims()
     assert {"over-partitioning-inflates-storage", "start-with-6-partitions", "ingest-1m"} <= {c.claim for c in claims}
     for verdict in judge(claims, []):
-        text = (ROOT / "scenarios" / "claims" / f"{verdict.claim}.yaml").read_text()
-        assert f'sentence: "{verdict.quoted}"' in text
+        written = YAML(typ="safe").load(ROOT / "scenarios" / "claims" / f"{verdict.claim}.yaml")
+        assert verdict.quoted == written["sentence"]
         assert json.loads(json.dumps(verdict.to_json()))["verdict"] in set(Answer)
