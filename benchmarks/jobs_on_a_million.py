@@ -7,11 +7,12 @@
 
 For each job and guarantee: a drain of a million events, held against the oracle; and a run on schedule in which the
 TaskManager is killed and replaced. Exactly-once: 0 lost and 0 duplicated for a read_committed reader. At-least-once:
-0 lost, duplicates counted. Prints a row a run.
+0 lost, duplicates counted. And the time from submission to running, on a warm client. Prints a row a run.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,18 +20,19 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from bench import jobs, trial
+from bench import jobs, topics, trial
 from bench.backends import ClusterSpec
 from bench.backends.local import open_local
 from bench.jobs.session import JobSession
 from bench.record import Outcome, Run
-from bench.scenario import load
+from bench.scenario import Trial, load
 from bench.trial import Stage
 
 pytestmark = pytest.mark.timeout(1_200)
 
 EVENTS = 1_000_000
 KILLED_EPS, KILLED_S, KILL_AT_S = 5_000, 40, 12
+SUBMITTED_S = 15.0  # on a warm cluster
 GUARANTEES = ("at-least-once", "exactly-once")
 SPEED = {"outages": 6}
 FAULTS = [{"at_s": KILL_AT_S, "do": "kill", "target": "taskmanager"}]
@@ -46,7 +48,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         session.close()
 
 
-def run(stage: Stage, folder: Path, job: str, guarantee: str, **sections: Any) -> Run:
+def a_trial(folder: Path, job: str, guarantee: str, **sections: Any) -> Trial:
     document = {
         "schema": 1,
         "name": "million",
@@ -60,8 +62,11 @@ def run(stage: Stage, folder: Path, job: str, guarantee: str, **sections: Any) -
     } | sections  # fmt: skip
     path = folder / "million.yaml"
     YAML().dump(document, path)
-    one = load(path).trials(backend="local", workload_version=1, measurement_version=1, host_class="")[0]
-    return trial.run(one, stage, latency_slo_ms=60_000.0).run
+    return load(path).trials(backend="local", workload_version=1, measurement_version=1, host_class="")[0]
+
+
+def run(stage: Stage, folder: Path, job: str, guarantee: str, **sections: Any) -> Run:
+    return trial.run(a_trial(folder, job, guarantee, **sections), stage, latency_slo_ms=60_000.0).run
 
 
 def report(job: str, guarantee: str, how: str, done: Run) -> dict[str, float]:
@@ -73,6 +78,23 @@ def report(job: str, guarantee: str, how: str, done: Run) -> dict[str, float]:
     assert done.checks
     assert all(check.ok for check in done.checks)
     return values
+
+
+@pytest.mark.parametrize("job", jobs.names())
+def test_submission_to_running(stage: Stage, tmp_path: Path, job: str) -> None:
+    assert stage.session is not None
+    one = a_trial(tmp_path, job, "exactly-once", load={"rate_eps": KILLED_EPS})
+    names = topics.fresh(one, jobs.outputs_of(one.settings))
+    topics.create_all(names, one.settings, stage.cluster.bootstrap)
+    stage.session.await_warm()
+    params = jobs.job_params(one.settings, stage.cluster.bootstrap, names.run, names.input, names.outputs)
+    began = time.monotonic()
+    job_id = stage.session.submit(job, params)
+    took_s = time.monotonic() - began
+    stage.session.cancel(job_id)
+    topics.delete(stage.cluster.bootstrap, *names.all)
+    print(f"\n{job:14} submission to running: {took_s:.1f} s")
+    assert took_s < SUBMITTED_S
 
 
 @pytest.mark.parametrize("guarantee", GUARANTEES)
