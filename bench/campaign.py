@@ -19,7 +19,7 @@ from bench.errors import HostError, PlatformError, ScenarioError
 from bench.jobs.session import JobSession
 from bench.record import BundleError, Outcome, Run
 from bench.scenario import Settings, Trial, expected_events
-from bench.trial import Stage, faults
+from bench.trial import Now, Stage, faults
 
 MOST_EPS = 2e6  # of a load that does not say: more was never reached by a generator on two cores
 LEAST_DISK_BYTES = 2 << 30  # a cluster's logs, checkpoints and one trial's topics, with room to fail cleanly
@@ -31,7 +31,10 @@ LOG_SLICE_BYTES = 4 << 20  # of each log at most this much of its end goes into 
 
 @dataclass(frozen=True)
 class Event:
-    """What is told on the way: trial `index` of `total` is in `phase` for about `seconds`, or it ended as `run`."""
+    """What is told on the way: trial `index` of `total` is in `phase` for about `seconds`, or it ended as `run`.
+
+    `now`: how its load goes, once a second while there is one.
+    """
 
     index: int
     total: int
@@ -39,6 +42,7 @@ class Event:
     seconds: float = 0.0
     trial: Trial | None = None
     run: Run | None = None
+    now: Now | None = None
 
 
 Listen = Callable[[Event], None]
@@ -172,12 +176,16 @@ def run_all(
         for position, one in enumerate(todo):
             index = position + len(known) + 1
 
-            def tell(what: str, seconds: float, index: int = index, one: Trial = one) -> None:
-                listen(Event(index, len(trials), what, seconds, one))
-
-            runs[one.id] = _run_one(one, clusters, out, tell, latency_slo_ms)
+            runs[one.id] = _run_one(one, clusters, out, _teller(listen, index, len(trials), one), latency_slo_ms)
             listen(Event(index, len(trials), "done", 0.0, one, runs[one.id]))
     return [runs[one.id] for one in trials if one.id in runs]
+
+
+def _teller(listen: Listen, index: int, total: int, one: Trial) -> trial.Tell:
+    def tell(what: str, seconds: float, now: Now | None = None) -> None:
+        listen(Event(index, total, what, seconds, one, now=now))
+
+    return tell
 
 
 def _run_one(one: Trial, clusters: _Clusters, out: Path, tell: trial.Tell, latency_slo_ms: float | None) -> Run:

@@ -1,18 +1,21 @@
-"""What a person sees while trials run: a bar on a terminal, one plain line a step otherwise. Always on stderr."""
+"""What a person sees while trials run: a line that moves on a terminal, plain lines otherwise. Always on stderr."""
 
 from __future__ import annotations
 
+import math
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from bench.campaign import Event, Listen
 from bench.record import Outcome, Run
 from bench.scenario import Trial
+from bench.trial import Now
 
 # A phase as a person would say it
 SAID = {
@@ -27,6 +30,8 @@ SAID = {
     "count": "counting what the topic holds",
     "verify": "comparing the output with the oracle",
 }
+PLAIN_EVERY_S = 30.0  # a log is read afterwards: how a long load went, not every second of it
+Clock = Callable[[], float]
 
 
 def knobs(trial: Trial) -> str:
@@ -50,58 +55,118 @@ def outcome(run: Run) -> str:
     return "; ".join(said) or "finished"
 
 
+def going(now: Now) -> str:
+    """How a load goes: its rate, what is queued and how long that takes, and the generator's own lateness."""
+    said = [f"{now.rate_eps:,.0f} events/s"] if math.isfinite(now.rate_eps) else []
+    if math.isfinite(now.backlog_events):
+        behind = f" ({now.behind_s * 1000:,.0f} ms behind)" if math.isfinite(now.behind_s) else ""
+        said.append(f"backlog {now.backlog_events:,.0f}{behind}")
+    if now.late_ms >= 1:
+        said.append(f"generator {now.late_ms:,.0f} ms late")
+    return ", ".join(said)
+
+
+@dataclass
+class Pace:
+    """How long what is left will take: as planned until a run has ended, then as long as the runs so far took."""
+
+    expected_s: float
+    began_s: float
+    done: int = 0
+    ended_s: float = 0.0
+
+    def end(self, at_s: float) -> None:
+        """One more run has ended."""
+        self.done, self.ended_s = self.done + 1, at_s
+
+    def left_s(self, at_s: float, undone: int) -> float:
+        """Seconds to go; `undone` counts the run that is under way."""
+        if not self.done:
+            return max(0.0, self.expected_s - (at_s - self.began_s))
+        each_s = (self.ended_s - self.began_s) / self.done
+        return max(0.0, each_s * undone - (at_s - self.ended_s))
+
+
+def about(seconds: float) -> str:
+    """`40 s`, `3 min`."""
+    return f"{max(1, round(seconds))} s" if seconds < 90 else f"{round(seconds / 60)} min"
+
+
 @contextmanager
 def follow(total: int, expected_s: float) -> Iterator[Listen]:
     """A listener for `campaign.run_all`."""
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield _lines()
+        yield plain(expected_s)
         return
+    yield from _moving(console, total, expected_s)
+
+
+def plain(expected_s: float, clock: Clock = time.monotonic) -> Listen:
+    """Lines for a log: the slow steps, every run as it ends with what is left, and how a long load goes."""
+    pace = Pace(expected_s, clock())
+    last, said_s = "", clock()
+
+    def listen(event: Event) -> None:
+        nonlocal last, said_s
+        if event.run is not None:
+            pace.end(clock())
+            _say(_done(event, pace.left_s(clock(), event.total - event.index)))
+            said_s = clock()
+        elif event.phase in ("cluster", "prime") and last != event.phase:
+            _say(f"{SAID[event.phase]} (about {event.seconds:.0f} s)")
+            said_s = clock()
+        elif event.phase.startswith("attempt"):  # of a search: what it tries, and what came of it
+            _say(f"  {event.phase}")
+        elif event.now is not None and clock() - said_s >= PLAIN_EVERY_S:
+            _say(f"[{event.index}/{event.total}] {SAID.get(event.phase, event.phase)}: {going(event.now)}")
+            said_s = clock()
+        last = event.phase
+
+    return listen
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _moving(console: Console, total: int, expected_s: float) -> Iterator[Listen]:
     columns = (
         SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
         TextColumn("{task.fields[count]}"),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=20),
         TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
+        TextColumn("about {task.fields[left]} left"),
     )
+    pace = Pace(expected_s, time.monotonic())
     with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("", total=expected_s, count=f"0/{total}")
-        began = time.monotonic()
+        task = progress.add_task("", total=1.0, count=f"0/{total}", left=about(expected_s))
 
         def listen(event: Event) -> None:
-            progress.update(
-                task, completed=min(time.monotonic() - began, expected_s * 0.99), count=f"{event.index}/{event.total}"
-            )
-            if event.run is not None and event.trial is not None:
-                console.print(_done(event))
-            elif event.trial is not None:
-                progress.update(
-                    task,
-                    description=f"{event.trial.load_name} {knobs(event.trial)}: {SAID.get(event.phase, event.phase)}",
-                )
+            at_s = time.monotonic()
+            if event.run is not None:
+                pace.end(at_s)
+                console.print(_done(event, None), highlight=False)
+            left_s = pace.left_s(at_s, event.total - event.index + (event.run is None))
+            share = (at_s - pace.began_s) / max(1e-9, at_s - pace.began_s + left_s)
+            progress.update(task, completed=share, count=f"{event.index}/{event.total}", left=about(left_s))
+            if event.run is None and event.trial is not None:
+                progress.update(task, description=_under_way(event))
 
         yield listen
 
 
-def _done(event: Event) -> str:
+def _under_way(event: Event) -> str:
+    assert event.trial is not None
+    which = " ".join(filter(None, (event.trial.load_name, knobs(event.trial))))
+    how = f", {going(event.now)}" if event.now is not None else ""
+    return f"{which}: {SAID.get(event.phase, event.phase)}{how}"
+
+
+def _done(event: Event, left_s: float | None) -> str:
     assert event.trial is not None
     assert event.run is not None
     which = f"{event.trial.load_name} {knobs(event.trial)} #{event.trial.repetition + 1}"
-    return f"[{event.index}/{event.total}] {which}: {outcome(event.run)}"
-
-
-def _lines() -> Listen:
-    last: list[str] = []
-
-    def listen(event: Event) -> None:
-        if event.run is not None:
-            print(_done(event), file=sys.stderr, flush=True)
-        elif event.phase in ("cluster", "prime") and last[-1:] != [event.phase]:
-            print(f"{SAID[event.phase]} (about {event.seconds:.0f} s)", file=sys.stderr, flush=True)
-        elif event.phase.startswith("attempt"):
-            print(f"  {event.phase}", file=sys.stderr, flush=True)
-        last[:] = [event.phase]
-
-    return listen
+    left = f" (about {about(left_s)} left)" if left_s else ""
+    return f"[{event.index}/{event.total}] {which}: {outcome(event.run)}{left}"

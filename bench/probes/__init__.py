@@ -42,6 +42,11 @@ class Samples:
         """DataFrame(t_s, value); empty when the probe never answered."""
         return pd.DataFrame(self._rows.get(name, []), columns=["t_s", "value"], dtype=float)
 
+    def last(self, name: str) -> float:
+        """The newest sample that is a number; NaN without any."""
+        rows = self._rows.get(name, [])
+        return next((value for _, value in reversed(rows[-5:]) if value == value), float("nan"))  # noqa: PLR0124 -- NaN
+
     def window(self, name: str, from_s: float, to_s: float) -> tuple[F64, F64]:
         """(t_s, value) of the samples within [from_s, to_s]; NaN where one is missing."""
         table = self.series(name)

@@ -14,7 +14,7 @@ from __future__ import annotations
 from bench.scenario import Trial
 from bench.trial.attempt import attempt, crashed, prime, refused
 from bench.trial.search import search
-from bench.trial.stage import Keep, Recorded, Stage, Tell, forget, silence
+from bench.trial.stage import Keep, Now, Recorded, Stage, Tell, forget, silence
 
 
 def run(
@@ -26,4 +26,4 @@ def run(
     return attempt(trial, stage, latency_slo_ms=latency_slo_ms, tell=tell, keep=keep)
 
 
-__all__ = ["Keep", "Recorded", "Stage", "Tell", "crashed", "prime", "refused", "run", "silence"]
+__all__ = ["Keep", "Now", "Recorded", "Stage", "Tell", "crashed", "prime", "refused", "run", "silence"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,13 +21,26 @@ from bench.topics import Names
 from bench.trial.faults import Happening, LoadWorker, victim
 from bench.trial.notes import Notes, Seen
 from bench.trial.readers import Reader, check_all
-from bench.trial.stage import Stage, Tell
+from bench.trial.stage import Now, Stage, Tell
 
 DRAIN_TIMEOUT_S = 300.0
 STUCK_S = 90.0  # how long after its schedule a generator may be held up by back-pressure
 LOOK_S = 0.2
 READERS_LOOK_S = 1.0  # a question to Flink costs it a little
 SETTLE_LOOK_S = 0.25
+
+
+class _Pace:
+    """A counter's growth per second between two looks at it; NaN at the first."""
+
+    def __init__(self) -> None:
+        self._at, self._count = math.nan, math.nan
+
+    def of(self, count: float) -> float:
+        at = time.monotonic()
+        pace = (count - self._count) / (at - self._at)
+        self._at, self._count = at, float(count)
+        return pace
 
 
 @dataclass(frozen=True)
@@ -57,7 +71,7 @@ class Load:
                 self.notes.begin("t0")
                 self.tell("load", seconds)
                 with self._faults(drive.t0_ns, phases.warmup_s, drive):
-                    sent = self._sent(drive, seconds + STUCK_S, self.readers)
+                    sent = self._sent(drive, seconds + STUCK_S, self.readers, samples)
                     # a shape may end in silence: the window is measured to its end
                     time.sleep(max(0.0, drive.t0_ns / 1e9 + seconds - time.time()))
                 check_all(self.readers)
@@ -137,14 +151,19 @@ class Load:
             probes.append(jmx(cluster.jmx_urls, self.names.input))
         return probes + [probe for reader in self.readers for probe in reader.probes()]
 
-    def _sent(self, drive: Drive, patience_s: float, readers: Sequence[Reader] = ()) -> Sent:
+    def _sent(
+        self, drive: Drive, patience_s: float, readers: Sequence[Reader] = (), samples: Samples | None = None
+    ) -> Sent:
         """Until the load is over; a broker, a reader or a TaskManager that dies meanwhile ends the trial at once."""
-        give_up, looked = time.monotonic() + patience_s, 0.0
-        while not drive.poll().done:
+        give_up, looked, pace = time.monotonic() + patience_s, 0.0, _Pace()
+        while not (progress := drive.poll()).done:
             self._cluster.check()
-            if readers and time.monotonic() > looked + READERS_LOOK_S:
+            if time.monotonic() > looked + READERS_LOOK_S:
                 check_all(readers)
                 looked = time.monotonic()
+                backlog = samples.last("backlog_events") if samples is not None else math.nan
+                now = Now(pace.of(progress.acknowledged), backlog, progress.lateness_p99_ms)
+                self.tell("load" if samples is not None else "prefill", give_up - STUCK_S - looked, now)
             if time.monotonic() > give_up:
                 raise BrokerError(f"the load did not end within {patience_s:.0f} s: the broker takes no more events")
             time.sleep(LOOK_S)
@@ -152,12 +171,15 @@ class Load:
 
     def _settle(self, samples: Samples, events: int, patience_s: float) -> None:
         """Until every reader has read every event; what is not there by then lags, and its reader knows it."""
-        deadline = time.monotonic() + patience_s
+        deadline, looked, pace = time.monotonic() + patience_s, 0.0, _Pace()
         behind = list(self.readers)
         while behind and time.monotonic() < deadline:
             self._cluster.check()
             check_all(self.readers)
             time.sleep(SETTLE_LOOK_S)
+            if self.trial.load.kind == "drain" and time.monotonic() > looked + READERS_LOOK_S:
+                looked, read = time.monotonic(), samples.last(self.readers[0].counter)
+                self.tell("drain", math.nan, Now(pace.of(read), events - read))
             behind = [reader for reader in behind if not reader.caught_up(samples, events)]
 
     def _end(self, samples: Samples) -> None:

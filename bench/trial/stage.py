@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import pandas as pd
 
@@ -49,9 +51,26 @@ def forget(_recorded: Recorded) -> None:
     """Keep nothing."""
 
 
-Tell = Callable[[str, float], None]
-"""Progress for a person: (what is going on, seconds it is expected to take)."""
+@dataclass(frozen=True)
+class Now:
+    """How a load goes at this moment; NaN is what nobody knows yet. For a person to watch: nothing is judged by it."""
+
+    rate_eps: float  # acknowledged since the last look, or read in a drain
+    backlog_events: float
+    late_ms: float = math.nan  # the generator behind its own schedule, 99th percentile
+
+    @property
+    def behind_s(self) -> float:
+        """How long the readers need for what is queued at this rate: what an event waits, as long as it lasts."""
+        return self.backlog_events / self.rate_eps if self.rate_eps > 0 else math.nan
 
 
-def silence(_what: str, _seconds: float) -> None:
+class Tell(Protocol):
+    """Progress for a person: what is going on, the seconds it is expected to take from now, and how it goes."""
+
+    def __call__(self, what: str, seconds: float, now: Now | None = None) -> None: ...
+
+
+def silence(what: str, seconds: float, now: Now | None = None) -> None:
     """Tell nobody."""
+    del what, seconds, now
