@@ -6,7 +6,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
@@ -17,6 +17,7 @@ from bench import record, trial
 from bench.backends import Cluster, ClusterSpec, Limits, open_cluster
 from bench.errors import HostError, PlatformError, ScenarioError
 from bench.jobs.session import JobSession
+from bench.probes.exporter import Exporter
 from bench.record import BundleError, Outcome, Run
 from bench.scenario import Settings, Trial, expected_events
 from bench.trial import Now, Stage, faults
@@ -161,18 +162,20 @@ def run_all(
     fresh: bool = False,
     latency_slo_ms: float | None = None,
     web_port: int | None = None,
+    exporter: Exporter | None = None,
 ) -> list[Run]:
     """Run what has no finished run yet (`fresh`: everything) and return all runs, in the trials' order.
 
     A trial that crashes is recorded and the next one goes on; when the cluster went with it, another is opened. Ctrl-C
     leaves what was saved.
     """
+    listen = _shown(listen, exporter) if exporter else listen
     known = {} if fresh else finished(trials, out)
     todo = [one for one in trials if one.id not in known]
     if todo:
         preflight(todo, out, backend)
     runs = dict(known)
-    with _Clusters(backend, out, web_port) as clusters:
+    with _Clusters(backend, out, web_port, exporter) as clusters:
         for position, one in enumerate(todo):
             index = position + len(known) + 1
 
@@ -186,6 +189,40 @@ def _teller(listen: Listen, index: int, total: int, one: Trial) -> trial.Tell:
         listen(Event(index, total, what, seconds, one, now=now))
 
     return tell
+
+
+def _shown(listen: Listen, exporter: Exporter) -> Listen:
+    """Tell `exporter` too."""
+
+    def listening(event: Event) -> None:
+        listen(event)
+        if event.trial is None:
+            return
+        settings = event.trial.settings
+        labels = {
+            "scenario": event.trial.scenario,
+            "trial": event.trial.id,
+            "load": event.trial.load_name,
+            "repetition": str(event.trial.repetition + 1),
+        }
+        if event.run is not None:
+            labels["outcome"] = str(event.run.outcome)
+            exporter.result(labels, _stats(event.run))
+            return
+        rate = settings.load.rate_eps
+        intended = rate if event.phase == "load" and isinstance(rate, float) else None
+        speed = settings.workload.event_time_speed
+        exporter.trial(labels | {"phase": event.phase}, intended_eps=intended, event_time_speed=speed)
+
+    return listening
+
+
+def _stats(run: Run) -> dict[tuple[str, str], float]:
+    """(metric, stat) -> value of everything a run measured."""
+    found = {(name, "value"): measured.value for name, measured in run.metrics.items()}
+    for name, measured in run.metrics.items():
+        found |= {(name, stat): value for stat, value in (measured.percentiles or {}).items()}
+    return found
 
 
 def _run_one(one: Trial, clusters: _Clusters, out: Path, tell: trial.Tell, latency_slo_ms: float | None) -> Run:
@@ -213,8 +250,8 @@ def _run_one(one: Trial, clusters: _Clusters, out: Path, tell: trial.Tell, laten
 class _Clusters:
     """At most one open cluster: kept while trials of the same shape follow each other, primed once."""
 
-    def __init__(self, backend: str, out: Path, web_port: int | None) -> None:
-        self.backend, self._web_port = backend, web_port
+    def __init__(self, backend: str, out: Path, web_port: int | None, exporter: Exporter | None) -> None:
+        self.backend, self._web_port, self._exporter = backend, web_port, exporter
         self._out = out
         self._stack = ExitStack()
         self._key = ""
@@ -240,9 +277,13 @@ class _Clusters:
         run_dir = (self._out / f".run-{stamp}-{os.getpid()}").resolve()
         log_dir = (self._out / one.scenario / "logs" / stamp).resolve()
         tell("cluster", 20.0)
-        cluster = self._stack.enter_context(
-            open_cluster(self.backend, cluster_spec(one.settings), run_dir=run_dir, log_dir=log_dir)
-        )
+        spec = cluster_spec(one.settings)
+        if self._exporter is not None and self.backend == "local":
+            spec = replace(spec, flink={**self._exporter.push_settings, **spec.flink})
+        cluster = self._stack.enter_context(open_cluster(self.backend, spec, run_dir=run_dir, log_dir=log_dir))
+        if self._exporter is not None:
+            self._exporter.cluster(lambda: _exporters(cluster))
+            self._stack.callback(self._exporter.cluster, tuple)
         session = None
         if one.settings.pipeline is not None:
             session = JobSession(cluster, log_dir / "job-client.log")
@@ -253,6 +294,12 @@ class _Clusters:
             tell("prime", 25.0)
             trial.prime(one, self._stage)
         return self._stage
+
+
+def _exporters(cluster: Cluster) -> list[tuple[dict[str, str], str]]:
+    """The cluster's own metrics pages, with what tells equal series apart."""
+    brokers = [({"broker": str(n)}, url) for n, url in enumerate(cluster.jmx_urls, 1)]
+    return brokers + [({}, url) for url in cluster.flink_metrics_urls]
 
 
 @contextmanager

@@ -131,6 +131,11 @@ class Cluster(Protocol):
         ...
 
     @property
+    def flink_metrics_urls(self) -> tuple[str, ...]:
+        """Prometheus reporters of JobManager and TaskManagers; empty where Flink can be told to push instead."""
+        ...
+
+    @property
     def logs(self) -> Mapping[str, Path]:
         """Process -> its log."""
         ...

@@ -93,6 +93,10 @@ class LocalCluster:
         return tuple(f"http://127.0.0.1:{broker.plan.jmx_port}/metrics" for broker in self.brokers)
 
     @property
+    def flink_metrics_urls(self) -> tuple[str, ...]:
+        return ()  # Flink's reporter would listen on every interface
+
+    @property
     def logs(self) -> Mapping[str, Path]:
         return {path.stem: path for path in sorted(self.log_dir.glob("*.log"))}
 

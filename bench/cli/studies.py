@@ -154,12 +154,33 @@ def plan(detailed_exitcode: bool, json_: bool, out: Path, fresh: bool, **words: 
     help="Locust's page on loopback while a load goes on (8089).",
 )
 @click.option(
+    "--metrics",
+    "metrics_port",
+    type=click.IntRange(1, 65535),
+    is_flag=False,
+    flag_value=9400,
+    metavar="[PORT]",
+    help="Everything that is measured, for Prometheus on loopback (9400).",
+)
+@click.option(
     "--fail-on", type=click.Choice(["refuted", "inconclusive"]), multiple=True, help="Make such a verdict an exit code."
 )
-def run(json_: bool, out: Path, fresh: bool, fail_on: tuple[str, ...], web_port: int | None, **words: Any) -> None:
+def run(
+    json_: bool,
+    out: Path,
+    fresh: bool,
+    fail_on: tuple[str, ...],
+    *,
+    web_port: int | None,
+    metrics_port: int | None,
+    **words: Any,
+) -> None:
     """Run SCENARIO (a name or a file), judge its claims, price it, write the report. Running again resumes."""
+    from contextlib import ExitStack
+
     from bench import campaign, planning, progress, study
     from bench.cli.reporting import conclude
+    from bench.probes.exporter import Exporter
 
     found = _open(words, out, fresh=fresh)
     for line in planning.plan_lines(found.plan):
@@ -170,7 +191,9 @@ def run(json_: bool, out: Path, fresh: bool, fail_on: tuple[str, ...], web_port:
     slo_ms = study.latency_slo_ms(found.scenario)
     if web_port:
         say(f"Locust's page, while a load goes on: http://127.0.0.1:{web_port}")
-    with progress.follow(len(found.trials), found.plan["todo_s"]) as listen:
+    with ExitStack() as stack:
+        exporter = stack.enter_context(Exporter(metrics_port)) if metrics_port else None
+        listen = stack.enter_context(progress.follow(len(found.trials), found.plan["todo_s"]))
         runs = campaign.run_all(
             found.trials,
             backend=found.asked.backend,
@@ -179,6 +202,7 @@ def run(json_: bool, out: Path, fresh: bool, fail_on: tuple[str, ...], web_port:
             fresh=fresh,
             latency_slo_ms=slo_ms,
             web_port=web_port,
+            exporter=exporter,
         )
     leave(conclude(study.conclude(found.scenario, runs), out / found.scenario.name, json_=json_, fail_on=fail_on))
 

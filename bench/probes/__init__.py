@@ -67,15 +67,29 @@ class Samples:
         began_anew = (np.diff(value) < 0) & (t_s[1:] > from_s) & (t_s[:-1] < to_s)
         return float("nan") if began_anew.any() else self.at(name, to_s) - self.at(name, from_s)
 
+    def last(self) -> dict[str, float]:
+        """The newest value of every series; one that is missing is left out."""
+        newest = {name: rows[-1][1] for name, rows in list(self._rows.items()) if rows}
+        return {name: value for name, value in newest.items() if value == value}  # noqa: PLR0124 -- NaN is not itself
+
     def tables(self) -> dict[str, pd.DataFrame]:
         """Every series, as the bundle keeps them."""
         return {name: self.series(name) for name in self.names()}
 
 
+_current: Samples | None = None
+
+
+def current() -> Samples | None:
+    """The samples that are growing now, for whoever shows them; None while nothing is watched."""
+    return _current
+
+
 @contextmanager
 def watch(probes: Sequence[Probe], *, interval_s: float = INTERVAL_S, zero_ns: int | None = None) -> Iterator[Samples]:
     """Ask every probe each `interval_s` in a thread of its own until the `with` ends; one last time at the end."""
-    samples = Samples(zero_ns or time.time_ns())
+    global _current  # noqa: PLW0603 -- one trial at a time is watched, and only shown through it
+    samples = _current = Samples(zero_ns or time.time_ns())
     stop = threading.Event()
 
     def sample() -> None:
@@ -101,3 +115,4 @@ def watch(probes: Sequence[Probe], *, interval_s: float = INTERVAL_S, zero_ns: i
         stop.set()
         thread.join(10.0)
         sample()
+        _current = None

@@ -83,6 +83,12 @@ class ContainerCluster:
         return tuple(f"http://127.0.0.1:{port}/metrics" for port in self.plan.jmx_ports)
 
     @property
+    def flink_metrics_urls(self) -> tuple[str, ...]:
+        published = (one.attrs["NetworkSettings"]["Ports"] for one in self.flink.values())
+        bindings = (ports.get(f"{planning.REPORTER}/tcp") or [] for ports in published)
+        return tuple(f"http://127.0.0.1:{found[0]['HostPort']}/metrics" for found in bindings if found)
+
+    @property
     def logs(self) -> Mapping[str, Path]:
         return {path.stem: path for path in sorted(self.log_dir.glob("*.log"))}
 

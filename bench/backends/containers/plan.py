@@ -151,8 +151,7 @@ def session(spec: ClusterSpec, java_options: str) -> dict[str, str]:
         "taskmanager.bind-host": "0.0.0.0",  # noqa: S104 -- as above
         "execution.checkpointing.dir": "file:///checkpoints",
         "io.tmp.dirs": "/tmp",  # noqa: S108 -- a container's own
-        "metrics.reporter.prom.factory.class": "org.apache.flink.metrics.prometheus.PrometheusReporterFactory",
-        "metrics.reporter.prom.port": str(REPORTER),
+        **flink.reporter("prom", "PrometheusReporterFactory", {"port": str(REPORTER)}),
         # for whoever sets a directory there: execution.checkpointing.dir: s3://streamgauge/checkpoints
         "s3.endpoint": "http://s3:9000",
         "s3.path-style-access": "true",

@@ -1,0 +1,171 @@
+"""Alert rules and dashboards against a real Prometheus on a real run: silent while it is well, loud when it is not."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
+from ruamel.yaml import YAML
+
+from bench.backends.local import free_ports
+
+ROOT = Path(__file__).resolve().parents[2]
+RULES = ROOT / "deploy" / "prometheus"
+DASHBOARD: Any = json.loads((ROOT / "deploy" / "grafana" / "dashboards" / "streamgauge.json").read_text())
+EXPRESSIONS = [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
+# There is nothing to see of these until a trial has ended
+AFTERWARDS = [expression for expression in EXPRESSIONS if "streamgauge_result" in expression]
+PATIENCE_S = 120.0
+
+
+def need(program: str) -> str:
+    found = shutil.which(program)
+    if found is None:
+        pytest.skip(f"{program} is not installed (Debian: apt-get install prometheus)")
+    return found
+
+
+def test_the_rules_do_what_their_own_tests_say() -> None:
+    """A rule that fires at night for nothing is switched off, and then it is silent when it matters."""
+    promtool = need("promtool")
+    for words in (["check", "config", "prometheus.yml"], ["test", "rules", "alerts_test.yml"]):
+        done = subprocess.run([promtool, *words], cwd=RULES, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+class Prometheus:
+    """Its HTTP interface."""
+
+    def __init__(self, port: int) -> None:
+        self.url = f"http://127.0.0.1:{port}/api/v1"
+
+    def ask(self, path: str, **words: str) -> Any:
+        with urllib.request.urlopen(f"{self.url}/{path}?{urllib.parse.urlencode(words)}", timeout=10) as answer:
+            document = json.load(answer)
+        assert document["status"] == "success", document
+        return document["data"]
+
+    def query(self, expression: str) -> list[Any]:
+        return list(self.ask("query", query=expression)["result"])
+
+    def firing(self) -> set[str]:
+        return {alert["labels"]["alertname"] for alert in self.ask("alerts")["alerts"] if alert["state"] == "firing"}
+
+
+@contextmanager
+def prometheus(page_port: int, folder: Path) -> Iterator[Prometheus]:
+    """The committed configuration, but for the page's port: what stands on 9400 here may be somebody else's."""
+    (port,) = free_ports(1)
+    told = YAML(typ="safe").load(RULES / "prometheus.yml")
+    told["scrape_configs"] = [job for job in told["scrape_configs"] if job["job_name"] == "streamgauge"]
+    told["scrape_configs"][0]["static_configs"] = [{"targets": [f"127.0.0.1:{page_port}"]}]
+    told["rule_files"] = [str(RULES / "alerts.yml")]
+    YAML().dump(told, folder / "prometheus.yml")
+    argv = [
+        need("prometheus"), f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data",
+        f"--web.listen-address=127.0.0.1:{port}",
+    ]  # fmt: skip
+    with (folder / "prometheus.log").open("wb") as log, subprocess.Popen(argv, stdout=log, stderr=log) as process:
+        try:
+            yield Prometheus(port)
+        finally:
+            process.terminate()
+
+
+def scenario(path: Path) -> Path:
+    """The quickstart in small: time for an incident, checkpoints often, a job that survives their failing."""
+    document: Any = YAML(typ="safe").load(ROOT / "scenarios" / "quickstart.yaml")
+    document |= {"name": "watched", "repeats": 1, "phases": {"warmup_s": 3, "measure_s": 100, "settle_s": 30}}
+    document |= {"claims": [], "thresholds": ["lost_events value == 0"]}
+    document["workload"]["keys"] = {"distinct": 1_000, "zipf": 1.05}
+    document["cluster"]["broker_heap_mb"] = 512
+    document["pipeline"]["checkpoint"]["interval_s"] = 1.5
+    document["pipeline"]["flink"] = {
+        "execution.checkpointing.timeout": "5 s",
+        "execution.checkpointing.tolerable-failed-checkpoints": 1000,
+    }
+    document["loads"]["steady"] |= {"rate_eps": 2_000, "axes": {"topic.partitions": [2]}, "claims": []}
+    document["loads"]["drain"] |= {"drain": 100_000, "repeats": 1, "axes": {"topic.partitions": [2]}, "claims": []}
+    YAML().dump(document, path)
+    return path
+
+
+@contextmanager
+def study(page_port: int, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    words = ["run", scenario(folder / "watched.yaml"), "--metrics", page_port, "--out", folder / "results"]
+    argv = [sys.executable, "-m", "bench.cli", *map(str, words)]
+    with (folder / "run.log").open("wb") as log:
+        process = subprocess.Popen(argv, cwd=ROOT, stdout=log, stderr=log)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def refuse_writes(folder: Path, *, refuse: bool) -> None:
+    """Make the broker refuse the job's outputs (more copies asked for than there are), or take them again."""
+    (told,) = folder.glob("results/.run-*/broker-1/server.properties")
+    found = re.search(r"^advertised\.listeners=PLAINTEXT://(\S+)$", told.read_text(), re.MULTILINE)
+    assert found
+    admin = AdminClient({"bootstrap.servers": found[1]})
+    outputs = [name for name in admin.list_topics(timeout=10).topics if re.match(r"sg-(?!prime).*(?<!-in)$", name)]
+    assert outputs
+    entry = ConfigEntry("min.insync.replicas", "2" if refuse else "1", incremental_operation=AlterConfigOpType.SET)
+    wanted = [ConfigResource(ConfigResource.Type.TOPIC, name, incremental_configs=[entry]) for name in outputs]
+    for change in admin.incremental_alter_configs(wanted).values():
+        change.result(30)
+
+
+@pytest.mark.platform
+@pytest.mark.timeout(600)
+def test_alerts_and_dashboards_on_a_real_run(tmp_path: Path) -> None:
+    """A query with a misspelt metric is an empty panel, and a rule with one an alert that never comes."""
+    need("prometheus")
+    (page_port,) = free_ports(1)
+    with study(page_port, tmp_path) as run, prometheus(page_port, tmp_path) as watching:
+
+        def until(condition: Callable[[], Any], what: str) -> None:
+            end = time.monotonic() + PATIENCE_S
+            while not condition():
+                assert run.poll() is None, f"{what}: {(tmp_path / 'run.log').read_text()}"
+                assert time.monotonic() < end, f"{what}: not within {PATIENCE_S:.0f} s; firing: {watching.firing()}"
+                time.sleep(0.5)
+
+        until(lambda: answers(watching, 'streamgauge_trial{load="steady",phase="load"}'), "the load")
+        # well: every panel shows something, and nothing fires
+        for expression in EXPRESSIONS:
+            if expression not in AFTERWARDS:
+                until(lambda expression=expression: answers(watching, expression), expression)
+        time.sleep(10)
+        assert watching.firing() == set()
+        # not well: the sinks are refused, so the job stalls and its checkpoints time out
+        refuse_writes(tmp_path, refuse=True)
+        until(lambda: {"JobStalled", "CheckpointsFail"} <= watching.firing(), "the alerts")
+        # well again: nothing goes on firing but what looks back by minutes
+        refuse_writes(tmp_path, refuse=False)
+        until(lambda: "JobStalled" not in watching.firing(), "the stall's end")
+        for expression in AFTERWARDS:
+            until(lambda expression=expression: answers(watching, expression), expression)
+        for annotation in DASHBOARD["annotations"]["list"]:
+            watching.query(annotation["expr"])
+
+
+def answers(watching: Prometheus, expression: str) -> bool:
+    """Whether a query has a result. Prometheus may still be starting."""
+    try:
+        return bool(watching.query(expression))
+    except OSError:
+        return False
