@@ -67,7 +67,7 @@ class Samples:
         began_anew = (np.diff(value) < 0) & (t_s[1:] > from_s) & (t_s[:-1] < to_s)
         return float("nan") if began_anew.any() else self.at(name, to_s) - self.at(name, from_s)
 
-    def last(self) -> dict[str, float]:
+    def newest(self) -> dict[str, float]:
         """The newest value of every series; one that is missing is left out."""
         newest = {name: rows[-1][1] for name, rows in list(self._rows.items()) if rows}
         return {name: value for name, value in newest.items() if value == value}  # noqa: PLR0124 -- NaN is not itself

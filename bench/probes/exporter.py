@@ -157,7 +157,7 @@ class Exporter:
 
 
 def _sampled(samples: Samples, speed: float) -> Iterator[str]:
-    last = samples.last()
+    last = samples.newest()
     for name, value in last.items():
         metric, _, vertex = name.partition(":")
         yield sample(f"streamgauge_{metric}", {"vertex": vertex} if vertex else {}, value)
