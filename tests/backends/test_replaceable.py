@@ -14,7 +14,7 @@ import pytest
 from bench.backends import disk
 from bench.backends.accounting import Ledger
 from bench.backends.replaceable import Replaceable
-from bench.backends.subtree import Child, Subtree
+from bench.backends.subtree import Child, Subtree, await_true
 from bench.errors import BrokerError, HostError
 
 PATIENCE_S = 30.0
@@ -49,7 +49,7 @@ def test_who_was_killed_on_purpose_is_not_missed_and_who_died_is(victim: Victim)
     second = victim.start()
     assert second.pid != first.pid
     victim.pause()
-    assert psutil.Process(second.pid).status() == psutil.STATUS_STOPPED
+    await_true(lambda: psutil.Process(second.pid).status() == psutil.STATUS_STOPPED, PATIENCE_S, "stopped")
     victim.resume()
     second.kill()
     second.wait(PATIENCE_S)
