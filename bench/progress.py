@@ -118,8 +118,8 @@ def plain(expected_s: float, clock: Clock = time.monotonic) -> Listen:
             said_s = clock()
         elif event.phase.startswith("attempt"):  # of a search: what it tries, and what came of it
             _say(f"  {event.phase}")
-        elif event.now is not None and clock() - said_s >= PLAIN_EVERY_S:
-            _say(f"[{event.index}/{event.total}] {SAID.get(event.phase, event.phase)}: {going(event.now)}")
+        elif event.now is not None and clock() - said_s >= PLAIN_EVERY_S and (how := going(event.now)):
+            _say(f"[{event.index}/{event.total}] {SAID.get(event.phase, event.phase)}: {how}")
             said_s = clock()
         last = event.phase
 
