@@ -120,8 +120,11 @@ class Router:
 class NativeEngine:
     """The default: see bench.loadgen.native."""
 
-    def __init__(self, settings: Mapping[str, str], topic: str, router: Router, *, keyless: bool = False) -> None:
-        self._handle, self._router, self._keyless = native.Handle(settings, topic), router, keyless
+    def __init__(
+        self, settings: Mapping[str, str], topic: str, router: Router, *, keyless: bool = False, sample_every: int = 1
+    ) -> None:
+        self._handle = native.Handle(settings, topic, sample_every=sample_every)
+        self._router, self._keyless = router, keyless
         self.failed, self.errors = self._handle.failed, self._handle.errors
 
     @property
@@ -247,9 +250,10 @@ class ConfluentEngine:
 
 
 def open_engine(
-    producer: Mapping[str, Any], *, bootstrap: str, topic: str, partitions: int, worker: int, workers: int
-) -> Engine:
-    """The engine that `producer.engine` names, for one worker of several."""
+    producer: Mapping[str, Any], *, bootstrap: str, topic: str, partitions: int, worker: int, workers: int,
+    sample_every: int = 1,
+) -> Engine:  # fmt: skip
+    """The engine that `producer.engine` names, for one worker of several; `sample_every`: see `native.Handle`."""
     settings = client_settings(bootstrap, producer, workers)
     routing = str(producer.get("routing", "keyed"))
     keyless = routing == "sticky"  # null keys, as Java's sticky partitioner wants them
@@ -257,7 +261,7 @@ def open_engine(
     router = Router(routing, partitions, int(settings["batch.size"]), first)
     kind = str(producer.get("engine", "native"))
     if kind == "native":
-        return NativeEngine(settings, topic, router, keyless=keyless)
+        return NativeEngine(settings, topic, router, keyless=keyless, sample_every=sample_every)
     if kind in ("produce_batch", "produce"):
         return ConfluentEngine(settings, topic, router, batched=kind == "produce_batch", keyless=keyless)
     raise ScenarioError(f"producer.engine: {kind!r}, expected native, produce_batch or produce")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes as ct
 import json
-import random
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -22,17 +21,19 @@ from bench.loadgen.librdkafka import PRODUCER, configuration, error_name, librar
 _F_COPY, _F_PARTITION = 2, 8
 _EVENT_DR, _EVENT_ERROR, _EVENT_STATS = 1, 8, 0x40
 QUEUE_FULL = -184
-BATCHES_SAMPLED, MESSAGES_EVERY = 1 / 8, 16  # of the acknowledgements, for the produce latency
 _UNKNOWN_PARTITION_ANY = -1
 
 
 class Handle:
     """One librdkafka producer and one topic. Make it after any fork; use it from one thread.
 
-    `messages` arrays (dtype MESSAGE) must stay alive only during `produce`: librdkafka copies.
+    `messages` arrays (dtype MESSAGE) must stay alive only during `produce`: librdkafka copies. `sample_every`: of which
+    share of the acknowledged events `take_acked` tells.
     """
 
-    def __init__(self, settings: Mapping[str, str], topic: str, metadata_timeout_s: float = 15.0) -> None:
+    def __init__(
+        self, settings: Mapping[str, str], topic: str, metadata_timeout_s: float = 15.0, *, sample_every: int = 1
+    ) -> None:
         lib = self._lib = library()
         error, conf = ct.create_string_buffer(512), configuration(settings, "producer")
         lib.rd_kafka_conf_set_events(conf, _EVENT_DR | _EVENT_ERROR | _EVENT_STATS)
@@ -46,7 +47,7 @@ class Handle:
         self.errors: dict[str, int] = {}  # error text -> times said by the client (broker down, ...)
         self.stats: list[dict[str, Any]] = []  # statistics documents since the last `take_stats`
         self._acked_sample: list[tuple[int, int]] = []  # (due, acknowledged) in ns, of one event in so many
-        self._draw = random.Random(1).random
+        self._sample_every, self._to_next = sample_every, 0  # acknowledged events until the next one of the sample
         self._pointers = np.zeros(200_000, dtype=np.uint64)
         self._fetch_metadata(topic, metadata_timeout_s)
 
@@ -101,29 +102,37 @@ class Handle:
     def _delivered(self, event: int) -> None:
         """One event carries the reports of one batch of one partition, and they share their fate: look at the first.
 
-        Latencies come from one message in 16 of one batch in 8, chosen at random: walking all of them costs as much
-        as encoding.
+        Latencies are of every `sample_every`-th acknowledged event, whatever batches they come in: what a stall held up
+        comes back in a few large ones, so that drawing batches would lose the stall. A batch is walked as far as its
+        last such event, and not at all without one: walking all of them costs as much as encoding.
         """
         lib, pointers, now = self._lib, self._pointers, time.time_ns()
         count = int(lib.rd_kafka_event_message_count(event))
         if not lib.rd_kafka_event_message_array(event, pointers.ctypes.data, 1):
             return
         bad = ct.c_int32.from_address(int(pointers[0])).value
-        if not bad and self._draw() >= BATCHES_SAMPLED:
+        sampled = range(self._to_next, count, self._sample_every)
+        if not bad and not sampled:
             self.acked += count
+            self._to_next -= count
             return
-        got = 1
-        while got < count:
-            more = lib.rd_kafka_event_message_array(event, pointers[got:].ctypes.data, len(pointers) - got)
+        got = self._walk(event, 1, count if bad else sampled[-1] + 1)
+        if bad or ct.c_int32.from_address(int(pointers[got - 1])).value:
+            self._count_one_by_one(self._walk(event, got, count))
+            return
+        self.acked += count
+        self._to_next = sampled[-1] + self._sample_every - count
+        chosen = pointers[sampled.start : got : self._sample_every].tolist()
+        self._acked_sample += [(ct.c_uint64.from_address(at + 64).value, now) for at in chosen]
+
+    def _walk(self, event: int, got: int, wanted: int) -> int:
+        """Fetch the pointers of an event's messages up to `wanted`, `got` being there; how many are there then."""
+        while got < wanted:
+            more = self._lib.rd_kafka_event_message_array(event, self._pointers[got:].ctypes.data, wanted - got)
             if not more:
                 break
             got += int(more)
-        if bad or ct.c_int32.from_address(int(pointers[got - 1])).value:
-            self._count_one_by_one(got)
-            return
-        self.acked += count
-        sample = pointers[int(self._draw() * MESSAGES_EVERY) : got : MESSAGES_EVERY].tolist()
-        self._acked_sample += [(ct.c_uint64.from_address(at + 64).value, now) for at in sample]
+        return got
 
     def _count_one_by_one(self, got: int) -> None:
         for at in self._pointers[:got].tolist():

@@ -18,6 +18,9 @@ import numpy.typing as npt
 import pandas as pd
 
 F64 = npt.NDArray[np.float64]
+# A counter that falls below half of itself is a new process's. Less is jitter: Flink sums a task's busy time over
+# subtasks that report one after the other, and it steps back by some per cent now and then
+BEGAN_ANEW = 0.5
 INTERVAL_S = 1.0  # Flink refreshes its own metrics once a second: sampling faster would read the same numbers again
 
 Probe = Callable[[], Mapping[str, float]]
@@ -64,7 +67,7 @@ class Samples:
         """How much a counter grew between the two times; NaN when either end was not sampled, or it began anew."""
         table = self.series(name).dropna()
         t_s, value = table.t_s.to_numpy(), table.value.to_numpy()
-        began_anew = (np.diff(value) < 0) & (t_s[1:] > from_s) & (t_s[:-1] < to_s)
+        began_anew = (value[1:] < BEGAN_ANEW * value[:-1]) & (t_s[1:] > from_s) & (t_s[:-1] < to_s)
         return float("nan") if began_anew.any() else self.at(name, to_s) - self.at(name, from_s)
 
     def newest(self) -> dict[str, float]:

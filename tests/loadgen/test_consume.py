@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from confluent_kafka import Producer
 from bench import ceilings
 from bench.loadgen import prefill, start_consumers
 from bench.loadgen.ceiling import Ceiling, Question, beyond, measure
+from bench.loadgen.engine import NativeEngine, Router, client_settings
 from bench.loadgen.mock import MockCluster
 from bench.scenario import load
 from bench.workloads import Knobs, open_workload
@@ -43,6 +45,27 @@ def test_every_group_reads_every_record_once(tmp_path: Path) -> None:
         assert read.latency_ms(t0_ns, t0_ns + 2 * 10**9).n == pytest.approx(30_000 / 64, rel=0.1)
         assert read.unstamped == 0
         assert read.rebalances_s
+
+
+@pytest.mark.parametrize("every", [1, 7, 4_096])
+def test_every_so_manyth_acknowledgement_is_timed_in_however_few_batches_they_come(every: int) -> None:
+    """What a stopped broker held up comes back in a few large batches: drawn by batch, 2 s of stall showed as 15 ms."""
+    count = 9_000
+    due = np.arange(1, count + 1, dtype=np.int64)
+    with MockCluster({"t": 3}) as mock:
+        settings = client_settings(mock.bootstrap, {"linger_ms": 300})
+        engine = NativeEngine(settings, "t", Router("keyed", 3, 900_000), sample_every=every)
+        prepared = engine.prepare(open_workload(Knobs("clicks"), 7, 0).encode(0, due), due, np.array([0, count]))
+        assert engine.send(prepared, 0, count) == count
+        end = time.monotonic() + 30
+        while engine.acked < count and time.monotonic() < end:
+            engine.poll()
+            time.sleep(0.01)
+        told, _ = engine.take_acked()
+        engine.close()
+    assert engine.acked == count
+    assert len(set(told.tolist())) == len(told) == -(-count // every)
+    assert set(told.tolist()) <= set(due.tolist())
 
 
 @pytest.mark.parametrize("fmt", ["json", "csv", "avro"])

@@ -206,6 +206,14 @@ def test_a_counter_that_began_anew_says_nothing_about_the_time_across(fake: Fake
     assert math.isnan(samples.delta("read", 2.2, 2.8))
 
 
+def test_a_busy_time_that_steps_back_a_little_is_still_a_busy_time() -> None:
+    """Flink did so in a healthy run (4321, 4115, 4338): without a busy share it could not be told from a stall."""
+    samples = Samples(0)
+    for t_s, value in enumerate([3896.0, 4051.0, 4321.0, 4115.0, 4338.0]):
+        samples.add(float(t_s), {"busy_ms:1": value})
+    assert samples.delta("busy_ms:1", 0.0, 4.0) == 442
+
+
 def test_a_probe_that_fails_never_ends_a_run_and_leaves_no_number() -> None:
     """One probe's trouble must neither cost the hour nor be papered over with its last value."""
     calls: list[int] = []
