@@ -10,7 +10,7 @@ BASE     ?= official# for the images: official, debian, or any image with the ri
 UPGRADE  ?=# for the lock: make lock UPGRADE=--upgrade
 
 .DEFAULT_GOAL := help
-.PHONY: help setup packages demo test check images bench lock clean
+.PHONY: help setup packages demo test check gallery images bench lock clean
 .DELETE_ON_ERROR:
 
 help:  ## what there is to make
@@ -34,6 +34,9 @@ check: packages  ## style and types
 
 images: setup  ## the container images, for --backend compose and testcontainers; BASE=debian needs no image registry
 	@$(PY) -m bench.backends.containers.images $(BASE)
+
+gallery: setup  ## docs/gallery again, from the recorded studies
+	@.venv/bin/streamgauge gallery
 
 bench: setup  ## speed, as ratios within one run; wants a quiet machine
 	@$(PY) -m pytest benchmarks $(ARGS)

@@ -142,6 +142,32 @@ def _recall_scenario(asked: Asked, runs: Sequence[Run], wrong: list[str]) -> Sce
         return scenario(replace(asked, scenario=str(stand_in)), inputs=False)
 
 
+def keep(folder: Path, into: Path) -> Path:
+    """The small form of results/SCENARIO as `into`/SCENARIO: what reports, verdicts and bills are made of, no logs.
+
+    Of each trial that was asked for, the latest run; what lay there under this name before is replaced. ScenarioError
+    where the study is damaged: what is kept must be whole.
+    """
+    found = recall(folder, judged=False)
+    if found.unreadable:
+        raise ScenarioError(f"{folder}: not kept, for something in it cannot be read: {found.unreadable[0]}")
+    home = into / found.scenario.name
+    shutil.rmtree(home, ignore_errors=True)
+    for run in found.runs:
+        assert run.bundle is not None
+        kept = home / run.trial_id / run.bundle.name
+        kept.mkdir(parents=True)
+        for name in ("run.json", "series.parquet", "latency.parquet"):
+            if (run.bundle / name).exists():
+                shutil.copyfile(run.bundle / name, kept / name)
+    shutil.copyfile(folder / "scenario.yaml", home / "scenario.yaml")
+    index = _read_json(folder / INDEX) or {}
+    asked = {**index["asked"], "scenario": found.scenario.name}  # where it lay on that machine is nobody's business
+    _write_json(home / INDEX, {"schema": SCHEMA, "scenario": found.scenario.name, "asked": asked,
+                               "trials": sorted(index["trials"])})  # fmt: skip
+    return home
+
+
 def asked_trials(folder: Path) -> frozenset[str] | None:
     """Ids of the trials that were last asked for in results/SCENARIO; None where no study lies there."""
     trials = (_read_json(folder / INDEX) or {}).get("trials")

@@ -12,6 +12,7 @@
     forecasts  simulate
     instrument ceiling
     claims     claims
+    gallery    gallery
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 RESULTS = Path("results")
 # each registers its commands with `cli`
-MODULES = ("studies", "reporting", "comparing", "money", "forecasts", "instrument", "claims")
+MODULES = ("studies", "reporting", "comparing", "money", "forecasts", "instrument", "claims", "gallery")
 
 
 def say(text: str) -> None:

@@ -47,9 +47,13 @@ def claims(folders: tuple[Path, ...], names: tuple[str, ...], report: Path | Non
 
 
 def book(
-    folders: tuple[Path, ...], names: tuple[str, ...] = (), *, generated_utc: str | None = None
+    folders: tuple[Path, ...],
+    names: tuple[str, ...] = (),
+    *,
+    generated_utc: str | None = None,
+    recorded: Path | None = None,
 ) -> tuple[list[Entry], Report]:
-    """The entries, and their report."""
+    """The entries, and their report. `recorded`: where the repository's own studies lie, if elsewhere."""
     from datetime import UTC, datetime
 
     from bench import book as books
@@ -58,7 +62,7 @@ def book(
     from reports import book as telling
 
     wanted = load_claims(names or None)
-    studies, unreadable = books.read(folders)
+    studies, unreadable = books.read(folders, recorded or books.RECORDED)
     for text in unreadable:
         say(text)
     entries = books.open_book(wanted, studies, odds.estimates())

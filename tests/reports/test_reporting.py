@@ -12,12 +12,13 @@ from click.testing import CliRunner, Result
 from fixtures import Story
 from matplotlib.figure import Figure as Canvas
 
-from bench import record
+from bench import record, study
 from bench.cli import cli
 from bench.errors import ScenarioError
 from reports import figures, render
 
 import_module("bench.cli.reporting")
+import_module("bench.cli.gallery")
 
 
 @pytest.fixture(scope="module")
@@ -91,3 +92,31 @@ def test_each_figure_is_drawn_once_for_each_form(told: Story, tmp_path: Path, mo
     render.write(told.report, tmp_path)
     many = len(list(render.figures(told.report)))
     assert sorted(drawn) == sorted(["svg", "svg", "png"] * many)  # wide, narrow, and for print
+
+
+def test_the_gallery_is_made_by_one_command_from_recorded_studies(results: Path, tmp_path: Path) -> None:
+    """A page that somebody touched up by hand is an advertisement; the same studies must give the same pages."""
+    studies, made = tmp_path / "studies", [tmp_path / "a", tmp_path / "b"]
+    for at, into in enumerate(made):
+        keep = ["--keep", str(results / "quickstart")] if at == 0 else []
+        done = CliRunner().invoke(
+            cli, ["gallery", *keep, "--studies", str(studies), "--into", str(into), "--no-screens"]
+        )
+        assert done.exit_code == 0, done.output
+    assert not list(studies.rglob("logs"))
+    assert str(results) not in (studies / "quickstart" / "index.json").read_text()
+    names = {path.relative_to(made[0]).as_posix() for path in made[0].rglob("*") if path.is_file()}
+    assert {"README.md", "quickstart/report.html", "quickstart/report.md", "claims/report.html"} <= names
+    for name in names:
+        assert (made[0] / name).read_bytes() == (made[1] / name).read_bytes(), name
+    assert "SUPPORTED" in (made[0] / "quickstart" / "report.md").read_text()
+
+
+def test_a_damaged_study_is_not_kept(tmp_path: Path) -> None:
+    """What the documents rest on for years must be whole on the day it is kept."""
+    home = fixtures.recorded(tmp_path / "results")
+    series = record.find(home)[0] / "run.json"
+    series.write_text("{")
+    with pytest.raises(ScenarioError, match=r"not kept, for something in it cannot be read: .*run\.json: truncated"):
+        study.keep(home, tmp_path / "studies")
+    assert not (tmp_path / "studies").exists()
