@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from bench.analysis import occupancy
 from bench.analysis.histogram import LogLinearHistogram
 from bench.analysis.slope import theil_sen
 from bench.jobs import Output, Waits
@@ -140,11 +141,11 @@ def system_cpu(found: Findings, samples: Samples, window: Window, events: float,
     found.put("system_cpu_s_per_million_events", per_million(used, events))
 
 
-def job_metrics(found: Findings, samples: Samples, window: Window, parallelism: int) -> None:
+def job_metrics(found: Findings, samples: Samples, window: Window) -> None:
     """Backlog, its growth, and how busy the tasks were."""
     backlog_metrics(found, samples, window)
-    found.put("busy_share", busiest(samples, "busy_ms", window, parallelism))
-    found.put("backpressured_share", busiest(samples, "backpressured_ms", window, parallelism))
+    found.put("busy_share", busiest(samples, "busy_ms", window))
+    found.put("backpressured_share", busiest(samples, "backpressured_ms", window))
     restarts = samples.series("restarts").value.dropna()
     found.put("restarts", float(restarts.iloc[-1]) if len(restarts) else math.nan)
 
@@ -183,15 +184,16 @@ def missing_share(values: F64) -> float:
     return float(np.isnan(values).mean()) if values.size else 1.0
 
 
-def busiest(samples: Samples, counter: str, window: Window, parallelism: int) -> float:
-    """The largest share of time over the vertices, of a cumulative ms counter summed over `parallelism` subtasks."""
-    shares = [
-        share(samples.delta(name, window.from_s, window.to_s) / 1000, window.seconds * parallelism)
-        for name in samples.names()
-        if name.startswith(f"{counter}:")
-    ]
-    finite = [one for one in shares if math.isfinite(one)]
-    return max(finite) if finite else math.nan
+def busiest(samples: Samples, state: str, window: Window) -> float:
+    """The largest share over the tasks of the time that all its subtasks had, by Flink's own clock."""
+    shares = []
+    for task in occupancy.tasks(samples.tables()):
+        account = Samples(samples.zero_ns)
+        for name, table in occupancy.spent(samples.tables(), task).items():
+            for t_s, value in table.itertuples(index=False):
+                account.add(t_s, {name: value})
+        shares.append(share(*(account.delta(name, window.from_s, window.to_s) for name in (state, "whole_ms"))))
+    return max((one for one in shares if math.isfinite(one)), default=math.nan)
 
 
 def watermark_lag(found: Findings, samples: Samples, window: Window, t0_ns: int, speed: float) -> None:

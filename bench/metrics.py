@@ -198,9 +198,9 @@ _ALL = (
            "the object store's own counters", _LOW, True, _FIVE_PERCENT),
     # Flink
     Metric("busy_share", "share", "Time that the busiest task spent working, over the measured window.",
-           "differences of Flink's accumulateBusyTimeMs", _LOW, False),
+           "differences of Flink's accumulated busy, idle and back-pressured times", _LOW, False),
     Metric("backpressured_share", "share", "Time that the most back-pressured task waited for the one after it.",
-           "differences of Flink's accumulateBackPressuredTimeMs", _LOW, False),
+           "differences of Flink's accumulated busy, idle and back-pressured times", _LOW, False),
     Metric("watermark_lag_ms", "ms",
            "How far the source's watermark is behind simulated event time, in milliseconds of event time, disorder "
            "bound included. Value: the median of the per-second samples.",

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from bench.analysis import occupancy
 from bench.record import Run
 from reports import wording
 from reports.evidence import Evidence, is_drain, run_id
@@ -80,19 +80,20 @@ def _latency(run: Run, tables: Tables) -> list[Line]:
 
 
 def _busy(run: Run, tables: Tables) -> list[Line]:
-    """Shares of each task: Flink's counters are milliseconds summed over a task's subtasks."""
-    pipeline = run.settings.get("pipeline")
-    subtasks = float(pipeline.get("parallelism") or 1) if isinstance(pipeline, Mapping) else 1.0
-    wanted = [
-        (f"{word} task {name.partition(':')[2]}", name, _COUNTER)
-        for word, start in (("busy", "busy_ms:"), ("waiting", "backpressured_ms:"))
-        for name in tables
-        if name.startswith(start)
-    ]
-    return [
-        replace(line, values=tuple(ms / 1000.0 / subtasks for ms in line.values))  # noqa: PD011 -- no pandas here
-        for line in _lines(run, tables, wanted)
-    ]
+    """Shares of each task's time, by Flink's own clock."""
+    found = []
+    for task in occupancy.tasks(tables):
+        account = occupancy.spent(tables, task)
+        if not account:
+            continue
+        _, whole = _read(account["whole_ms"], _COUNTER)
+        for word, state in (("busy", "busy_ms"), ("waiting", "backpressured_ms")):
+            t_s, rate = _read(account[state], _COUNTER)
+            shares = np.divide(rate, whole, out=np.full(len(t_s), math.nan), where=whole > 0)
+            if np.isfinite(shares).any():
+                source = Source("series", run_id(run), f"{state}:{task}")
+                found.append(Line(f"{word} task {task}", tuple(t_s.tolist()), tuple(shares.tolist()), source))
+    return found
 
 
 def _cpu(run: Run, tables: Tables) -> list[Line]:

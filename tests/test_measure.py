@@ -67,7 +67,7 @@ def test_nothing_sampled_gives_no_number_at_all() -> None:
     """Missing lag read as 0 is how others call an overloaded system sustainable; a dead probe is no free broker."""
     found, samples = Findings(), Samples(T0_NS)
     measure.component_metrics(found, samples, WINDOW, {"broker": 15_000.0, "flink": math.nan}, 2)
-    measure.job_metrics(found, samples, WINDOW, 2)
+    measure.job_metrics(found, samples, WINDOW)
     measure.watermark_lag(found, samples, WINDOW, T0_NS, 60.0)
     assert found.metrics == {}
     assert {"backlog_events", "backlog_slope_eps", "busy_share", "restarts", "broker_cpu_s_per_million_events"} <= set(
@@ -86,7 +86,7 @@ def test_nothing_sampled_gives_no_number_at_all() -> None:
 def test_a_backlog_that_was_not_seen_is_not_empty(series: dict[str, Any], missing: set[str]) -> None:
     """A backlog last seen seconds before the end may be anything by then."""
     found = Findings()
-    measure.job_metrics(found, sampled(**series), WINDOW, 2)
+    measure.job_metrics(found, sampled(**series), WINDOW)
     assert missing <= set(found.missing)
     assert missing.isdisjoint(found.metrics)
 
@@ -119,10 +119,15 @@ def test_a_drain_that_was_not_over_has_no_rates() -> None:
     """Its window is empty: a division by it must be a missing number, neither infinite nor the end of the study."""
     found = Findings()
     samples = sampled(
-        broker_cpu_s=lambda t: t, busy_ms__0=lambda t: t, host_busy_s=lambda t: t, broker_rss_bytes=lambda t: 9
+        broker_cpu_s=lambda t: t,
+        host_busy_s=lambda t: t,
+        broker_rss_bytes=lambda t: 9,
+        busy_ms__0=lambda t: t,
+        backpressured_ms__0=lambda t: 0.0,
+        idle_ms__0=lambda t: t,
     )
     measure.component_metrics(found, samples, Window(0.0, 0.0), {"broker": math.nan}, 2)
-    measure.job_metrics(found, samples, Window(0.0, 0.0), 2)
+    measure.job_metrics(found, samples, Window(0.0, 0.0))
     assert {"broker_cpu_s_per_million_events", "host_busy_share", "busy_share"} <= set(found.missing)
     assert found.metrics == {}
 
@@ -169,10 +174,11 @@ def test_busy_is_the_busiest_tasks_share_of_its_own_time() -> None:
     """Averaged over tasks, a saturated window behind an idle source would look half empty."""
     found = Findings()
     samples = sampled(
-        busy_ms__0=lambda t: 300 * t, busy_ms__1=lambda t: 1_500 * t, busy_ms__2=lambda t: math.nan,
-        backpressured_ms__0=lambda t: 900 * t, restarts=lambda t: float(t > 15),
+        busy_ms__0=lambda t: 300 * t, backpressured_ms__0=lambda t: 900 * t, idle_ms__0=lambda t: 800 * t,
+        busy_ms__1=lambda t: 1_500 * t, backpressured_ms__1=lambda t: 0.0, idle_ms__1=lambda t: 500 * t,
+        busy_ms__2=lambda t: math.nan, restarts=lambda t: float(t > 15),
     )  # fmt: skip
-    measure.job_metrics(found, samples, WINDOW, 2)
+    measure.job_metrics(found, samples, WINDOW)
     assert values(found) == pytest.approx({"busy_share": 0.75, "backpressured_share": 0.45, "restarts": 1})
 
 
@@ -180,13 +186,13 @@ def test_a_growing_backlog_grows_at_its_rate_and_a_steady_one_does_not() -> None
     """The slope's upper bound decides what is sustainable."""
     found = Findings()
     noise = np.random.default_rng(5).normal(0, 20, 100)
-    measure.job_metrics(found, sampled(backlog_events=lambda t: 1_000 + 250 * t + noise[int(t)]), WINDOW, 2)
+    measure.job_metrics(found, sampled(backlog_events=lambda t: 1_000 + 250 * t + noise[int(t)]), WINDOW)
     slope = found.metrics["backlog_slope_eps"]
     assert slope.percentiles is not None
     assert slope.percentiles["lower"] <= slope.value <= slope.percentiles["upper"]
     assert slope.value == pytest.approx(250, rel=0.05)
     found = Findings()
-    measure.job_metrics(found, sampled(backlog_events=lambda t: 500.0), WINDOW, 2)
+    measure.job_metrics(found, sampled(backlog_events=lambda t: 500.0), WINDOW)
     assert values(found) == {"backlog_events": 500.0, "backlog_slope_eps": 0.0}
 
 

@@ -18,8 +18,8 @@ import numpy.typing as npt
 import pandas as pd
 
 F64 = npt.NDArray[np.float64]
-# A counter that falls below half of itself is a new process's. Less is jitter: Flink sums a task's busy time over
-# subtasks that report one after the other, and it steps back by some per cent now and then
+# A counter that falls below half of itself is a new process's. Less is jitter: Flink counts a wait as busy time until
+# it is over, and steps back then (`analysis.occupancy`)
 BEGAN_ANEW = 0.5
 INTERVAL_S = 1.0  # Flink refreshes its own metrics once a second: sampling faster would read the same numbers again
 

@@ -99,7 +99,7 @@ class JobReader:
 
     def _measure(self, seen: Seen, notes: Notes) -> None:
         found, samples, zero_ns = notes.found, seen.samples, seen.samples.zero_ns
-        measure.job_metrics(found, samples, seen.window, self._pipeline.parallelism)
+        measure.job_metrics(found, samples, seen.window)
         found.put("late_events", late_events(self._url, self._id))
         restarts = found.metrics.get("restarts")
         if restarts is not None and restarts.value > 0 and not self._trial.settings.faults:
