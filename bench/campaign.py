@@ -83,19 +83,19 @@ def check_recordings(trials: Sequence[Trial]) -> None:
         read_recording(settings)
 
 
-def preflight(trials: Sequence[Trial], out: Path, backend: str) -> None:
+def preflight(trials: Sequence[Trial], out: Path) -> None:
     """Refuse before anything starts.
 
     ScenarioError for what cannot be run yet, HostError when disk or memory cannot hold what the trials need.
     """
     for word in dict.fromkeys(word for one in trials for word in unsupported(one.settings)):
         raise ScenarioError(f"{trials[0].scenario}: {word} cannot be run yet; nothing was started")
-    if backend == "local" and any(cluster_spec(one.settings).limits != Limits() for one in trials):
+    if any(one.backend == "local" and cluster_spec(one.settings).limits != Limits() for one in trials):
         raise ScenarioError(
             f"{trials[0].scenario}: cluster.limits are of containers, the local backend starts none: "
             "run with --backend compose or testcontainers"
         )
-    if backend != "local" and any(one.settings.faults for one in trials):
+    if any(one.backend != "local" and one.settings.faults for one in trials):
         raise ScenarioError(f"{trials[0].scenario}: faults need --backend local, whose processes are ours to stop")
     for one in trials:
         if faults.fills_a_disk(one.settings) and _topic_bytes(one) > DISK_MB << 20:
@@ -156,7 +156,6 @@ def finished(trials: Sequence[Trial], out: Path) -> dict[str, Run]:
 def run_all(
     trials: Sequence[Trial],
     *,
-    backend: str,
     out: Path,
     listen: Listen,
     fresh: bool = False,
@@ -173,9 +172,9 @@ def run_all(
     known = {} if fresh else finished(trials, out)
     todo = [one for one in trials if one.id not in known]
     if todo:
-        preflight(todo, out, backend)
+        preflight(todo, out)
     runs = dict(known)
-    with _Clusters(backend, out, web_port, exporter) as clusters:
+    with _Clusters(out, web_port, exporter) as clusters:
         for position, one in enumerate(todo):
             index = position + len(known) + 1
 
@@ -228,12 +227,12 @@ def _stats(run: Run) -> dict[tuple[str, str], float]:
 def _run_one(one: Trial, clusters: _Clusters, out: Path, tell: trial.Tell, latency_slo_ms: float | None) -> Run:
     bundle = out / one.scenario / one.id / datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     if reason := faults.not_testable(one.settings):
-        return record.save(trial.refused(one, clusters.backend, reason), bundle)
+        return record.save(trial.refused(one, one.backend, reason), bundle)
     try:
         stage = clusters.stage_for(one, tell)
     except PlatformError as error:
         clusters.close()
-        run = trial.crashed(one, clusters.backend, f"the cluster did not come up: {error}")
+        run = trial.crashed(one, one.backend, f"the cluster did not come up: {error}")
         return record.save(run, bundle)
 
     def keep(recorded: trial.Recorded) -> Run:
@@ -250,8 +249,8 @@ def _run_one(one: Trial, clusters: _Clusters, out: Path, tell: trial.Tell, laten
 class _Clusters:
     """At most one open cluster: kept while trials of the same shape follow each other, primed once."""
 
-    def __init__(self, backend: str, out: Path, web_port: int | None, exporter: Exporter | None) -> None:
-        self.backend, self._web_port, self._exporter = backend, web_port, exporter
+    def __init__(self, out: Path, web_port: int | None, exporter: Exporter | None) -> None:
+        self._web_port, self._exporter = web_port, exporter
         self._out = out
         self._stack = ExitStack()
         self._key = ""
@@ -278,9 +277,9 @@ class _Clusters:
         log_dir = (self._out / one.scenario / "logs" / stamp).resolve()
         tell("cluster", 20.0)
         spec = cluster_spec(one.settings)
-        if self._exporter is not None and self.backend == "local":
+        if self._exporter is not None and one.backend == "local":
             spec = replace(spec, flink={**self._exporter.push_settings, **spec.flink})
-        cluster = self._stack.enter_context(open_cluster(self.backend, spec, run_dir=run_dir, log_dir=log_dir))
+        cluster = self._stack.enter_context(open_cluster(one.backend, spec, run_dir=run_dir, log_dir=log_dir))
         if self._exporter is not None:
             self._exporter.cluster(lambda: _exporters(cluster))
             self._stack.callback(self._exporter.cluster, tuple)

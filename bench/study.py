@@ -15,7 +15,7 @@ from bench.analysis.thresholds import meets
 from bench.errors import ScenarioError
 from bench.metrics import METRICS
 from bench.record import BundleError, Outcome, Run
-from bench.scenario import Scenario, Trial, find, load
+from bench.scenario import Scenario, Trial, beside, find, load
 
 if TYPE_CHECKING:  # at run time late: a bill of a results folder needs neither statistics nor a cluster's clients
     from bench.verdict import Verdict
@@ -34,7 +34,7 @@ class Asked:
     overrides: tuple[str, ...] = ()
     repeats: int | None = None
     quick: bool = False
-    backend: str = "local"
+    backends: tuple[str, ...] = ("local",)
 
 
 @dataclass(frozen=True)
@@ -66,17 +66,21 @@ def scenario(asked: Asked, metrics: Sequence[str] = tuple(METRICS), *, inputs: b
     )  # fmt: skip
 
 
-def trials(scenario: Scenario, backend: str) -> list[Trial]:
-    """Its trials on this machine: results of another kind of machine are not resumed from."""
+def trials(scenario: Scenario, *backends: str) -> list[Trial]:
+    """Its trials on this machine, on several backends as `beside`. Another kind of machine's are not resumed from."""
     from bench.workloads import find as find_workloads
 
     version = find_workloads()[scenario.workload.name].version
-    return scenario.trials(
-        backend=backend,
-        workload_version=version,
-        measurement_version=MEASUREMENT_VERSION,
-        host_class=environment.host_class(),
-    )
+    arms = [
+        scenario.trials(
+            backend=backend,
+            workload_version=version,
+            measurement_version=MEASUREMENT_VERSION,
+            host_class=environment.host_class(),
+        )
+        for backend in dict.fromkeys(backends)
+    ]
+    return arms[0] if len(arms) == 1 else beside(arms)
 
 
 def latency_slo_ms(scenario: Scenario) -> float | None:
@@ -123,7 +127,8 @@ def recall(folder: Path, *, judged: bool = True) -> Study:
         for trial in sorted(trials) for path in sorted((folder / trial).glob("*/"))
         if path.is_dir() and not (path / "run.json").exists()
     ]  # fmt: skip
-    asked = Asked(**{**words, "scenario": str(folder / "scenario.yaml"), "overrides": tuple(words["overrides"])})
+    known = {key: words[key] for key in ("repeats", "quick") if key in words}
+    asked = Asked(str(folder / "scenario.yaml"), tuple(words["overrides"]), **known)
     found = _recall_scenario(asked, runs, wrong)
     return replace(conclude(found, runs, wrong, judged=judged), asked_for=len(trials))
 
@@ -186,7 +191,10 @@ def readable(bundles: Sequence[Path]) -> tuple[list[Run], list[str]]:
 
 
 def conclude(scenario: Scenario, runs: Sequence[Run], unreadable: Sequence[str] = (), *, judged: bool = True) -> Study:
-    """Cells and verdicts of these runs; each trial's latest run counts. `judged` False: no verdicts."""
+    """Cells and verdicts of these runs; each trial's latest run counts. `judged` False: no verdicts.
+
+    Of runs on several backends the claims are about the first one's: what the others change is told beside them.
+    """
     from bench.analysis.cells import latest
 
     last = latest(runs)
@@ -194,7 +202,8 @@ def conclude(scenario: Scenario, runs: Sequence[Run], unreadable: Sequence[str] 
         return Study(scenario, last, cells(last), (), unreadable)
     from bench.verdict import Evidence, judge, load_claims
 
-    return Study(scenario, last, cells(last), judge(load_claims(scenario.all_claims), Evidence(last)), unreadable)
+    first = [run for run in last if run.backend == last[0].backend]
+    return Study(scenario, last, cells(last), judge(load_claims(scenario.all_claims), Evidence(first)), unreadable)
 
 
 def exit_code(study: Study, fail_on: Sequence[str]) -> int:

@@ -71,8 +71,14 @@ def _sentence(row: Row) -> Paragraph:
 
 
 def _numbers(found: Compared) -> Section:
+    return Section("numbers", "The numbers", (table(found, "compared", "Means of finished runs"),))
+
+
+def table(found: Compared, key: str, caption: str, arms: tuple[str, str] = ("base", "new")) -> Table:
+    """Every row: the two means, their ratio with its interval, and what it comes to. `arms`: what they are called."""
+    base, new = arms
     columns = (
-        Column("metric"), Column("cell"), Column("base", numeric=True), Column("new", numeric=True), Column("unit"),
+        Column("metric"), Column("cell"), Column(base, numeric=True), Column(new, numeric=True), Column("unit"),
         Column("change", numeric=True), Column("95 % interval", numeric=True), Column("counts from", numeric=True),
         Column("runs"), Column("verdict"),
     )  # fmt: skip
@@ -80,8 +86,7 @@ def _numbers(found: Compared) -> Section:
         "Change: ratio of geometric means. Worse takes both a change of at least what counts and more than noise "
         "explains, corrected for the number of metrics."
     )
-    table = Table("compared", "Means of finished runs", columns, tuple(_cells(row) for row in found.rows), note)
-    return Section("numbers", "The numbers", (table,))
+    return Table(key, caption, columns, tuple(_cells(row) for row in found.rows), note)
 
 
 def _cells(row: Row) -> tuple[Words, ...]:

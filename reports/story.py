@@ -17,9 +17,9 @@ from bench.analysis.decide import Answer
 from bench.analysis.intervals import Estimate
 from bench.analysis.thresholds import meets
 from bench.record import Outcome, Run
-from bench.scenario import Scenario
+from bench.scenario import BACKEND, Scenario
 from bench.verdict import Verdict as Judged
-from reports import billing, details, dollars, plots, trust, wording
+from reports import backends, billing, details, dollars, plots, trust, wording
 from reports import verdicts as verdict_blocks
 from reports.evidence import Arm, Evidence, gather, machine, run_id, run_name
 from reports.report import (
@@ -68,6 +68,7 @@ def tell(
     sections = [
         _verdicts(scenario, evidence, verdicts, asked, bills, asked_for),
         dollars.section(bills),
+        backends.section(evidence),
         _figures(evidence, bills),
         details.numbers(evidence),
         details.capacity(evidence),
@@ -263,7 +264,7 @@ def _figures(evidence: Evidence, bills: dollars.Bills) -> Section:
 
 
 def _next(scenario: Scenario, evidence: Evidence, verdicts: Sequence[Judged], asked_for: int) -> Section:
-    file = _as_typed(scenario.file)
+    file = _as_typed(scenario.file) + _where(evidence.runs)
     blocks: list[Any] = []
     repeats = max((judged.needs_repeats for judged in verdicts if judged.needs_repeats), default=None)
     if repeats is not None:
@@ -281,7 +282,7 @@ def _next(scenario: Scenario, evidence: Evidence, verdicts: Sequence[Judged], as
             said("Run what is missing; finished trials are found and kept."),
             Listing((f"streamgauge run {file}",), "sh"),
         ]
-    paths = list(dict.fromkeys(path for run in evidence.runs for path in run.knobs))
+    paths = [path for path in dict.fromkeys(path for run in evidence.runs for path in run.knobs) if path != BACKEND]
     if paths:
         blocks.append(said(f"Ask the same of another setting of {paths[0]}, or look at one run:"))
     else:
@@ -292,6 +293,12 @@ def _next(scenario: Scenario, evidence: Evidence, verdicts: Sequence[Judged], as
         commands.append(f"streamgauge show {_as_typed(bundle)}")
     blocks.append(Listing(tuple(commands), "sh"))
     return Section("next", "What to run next", tuple(blocks))
+
+
+def _where(runs: Sequence[Run]) -> str:
+    """The options that run on the same backends again."""
+    found = tuple(dict.fromkeys(run.backend for run in runs))
+    return "" if found in ((), ("local",)) else "".join(f" --backend {one}" for one in found)
 
 
 def _as_typed(path: Path) -> str:

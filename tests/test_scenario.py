@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.errors import ScenarioError
-from bench.scenario import Scenario, Settings, Trial, estimate_s, find, load, parse_threshold
+from bench.scenario import Scenario, Settings, Trial, beside, estimate_s, find, load, parse_threshold
 from bench.scenario.keypaths import paths
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -411,6 +412,23 @@ def test_a_cluster_is_shared_only_by_trials_that_could_not_tell(read: Read, opti
     """Prevents a setting from being recorded that the running cluster never had."""
     both = trials(read(SHORT + JOB)) + trials(read(SHORT + JOB, option))
     assert len({t.shape_key for t in both}) == clusters
+
+
+def test_several_backends_take_turns(read: Read) -> None:
+    """A ratio of backends measured one after the other is also the ratio of a morning to an afternoon."""
+    scenario = read(SHORT + JOB, "repeats=3")
+    arms = [trials(scenario, backend=backend) for backend in ("local", "compose")]
+    both = beside(arms)
+    assert [(t.repetition, t.knobs["backend"], t.backend) for t in both] == [
+        (0, "local", "local"), (0, "compose", "compose"),
+        (1, "compose", "compose"), (1, "local", "local"),
+        (2, "local", "local"), (2, "compose", "compose"),
+    ]  # fmt: skip
+    assert [t.order for t in both] == list(range(6))
+    clusters = [key for key, _ in itertools.groupby(t.shape_key for t in both)]
+    assert len(clusters) == 4  # every second turn is another backend's
+    assert len({t.id for t in (*both, *arms[0], *arms[1])}) == 12  # a run by itself never stands in for one of a pair
+    assert {t.id for t in beside([arm[:2] for arm in arms])} < {t.id for t in both}  # more repeats keep the first ones
 
 
 # ---- words

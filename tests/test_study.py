@@ -98,7 +98,7 @@ def test_nothing_to_run_starts_nothing(asked: Asked, out: Path, monkeypatch: pyt
     monkeypatch.setattr(campaign, "open_cluster", lambda *_, **__: pytest.fail("a cluster was started"))
     monkeypatch.setattr(campaign, "preflight", lambda *_: pytest.fail("the host was examined"))
     told: list[campaign.Event] = []
-    runs = campaign.run_all(trials, backend="local", out=out, listen=told.append)
+    runs = campaign.run_all(trials, out=out, listen=told.append)
     assert [run.trial_id for run in runs] == [one.id for one in trials]
     assert told == []
     assert planning.plan(scenario, trials, campaign.finished(trials, out), quick=False)["todo"] == 0

@@ -44,10 +44,12 @@ def scenario_options(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option("--quick", is_flag=True, help="The scenario's own short version."),
             click.option(
                 "--backend",
+                "backends",
                 type=click.Choice(BACKENDS),
-                default="local",
+                multiple=True,
+                default=["local"],
                 show_default=True,
-                help="Where Kafka and Flink run: as child processes, or in containers.",
+                help="Where Kafka and Flink run: as child processes, or in containers. Several: what they differ in.",
             ),
             click.option("--fresh", is_flag=True, help="Run again what has finished before."),
             results_folder,
@@ -78,11 +80,11 @@ def _open(words: dict[str, Any], out: Path, *, fresh: bool) -> _Opened:
     if precision is not None:
         if asked.repeats is not None:
             raise ScenarioError("--precision picks the repeats itself, expected it without --repeats")
-        known = campaign.finished(study.trials(scenario, asked.backend), out)
+        known = campaign.finished(study.trials(scenario, *asked.backends), out)
         found = planning.precise(scenario, share(precision, "--precision"), known, out)
         asked = replace(asked, repeats=found.repeats)
         scenario = study.scenario(asked)
-    trials = study.trials(scenario, asked.backend)
+    trials = study.trials(scenario, *asked.backends)
     campaign.check_recordings(trials)
     known = {} if fresh else campaign.finished(trials, out)
     document = planning.plan(scenario, trials, known, quick=asked.quick, out=out, precision=found)
@@ -196,7 +198,6 @@ def run(
         listen = stack.enter_context(progress.follow(len(found.trials), found.plan["todo_s"]))
         runs = campaign.run_all(
             found.trials,
-            backend=found.asked.backend,
             out=out,
             listen=listen,
             fresh=fresh,

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from bench.scenario.reading import find, load
 from bench.scenario.sections import Load, Pricing, Settings
-from bench.scenario.trials import LoadPlan, Scenario, Trial, estimate_s, expected_events
+from bench.scenario.trials import BACKEND, LoadPlan, Scenario, Trial, beside, estimate_s, expected_events
 from bench.scenario.words import Threshold, nearest, parse_threshold
 
 __all__ = [
+    "BACKEND",
     "Load",
     "LoadPlan",
     "Pricing",
@@ -21,6 +22,7 @@ __all__ = [
     "Settings",
     "Threshold",
     "Trial",
+    "beside",
     "estimate_s",
     "expected_events",
     "find",

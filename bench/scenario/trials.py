@@ -11,7 +11,7 @@ import itertools
 import json
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,6 +23,7 @@ from bench.scenario.sections import Axes, Consumers, Document, Fault, Load, Name
 from bench.scenario.source import KeyPath, replaced
 from bench.scenario.words import Threshold, parse_threshold
 
+BACKEND = "backend"  # the knob of trials that run on several
 PLANNED = ("load", "phases", "faults", "consumers")  # what a load may say for itself
 
 
@@ -55,6 +56,7 @@ class Trial:
     seed: int
     folder: Path = Path()  # where its scenario lies: files it names are relative to it
     thresholds: tuple[str, ...] = ()  # the scenario's: a search looks for the highest rate that meets them
+    backend: str = "local"
 
     @property
     def replay(self) -> dict[str, Any] | None:
@@ -76,7 +78,7 @@ class Trial:
 
     @property
     def shape_key(self) -> str:
-        """Trials with equal keys can share one cluster: brokers, racks, heap, disk, TaskManagers, slots, options."""
+        """Trials with equal keys can share one cluster: backend, brokers, heap, disk, TaskManagers, slots, options."""
         pipeline = self.settings.pipeline
         flink: dict[str, Any] | None = None
         if pipeline is not None:
@@ -88,7 +90,8 @@ class Trial:
             }
         bounded_disk = any(fault.do == "fill-disk" for fault in self.settings.faults)
         cluster = self.settings.cluster.model_dump(mode="json")
-        return _canonical({"cluster": cluster, "flink": flink, "bounded_disk": bounded_disk})
+        shape = {"backend": self.backend, "cluster": cluster, "flink": flink, "bounded_disk": bounded_disk}
+        return _canonical(shape)
 
 
 class Scenario(Document):
@@ -222,6 +225,7 @@ class Scenario(Document):
                             self.seed + repetition,
                             self.file.parent,
                             self.thresholds,
+                            backend,
                         )
                     )
         return trials
@@ -245,6 +249,28 @@ class Scenario(Document):
             "thresholds": list(self.thresholds),
             "estimate_s": estimate_s(trials),
         }
+
+
+def beside(arms: Sequence[Sequence[Trial]]) -> list[Trial]:
+    """The same trials on several backends, each repetition's as neighbours in time: to and fro between them (ABBA).
+
+    All loads of a repetition follow each other, so that a turn needs one cluster, and every second one the last turn's.
+    The backend becomes a knob, the last: cells, pairs and bills then keep it apart like any other. Such a trial is none
+    of those that a backend by itself has.
+    """
+    found: list[Trial] = []
+    for repetition in sorted({one.repetition for arm in arms for one in arm}):
+        for arm in arms[:: -1 if repetition % 2 else 1]:
+            found += [one for one in arm if one.repetition == repetition]
+    return [
+        replace(
+            one,
+            id=hashlib.sha256(f"beside {one.id}".encode()).hexdigest()[:12],
+            order=order,
+            knobs={**one.knobs, BACKEND: one.backend},
+        )
+        for order, one in enumerate(found)
+    ]
 
 
 class BadCellError(Exception):
