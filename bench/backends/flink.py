@@ -49,9 +49,10 @@ MEASURABLE: Mapping[str, str] = {
 # What dashboards and alert rules read. All of Flink's metrics would be 1 MB a second at 96 partitions, made and parsed.
 REPORTED = (
     "pendingRecords", "numRecordsIn", "numRecordsOut", "busyTimeMsPerSecond", "backPressuredTimeMsPerSecond",
-    "idleTimeMsPerSecond", "currentInputWatermark", "currentOutputWatermark", "numLateRecordsDropped",
-    "numberOfCompletedCheckpoints", "numberOfFailedCheckpoints", "lastCheckpointDuration", "lastCheckpointSize",
-    "numRestarts", "numRunningJobs", "numRegisteredTaskManagers", "taskSlotsTotal", "taskSlotsAvailable",
+    "idleTimeMsPerSecond", "accumulateIdleTimeMs", "currentInputWatermark", "currentOutputWatermark",
+    "numLateRecordsDropped", "numberOfCompletedCheckpoints", "numberOfFailedCheckpoints", "lastCheckpointDuration",
+    "lastCheckpointSize", "numRestarts", "numRunningJobs", "numRegisteredTaskManagers", "taskSlotsTotal",
+    "taskSlotsAvailable",
 )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
+from confluent_kafka.admin import AdminClient, NewTopic
 from ruamel.yaml import YAML
 
 from bench.backends.local import free_ports
@@ -27,6 +27,15 @@ DASHBOARD: Any = json.loads((ROOT / "deploy" / "grafana" / "dashboards" / "strea
 EXPRESSIONS = [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
 # There is nothing to see of these until a trial has ended
 AFTERWARDS = [expression for expression in EXPRESSIONS if "streamgauge_result" in expression]
+# What a rule reads must be there, or it never fires: a metric, with its labels
+SELECTORS = sorted(
+    {
+        selector
+        for group in YAML(typ="safe").load(RULES / "alerts.yml")["groups"]
+        for rule in group["rules"]
+        for selector in re.findall(r"(?:flink|kafka)_\w+(?:\{[^}]*\})?", rule["expr"])
+    }
+)
 PATIENCE_S = 120.0
 
 
@@ -63,6 +72,10 @@ class Prometheus:
     def firing(self) -> set[str]:
         return {alert["labels"]["alertname"] for alert in self.ask("alerts")["alerts"] if alert["state"] == "firing"}
 
+    def fired(self) -> set[str]:
+        """Also what has stopped since."""
+        return {row["metric"]["alertname"] for row in self.query('last_over_time(ALERTS{alertstate="firing"}[15m])')}
+
 
 @contextmanager
 def prometheus(page_port: int, folder: Path) -> Iterator[Prometheus]:
@@ -85,19 +98,19 @@ def prometheus(page_port: int, folder: Path) -> Iterator[Prometheus]:
 
 
 def scenario(path: Path) -> Path:
-    """The quickstart in small: time for an incident, checkpoints often, a job that survives their failing."""
+    """The quickstart in small: a trial that is well for longer than rules wait, then one with time for an incident."""
     document: Any = YAML(typ="safe").load(ROOT / "scenarios" / "quickstart.yaml")
-    document |= {"name": "watched", "repeats": 1, "phases": {"warmup_s": 3, "measure_s": 100, "settle_s": 30}}
+    document |= {"name": "watched", "repeats": 1, "phases": {"warmup_s": 3, "measure_s": 75, "settle_s": 10}}
     document |= {"claims": [], "thresholds": ["lost_events value == 0"]}
     document["workload"]["keys"] = {"distinct": 1_000, "zipf": 1.05}
+    document["topic"]["partitions"] = 2
     document["cluster"]["broker_heap_mb"] = 512
     document["pipeline"]["checkpoint"]["interval_s"] = 1.5
-    document["pipeline"]["flink"] = {
+    document["pipeline"]["flink"] = {  # checkpoints fail soon, and the job survives it
         "execution.checkpointing.timeout": "5 s",
         "execution.checkpointing.tolerable-failed-checkpoints": 1000,
     }
-    document["loads"]["steady"] |= {"rate_eps": 2_000, "axes": {"topic.partitions": [2]}, "claims": []}
-    document["loads"]["drain"] |= {"drain": 100_000, "repeats": 1, "axes": {"topic.partitions": [2]}, "claims": []}
+    document["loads"] = {"well": {"rate_eps": 2_000}, "ill": {"rate_eps": 2_000, "phases": {"measure_s": 200}}}
     YAML().dump(document, path)
     return path
 
@@ -115,23 +128,26 @@ def study(page_port: int, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
         process.wait(60)
 
 
-def refuse_writes(folder: Path, *, refuse: bool) -> None:
-    """Make the broker refuse the job's outputs (more copies asked for than there are), or take them again."""
+@contextmanager
+def no_outputs(folder: Path) -> Iterator[None]:
+    """The topics that the job writes to are gone meanwhile: its sinks wait for them, and all before them for the sinks.
+
+    (A min.insync.replicas above the number of copies refuses nothing: Kafka 4 caps it.)
+    """
     (told,) = folder.glob("results/.run-*/broker-1/server.properties")
     found = re.search(r"^advertised\.listeners=PLAINTEXT://(\S+)$", told.read_text(), re.MULTILINE)
     assert found
-    admin = AdminClient({"bootstrap.servers": found[1]})
-    outputs = [name for name in admin.list_topics(timeout=10).topics if re.match(r"sg-(?!prime).*(?<!-in)$", name)]
+    admin = AdminClient({"bootstrap.servers": found[1], "log_level": 0})
+    topics = admin.list_topics(timeout=10).topics
+    outputs = [NewTopic(name, len(topics[name].partitions), 1) for name in topics if re.match(r"sg-.*(?<!-in)$", name)]
     assert outputs
-    entry = ConfigEntry("min.insync.replicas", "2" if refuse else "1", incremental_operation=AlterConfigOpType.SET)
-    wanted = [ConfigResource(ConfigResource.Type.TOPIC, name, incremental_configs=[entry]) for name in outputs]
-    for change in admin.incremental_alter_configs(wanted).values():
+    for change in admin.delete_topics([one.topic for one in outputs]).values():
+        change.result(30)
+    yield
+    for change in admin.create_topics(outputs).values():
         change.result(30)
 
 
-# Its one run so far, beside another test on two cores, failed; why was not seen. Until it is known whether rules,
-# timing or test are at fault it does not speak for the alerts: docs/observability.md says so.
-@pytest.mark.skip(reason="unproven: failed in its only run, cause not found yet")
 @pytest.mark.platform
 @pytest.mark.timeout(600)
 def test_alerts_and_dashboards_on_a_real_run(tmp_path: Path) -> None:
@@ -147,23 +163,22 @@ def test_alerts_and_dashboards_on_a_real_run(tmp_path: Path) -> None:
                 assert time.monotonic() < end, f"{what}: not within {PATIENCE_S:.0f} s; firing: {watching.firing()}"
                 time.sleep(0.5)
 
-        until(lambda: answers(watching, 'streamgauge_trial{load="steady",phase="load"}'), "the load")
-        # well: every panel shows something, and nothing fires
-        for expression in EXPRESSIONS:
+        until(lambda: answers(watching, 'streamgauge_trial{load="well",phase="load"}'), "the load")
+        # well: every panel shows something, every rule has what it reads, and nothing fires, from the start to the end
+        for expression in [*EXPRESSIONS, *SELECTORS]:
             if expression not in AFTERWARDS:
                 until(lambda expression=expression: answers(watching, expression), expression)
-        time.sleep(10)
-        assert watching.firing() == set()
-        # not well: the sinks are refused, so the job stalls and its checkpoints time out
-        refuse_writes(tmp_path, refuse=True)
-        until(lambda: {"JobStalled", "CheckpointsFail"} <= watching.firing(), "the alerts")
-        # well again: nothing goes on firing but what looks back by minutes
-        refuse_writes(tmp_path, refuse=False)
-        until(lambda: "JobStalled" not in watching.firing(), "the stall's end")
+        until(lambda: answers(watching, 'streamgauge_trial{load="ill",phase="load"}'), "the second load")
+        assert watching.fired() == set()
         for expression in AFTERWARDS:
-            until(lambda expression=expression: answers(watching, expression), expression)
-        for annotation in DASHBOARD["annotations"]["list"]:
-            watching.query(annotation["expr"])
+            assert answers(watching, expression), expression
+        # not well: the job stalls, and its checkpoints time out
+        with no_outputs(tmp_path):
+            until(lambda: {"JobStalled", "CheckpointsFail"} <= watching.firing(), "the alerts")
+        # well again: nothing goes on firing but what looks back by minutes
+        until(lambda: "JobStalled" not in watching.firing(), "the stall's end")
+        phases, alerts = (watching.query(annotation["expr"]) for annotation in DASHBOARD["annotations"]["list"])
+        assert phases and alerts
 
 
 def answers(watching: Prometheus, expression: str) -> bool:
