@@ -178,7 +178,9 @@ def run_all(
         for position, one in enumerate(todo):
             index = position + len(known) + 1
 
-            runs[one.id] = _run_one(one, clusters, out, _teller(listen, index, len(trials), one), latency_slo_ms)
+            tell = _teller(listen, index, len(trials), one)
+            earlier = [] if fresh else record.find(out / one.scenario / one.id)
+            runs[one.id] = _run_one(one, clusters, out, tell, latency_slo_ms=latency_slo_ms, earlier=earlier)
             listen(Event(index, len(trials), "done", 0.0, one, runs[one.id]))
     return [runs[one.id] for one in trials if one.id in runs]
 
@@ -224,7 +226,10 @@ def _stats(run: Run) -> dict[tuple[str, str], float]:
     return found
 
 
-def _run_one(one: Trial, clusters: _Clusters, out: Path, tell: trial.Tell, latency_slo_ms: float | None) -> Run:
+def _run_one(
+    one: Trial, clusters: _Clusters, out: Path, tell: trial.Tell, *, latency_slo_ms: float | None,
+    earlier: Sequence[Path],
+) -> Run:  # fmt: skip
     bundle = out / one.scenario / one.id / datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     if reason := faults.not_testable(one.settings):
         return record.save(trial.refused(one, one.backend, reason), bundle)
@@ -239,7 +244,7 @@ def _run_one(one: Trial, clusters: _Clusters, out: Path, tell: trial.Tell, laten
         return record.save(recorded.run, bundle, series=recorded.series, histograms=recorded.histograms)
 
     with _log_slices(stage.cluster, bundle / "logs"):
-        recorded = trial.run(one, stage, latency_slo_ms=latency_slo_ms, tell=tell, keep=keep)
+        recorded = trial.run(one, stage, latency_slo_ms=latency_slo_ms, tell=tell, keep=keep, earlier=earlier)
     run = keep(recorded)
     if run.outcome is Outcome.CRASHED or faults.replaces(one.settings):
         clusters.close()  # whatever it was, the next trial starts on sound ground, and a warm one

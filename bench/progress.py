@@ -116,7 +116,7 @@ def plain(expected_s: float, clock: Clock = time.monotonic) -> Listen:
         elif event.phase in ("cluster", "prime") and last != event.phase:
             _say(f"{SAID[event.phase]} (about {event.seconds:.0f} s)")
             said_s = clock()
-        elif event.phase.startswith("attempt"):  # of a search: what it tries, and what came of it
+        elif event.phase not in SAID:  # a sentence: what a search tries, why a warm-up is extended
             _say(f"  {event.phase}")
         elif event.now is not None and clock() - said_s >= PLAIN_EVERY_S and (how := going(event.now)):
             _say(f"[{event.index}/{event.total}] {SAID.get(event.phase, event.phase)}: {how}")

@@ -220,16 +220,27 @@ def _document(bundle: Path) -> dict[str, Any]:
 
 
 def _without_nan(run: Run) -> Run:
-    kept, warnings = {}, list(run.warnings)
-    for name, measured in run.metrics.items():
+    kept, warnings = _numbers(run.metrics), list(run.warnings)
+    warnings += [
+        f"{name} is missing: it came out as {run.metrics[name].value}" for name in run.metrics if name not in kept
+    ]
+    search = run.search
+    if search is not None:
+        search = replace(search, attempts=tuple(replace(a, metrics=_numbers(a.metrics)) for a in search.attempts))
+    return replace(run, metrics=kept, warnings=tuple(dict.fromkeys(warnings)), search=search)
+
+
+def _numbers(metrics: Mapping[str, Measurement]) -> dict[str, Measurement]:
+    """Those that are numbers, with the percentiles that are."""
+    kept = {}
+    for name, measured in metrics.items():
         if not math.isfinite(measured.value):
-            warnings.append(f"{name} is missing: it came out as {measured.value}")
             continue
         stats = measured.percentiles
         if stats is not None:
             stats = {stat: value for stat, value in stats.items() if math.isfinite(value)}
         kept[name] = replace(measured, percentiles=stats)
-    return replace(run, metrics=kept, warnings=tuple(dict.fromkeys(warnings)))
+    return kept
 
 
 def _plain(value: Any) -> Any:

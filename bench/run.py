@@ -100,6 +100,8 @@ class Attempt:
     """Every condition, met or not."""
     metrics: Mapping[str, Measurement] = field(default_factory=dict)
     """What it measured, as in a run of its own."""
+    checks: tuple[Check, ...] = ()
+    """What the oracle said of its outputs."""
 
 
 @dataclass(frozen=True)
@@ -157,6 +159,8 @@ class Run:
     warnings: tuple[str, ...] = ()
     phases: Mapping[str, float] = field(default_factory=dict)
     """Seconds since the start at which each phase began."""
+    warmup_s: float | None = None
+    """Seconds of load cut instead of settings.phases.warmup_s, after which nothing was steady; null: not extended."""
     search: Search | None = None
     """Of a search for the sustainable rate; the metrics are then those of its passing confirmations."""
     bundle: Path | None = None

@@ -39,7 +39,8 @@ def measured_window(run: Run) -> tuple[float, float] | None:
     warmup_s, measure_s = phases.get("warmup_s"), phases.get("measure_s")
     if not isinstance(warmup_s, int | float) or not isinstance(measure_s, int | float):
         return None
-    return float(warmup_s), float(warmup_s + measure_s)
+    cut_s = warmup_s if run.warmup_s is None else run.warmup_s
+    return float(cut_s), float(cut_s + measure_s)
 
 
 def sparks(evidence: Evidence, run: Run) -> Sparks | None:

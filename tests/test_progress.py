@@ -45,6 +45,7 @@ def test_a_log_has_a_line_a_step_with_what_is_left(capsys: pytest.CaptureFixture
         listen(Event(1, 4, "load", 60.0, TRIAL, now=Now(49_990.0, 1_000.0, 0.4)))
     clock.now_s = 1100.0
     listen(Event(1, 4, "done", 0.0, TRIAL, ended()))
+    listen(Event(2, 4, "no steady state: the warm-up was extended", 0.0, TRIAL))
     listen(Event(2, 4, "done", 0.0, TRIAL, ended(Outcome.INVALID, "the generator fell behind\nmore")))
     out, err = capsys.readouterr()
     assert out == ""
@@ -52,6 +53,7 @@ def test_a_log_has_a_line_a_step_with_what_is_left(capsys: pytest.CaptureFixture
         "starting Kafka and Flink (about 20 s)",
         *["[1/4] sending on schedule and measuring: 49,990 events/s, backlog 1,000 (20 ms behind)"] * 2,
         "[1/4] steady partitions 6 #2: 50,000 events/s; p50 12 ms, p99 40 ms (about 5 min left)",
+        "  no steady state: the warm-up was extended",
         "[2/4] steady partitions 6 #2: invalid: the generator fell behind (about 2 min left)",
     ]
 

@@ -20,6 +20,7 @@ class State(StrEnum):
     STEADY = "steady"
     EXTEND = "extend"  # measure longer, once
     NONE = "no steady state"
+    UNTESTED = "not tested"  # too little was seen to say
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,25 @@ def warmup_end(values: npt.ArrayLike, batch: int = BATCH) -> int:
     return int(np.argmin(errors)) * batch
 
 
+def still_warming(values: npt.ArrayLike, cut: int) -> float:
+    """How much the beginning differs from the rest (a share) where MSER-5 would cut `cut` samples; 0 where none.
+
+    The beginning is what would be cut, or the first third if that is longer: a hiccup that is made up for within it is
+    no warm-up.
+    """
+    x = np.asarray(values, dtype=float)
+    head = max(cut, x.size // 3)
+    if not cut or not np.isfinite(x).any() or head >= x.size:
+        return 0.0
+    rest = float(np.nanmean(x[head:]))
+    return (float(np.nanmean(x[:head])) - rest) / abs(rest) if rest else float("inf")
+
+
+def by(change: float) -> str:
+    """The end of "it differs from that": by how much, where that is not nothing."""
+    return f" by {change:+.1%}" if np.isfinite(change) else ", in which there was nothing"
+
+
 def assess(values: npt.ArrayLike, *, extended: bool = False) -> Steadiness:
     """Whether a series (a rate, a latency; equal spacing, NaN where missing) is steady after its warm-up.
 
@@ -70,4 +90,4 @@ def assess(values: npt.ArrayLike, *, extended: bool = False) -> Steadiness:
     drift = (last - middle) / abs(middle) if middle else float("inf")
     if abs(drift) < DRIFT_LIMIT:
         return Steadiness(State.STEADY, cut, drift, "")
-    return Steadiness(otherwise, cut, drift, f"the last third differs from the middle third by {drift:+.1%}")
+    return Steadiness(otherwise, cut, drift, f"the last third differs from the middle third{by(drift)}")

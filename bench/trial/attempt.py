@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from bench import environment, measure, topics
+from bench.analysis.steady import State
 from bench.backends import Cluster
 from bench.errors import PlatformError, StreamgaugeError
 from bench.jobs import outputs_of
@@ -18,7 +19,7 @@ from bench.loadgen import validity
 from bench.record import Check, Outcome, Run
 from bench.scenario import Trial
 from bench.topics import Names
-from bench.trial import census
+from bench.trial import census, steadiness
 from bench.trial.groups import GroupsReader
 from bench.trial.job import JobReader
 from bench.trial.loads import Load
@@ -195,6 +196,9 @@ class _Life:
         if not self.readers:
             self.tell("count", stored / 1e6)
             census.take(self.trial, self.stage, self.names, sent=sent, stored=stored, notes=self.notes)
+        self.notes.steady = found_steady = steadiness.judge(self.trial, self.notes.series, window)
+        if found_steady is not None and found_steady.state is State.UNTESTED:
+            self.notes.warnings.append(f"not tested for a steady state: {found_steady.reason}")
 
     def _generator_series(self, seen: Seen) -> None:
         prefix = "prefill" if seen.is_drain else "generator"  # a drain's own clock starts when the readers do

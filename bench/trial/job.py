@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from bench import measure, topics, verify
-from bench.analysis import steady
 from bench.jobs import find, groups, job_params
 from bench.jobs.session import JobSession
 from bench.probes import Probe, Samples
@@ -153,17 +152,12 @@ class JobReader:
         per_event = compared.outputs.get(self._job.per_event)
         if per_event is None or not len(per_event.rows):
             return
-        notes.series["output_eps"] = rate = verify.append_rate(per_event, sent.t0_ns)
+        notes.series["output_eps"] = verify.append_rate(per_event, sent.t0_ns)
         if self._exactly_once:
             self._visible(seen, notes, len(per_event.rows))
         else:
             measure.latency_metrics(found, per_event, sent, seen.window)
             notes.series["e2e_latency_ms"] = measure.latency_by_second(per_event, sent.t0_ns)
-        inside = rate[(rate.t_s > seen.window.from_s) & (rate.t_s <= seen.window.to_s)]
-        steadiness = steady.assess(inside.value)
-        exempt = self._trial.load.shape is not None or bool(self._trial.settings.faults)
-        if steadiness.state is not steady.State.STEADY and not exempt:
-            notes.warnings.append(f"no steady state in the output's rate: {steadiness.reason}")
 
     def _visible(self, seen: Seen, notes: Notes, rows: int) -> None:
         """End to end ends where a reader of committed rows sees the row; without such a reader there is no latency."""

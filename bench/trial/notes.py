@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
+from bench.analysis.steady import Steadiness
 from bench.loadgen import Sent
 from bench.measure import Findings, Window
 from bench.probes import Samples
@@ -44,6 +45,7 @@ class Notes:
     invalid: list[str] = field(default_factory=list)
     generator: list[str] = field(default_factory=list)
     window: Window | None = None  # the measured one, once it is known
+    steady: Steadiness | None = None
 
     def __post_init__(self) -> None:
         self._began = time.monotonic()
@@ -62,7 +64,7 @@ class Notes:
             warnings=tuple(self.warnings),
             phases=dict(self.phases),
         )
-        return Recorded(run, self.series, self.found.histograms, "; ".join(self.generator), self.window)
+        return Recorded(run, self.series, self.found.histograms, "; ".join(self.generator), self.window, self.steady)
 
     def begin(self, phase: str) -> None:
         """A phase begins now."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,7 @@ from bench.metrics import METRICS
 from bench.record import Attempt, Measurement, Outcome, Search
 from bench.scenario import Trial, parse_threshold
 from bench.trial.attempt import attempt, blank
+from bench.trial.earlier import Earlier, label, take_up
 from bench.trial.stage import Keep, Recorded, Stage, Tell, forget, silence
 
 START_EPS = 25_000.0  # any laptop carries it; the ramp doubles
@@ -29,15 +31,23 @@ SEARCHING = "searching"
 
 
 def search(
-    trial: Trial, stage: Stage, *, latency_slo_ms: float | None = None, tell: Tell = silence, keep: Keep = forget
+    trial: Trial,
+    stage: Stage,
+    *,
+    latency_slo_ms: float | None = None,
+    tell: Tell = silence,
+    keep: Keep = forget,
+    earlier: Sequence[Path] = (),
 ) -> Recorded:
     """Run attempts until a rate is confirmed, or it is clear that none will be; `keep` gets the search after each.
 
     An attempt whose job dies failed at its rate. When Kafka or Flink itself is gone the search ends as crashed, with
-    the attempts so far.
+    the attempts so far. `earlier`: bundles of this trial, oldest first; what a search that was cut short had tried is
+    not tried again.
     """
     hunt = _Hunt(trial, stage, latency_slo_ms, tell, keep)
     hunt.keep()
+    hunt.take_up(earlier)
     try:
         found = rates.drive(rates.search(START_EPS, ceiling_eps=CEILING_EPS, budget_s=BUDGET_S), hunt.attempt)
     except PlatformError as error:
@@ -57,9 +67,11 @@ class _Hunt:
     attempts: list[Attempt] = field(default_factory=list)
     confirmed: dict[float, list[Recorded]] = field(default_factory=dict)  # rate -> confirmations that passed
     series: dict[str, pd.DataFrame] = field(default_factory=dict)
+    histograms: dict[str, LogLinearHistogram] = field(default_factory=dict)  # of these, while the search goes on
+    earlier: Earlier = field(default_factory=Earlier)
 
     def __post_init__(self) -> None:
-        self._began = time.monotonic()
+        self._began, self._taken_up_s = time.monotonic(), 0.0
         self._slos = [parse_threshold(text) for text in self.trial.thresholds]
         cluster = self.stage.cluster
         self._blank = replace(
@@ -67,8 +79,19 @@ class _Hunt:
             environment=environment.describe(cluster.backend, cluster.versions),
         )
 
+    def take_up(self, bundles: Sequence[Path]) -> None:
+        """What an earlier search had tried answers before anything is run."""
+        self.earlier = take_up(self._blank, bundles)
+        if self.earlier.told:
+            self.tell(self.earlier.told, 0.0)
+
     def attempt(self, ask: Ask) -> Answer:
         """One attempt, judged. A PlatformError when the cluster did not survive it."""
+        if (before := self.earlier.answer(ask)) is not None:
+            self._taken_up_s += before.took_s
+            self._remember(before, self.earlier.recorded(before, self._blank))
+            return Answer(sustainable.Outcome(before.outcome), before.reason, before.took_s)
+        self.earlier = replace(self.earlier, attempts=())  # from here on everything is new
         began = time.monotonic()
         phases = self.trial.settings.phases
         name = f"attempt {ask.number + 1}: {ask.rate_eps:,.0f} events/s ({ask.purpose})"
@@ -78,7 +101,10 @@ class _Hunt:
         judged = self._judged(recorded)
         reason = "; ".join(judged.reasons)
         took_s = time.monotonic() - began
-        self._remember(ask, recorded, judged, reason, took_s)
+        run = recorded.run
+        one = Attempt(ask.number, ask.rate_eps, str(ask.purpose), str(judged.outcome), reason, took_s, run.started_utc,
+                      judged.criteria, run.metrics, run.checks)  # fmt: skip
+        self._remember(one, recorded)
         self.tell(f"{name}: {judged.outcome}{f': {reason}' if reason else ''}", 0.0)
         return Answer(judged.outcome, reason, took_s)
 
@@ -97,19 +123,14 @@ class _Hunt:
             recorded.run, recorded.series, self._slos, from_s=from_s, to_s=to_s, generator=recorded.generator
         )
 
-    def _remember(
-        self, ask: Ask, recorded: Recorded, judged: sustainable.Assessment, reason: str, took_s: float
-    ) -> None:
-        run = recorded.run
-        self.attempts.append(
-            Attempt(ask.number, ask.rate_eps, str(ask.purpose), str(judged.outcome), reason, took_s, run.started_utc,
-                    judged.criteria, run.metrics)
-        )  # fmt: skip
+    def _remember(self, one: Attempt, recorded: Recorded) -> None:
+        self.attempts.append(one)
         for name in KEPT_SERIES:
             if name in recorded.series:
-                self.series[f"attempt-{ask.number + 1:02}/{name}"] = recorded.series[name]
-        if ask.purpose in (Purpose.CONFIRM, Purpose.ABOVE) and judged.outcome is sustainable.Outcome.PASS:
-            self.confirmed.setdefault(ask.rate_eps, []).append(recorded)
+                self.series[f"{label(one.number)}/{name}"] = recorded.series[name]
+        if one.purpose in (Purpose.CONFIRM, Purpose.ABOVE) and one.outcome == sustainable.Outcome.PASS:
+            self.confirmed.setdefault(one.rate_eps, []).append(recorded)
+            self.histograms |= {f"{label(one.number)}/{name}": each for name, each in recorded.histograms.items()}
         self.keep()
 
     def keep(self) -> None:
@@ -120,6 +141,7 @@ class _Hunt:
         """The trial's run: the rate that was confirmed, and what the confirmations measured at it."""
         at_rate = self.confirmed.get(found.rate_eps, []) if found is not None and found.rate_eps else []
         metrics, histograms = _together(at_rate)
+        histograms = histograms if found is not None else self.histograms
         if found is not None and found.rate_eps is not None:
             measured = Measurement(found.rate_eps, METRICS["sustainable_rate_eps"].unit, n=len(at_rate))
             metrics = {"sustainable_rate_eps": measured, **metrics}
@@ -127,7 +149,7 @@ class _Hunt:
             self._blank,
             outcome=outcome,
             reason=reason,
-            duration_s=time.monotonic() - self._began,
+            duration_s=self._taken_up_s + time.monotonic() - self._began,
             metrics=metrics,
             checks=tuple(check for one in at_rate for check in one.run.checks),
             warnings=self._warnings(found),
@@ -148,7 +170,8 @@ class _Hunt:
 
     def _warnings(self, found: Found | None) -> tuple[str, ...]:
         """What qualifies the answer stands beside it wherever it is shown."""
-        return (found.sentence,) if found is not None and found.status is not rates.Status.FOUND else ()
+        told = (found.sentence,) if found is not None and found.status is not rates.Status.FOUND else ()
+        return (*told, self.earlier.told) if self.earlier.told else told
 
 
 def _together(many: Sequence[Recorded]) -> tuple[dict[str, Measurement], Mapping[str, LogLinearHistogram]]:

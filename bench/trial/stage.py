@@ -11,6 +11,7 @@ from typing import Protocol
 import pandas as pd
 
 from bench.analysis.histogram import LogLinearHistogram
+from bench.analysis.steady import Steadiness
 from bench.backends import Cluster
 from bench.jobs.session import JobSession
 from bench.loadgen.drive import Spawn
@@ -33,7 +34,8 @@ class Stage:
 class Recorded:
     """A run with what lies beside it in the bundle.
 
-    `generator`: why the load proves nothing, "" if it does; `window`: the measured one on the clock of the series.
+    `generator`: why the load proves nothing, "" if it does; `window`: the measured one on the clock of the series;
+    `steady`: of that window, None where nothing has to be.
     """
 
     run: Run
@@ -41,6 +43,7 @@ class Recorded:
     histograms: Mapping[str, LogLinearHistogram]
     generator: str = ""
     window: Window | None = None
+    steady: Steadiness | None = None
 
 
 Keep = Callable[[Recorded], object]

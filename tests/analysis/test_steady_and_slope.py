@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.analysis.slope import theil_sen
-from bench.analysis.steady import State, assess, warmup_end
+from bench.analysis.steady import State, assess, still_warming, warmup_end
 
 RNG = np.random.default_rng(7)
 STEADY = 100 + RNG.normal(0, 2, 60)
@@ -21,11 +21,21 @@ def test_warm_up_is_cut_where_it_ends() -> None:
     assert warmup_end(STEADY) <= 10
 
 
+def test_a_warm_up_left_in_the_window_is_seen_and_a_hiccup_is_none() -> None:
+    """Prevents the first ten seconds of catching up from counting as the steady rate, because the rest is steady."""
+    warming = np.concatenate([np.full(15, 130.0), STEADY])
+    assert still_warming(warming, assess(warming).warmup) > 0.1
+    made_up = np.concatenate([[50.0, 150.0], STEADY])
+    assert abs(still_warming(made_up, 5)) < 0.02
+    assert still_warming(warming, 0) == 0.0
+
+
 @pytest.mark.parametrize(
     ("values", "why"),
     [
         (np.linspace(100, 140, 60), "differs from the middle third"),
         (STEADY[:15], "15 samples"),
+        (np.repeat([5.0, 0.0, 7.0], 20), "in which there was nothing"),
         (np.where(np.arange(60) % 8 == 0, np.nan, STEADY), "missing"),
         (np.full(60, np.nan), "missing"),
         (np.concatenate([STEADY[:40], STEADY[:20] * 1.08]), "differs"),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +18,10 @@ from rich.table import Table
 
 from bench.analysis import power
 from bench.analysis.search import Status
-from bench.record import BundleError, load, save
+from bench.record import BundleError, Outcome, load, save
 from tests.simulated import studies
 from tests.simulated.recorded import fitted
-from tests.simulated.system import BLIND, CAPACITY, STARVED, SYSTEMS, VERY_NOISY, Bench, System
+from tests.simulated.system import BLIND, CAPACITY, COLD, SHRINKING, STARVED, SYSTEMS, VERY_NOISY, Bench, System
 
 STUDIES = 2_000
 SEARCHES = 100
@@ -55,6 +56,18 @@ def searching() -> Iterator[Line]:
     blind = studies.searches(BLIND, SEARCHES)
     text = f"{len(blind.errors)} of {SEARCHES} confirmed a rate"
     yield Line("search: missing samples", text, "none", not blind.errors)
+
+
+def steadiness() -> Iterator[Line]:
+    """What was not steady is measured again, later, once; what never is, is no evidence."""
+    wanted = ((COLD, Outcome.FINISHED, 2), (SHRINKING, Outcome.INVALID, 2), (SYSTEMS[2], Outcome.FINISHED, 1))
+    for system, promised, runs in wanted:
+        found = [studies.Steadied(system, seed) for seed in range(SEARCHES)]
+        ends = Counter((str(one.ended.run.outcome), len(one.attempts)) for one in found)
+        text = ", ".join(f"{count} {outcome} after {n} attempts" for (outcome, n), count in ends.most_common())
+        expected = ends[(str(promised), runs)]
+        goal = f">= {0.95 * SEARCHES:.0f}: {promised} after {runs}"
+        yield Line(f"steady state: {system.name}", text, goal, expected >= 0.95 * SEARCHES)
 
 
 def tails() -> Iterator[Line]:
@@ -147,7 +160,7 @@ def main() -> int:
     """Print every promise with what was found; 1 if one is not kept."""
     table = Table("promise", "found", "promised", "kept")
     lines: list[Line] = []
-    for part in (searching, tails, bundles, intervals, words, as_recorded):
+    for part in (searching, steadiness, tails, bundles, intervals, words, as_recorded):
         for line in part():
             lines.append(line)
             table.add_row(line.what, line.found, line.promised, {True: "yes", False: "NO", None: ""}[line.kept])

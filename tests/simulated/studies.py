@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 
+from bench import study
 from bench.analysis import power, search
 from bench.analysis.compare import compare
 from bench.analysis.decide import Answer, comparison
@@ -16,10 +20,23 @@ from bench.analysis.search import Answer as Told
 from bench.analysis.search import Ask, Found, Status
 from bench.analysis.slope import theil_sen
 from bench.analysis.sustainable import of_run
+from bench.measure import Window
+from bench.record import Outcome
+from bench.scenario import Trial
 from bench.scenario.words import parse_threshold
+from bench.trial.stage import Keep, Now, Recorded
+from bench.trial.steadiness import judge, steadily
 from tests.simulated.recorded import Level
 from tests.simulated.system import Bench, System, changed
 
+STEADY = """\
+schema: 1
+name: warm
+workload: {name: clicks}
+load: {rate_eps: 80000}
+pipeline: {job: revenue}
+phases: {warmup_s: 6, measure_s: 30}
+"""
 SLO = (parse_threshold("e2e_latency_ms p99 < 2000"), parse_threshold("lost_events value == 0"))
 
 
@@ -170,3 +187,43 @@ def gate(effect: float, studies: int, n: int = 5) -> float:
         base, new = ([bench.run(50_000.0, i)[0] for i in range(n)] for bench in benches)
         failed += not compare(base, new).passes
     return failed / studies
+
+
+@cache
+def constant() -> Trial:
+    """A trial at 80,000 events/s with 6 s of warm-up and 30 s measured."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "warm.yaml"
+        file.write_text(STEADY)
+        return study.trials(study.scenario(study.Asked(str(file))), "local")[0]
+
+
+@dataclass
+class Steadied:
+    """A trial at a constant load on a system, extended where that is due: every attempt, what was kept and said."""
+
+    system: System
+    seed: int
+    trial: Trial = field(default_factory=constant)
+    attempts: list[Trial] = field(default_factory=list)
+    kept: list[Recorded] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._bench = Bench(self.system, np.random.default_rng(self.seed))
+        self.ended = steadily(self.trial, self._once, tell=self._hear, keep=self.kept.append)
+
+    def _hear(self, what: str, seconds: float, now: Now | None = None) -> None:
+        del seconds, now
+        self.said.append(what)
+
+    def _once(self, one: Trial, keep: Keep) -> Recorded:
+        phases, rate = one.settings.phases, one.load.rate_eps
+        assert isinstance(rate, float)
+        self.attempts.append(one)
+        self._bench.warmup_s, self._bench.measure_s = phases.warmup_s, phases.measure_s
+        run, series = self._bench.run(rate)
+        run = replace(run, trial_id=one.id, settings=one.settings.model_dump(mode="json"), phases={"t0": 1.0})
+        window = Window(phases.warmup_s, phases.warmup_s + phases.measure_s)
+        keep(Recorded(replace(run, outcome=Outcome.UNFINISHED), series, {}))
+        return Recorded(run, series, {}, "", window, judge(one, series, window))

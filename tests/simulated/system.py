@@ -30,7 +30,8 @@ class System:
     `collapse`: share of the capacity left while more than `collapse_s` seconds are queued. `stall_s`: it stops so long
     every `stall_every_s`, and needs the rest of the time to catch up. `drift_per_run`: its speed changes each run.
     `loses`: drops what it cannot carry instead of queueing it. `state_growth`: speed lost over a run, as its state
-    grows. `generator_eps`: what the generator can offer. `missing`: share of samples that no probe gets.
+    grows. `cold`: share of its speed that it begins each run with, `cold_s`: until it is warm. `generator_eps`: what
+    the generator can offer. `missing`: share of samples that no probe gets.
     """
 
     name: str
@@ -45,6 +46,8 @@ class System:
     drift_per_run: float = 0.0
     loses: bool = False
     state_growth: float = 0.0
+    cold: float = 1.0
+    cold_s: float = 20.0
     generator_eps: float = 1e9
     missing: float = 0.0
     base_ms: float = 12.0
@@ -89,7 +92,8 @@ class Bench:
         system = self.system
         seconds = self.warmup_s + self.measure_s
         offered = min(rate_eps, system.generator_eps)
-        backlog, latency_s, done, lost = self._flow(offered, self._speed(seconds))
+        backlog, latency_s, served, lost = self._flow(offered, self._speed(seconds))
+        done = float(served.sum())
         self.clock.sleep(seconds + 7.0)
         self.runs += 1
         per_s = round(1 / STEP_S)
@@ -105,6 +109,7 @@ class Bench:
         series = {
             "backlog_events": pd.DataFrame({"t_s": t_s, "value": seen}),
             "e2e_latency_ms": pd.DataFrame({"t_s": t_s, "value": np.percentile(waits, 99, axis=1)}),
+            "output_eps": _by_half_second(served),
         }
         histogram = LogLinearHistogram().add(waits)
         expected = offered * seconds
@@ -127,7 +132,7 @@ class Bench:
         )
         slope = theil_sen(t_s, seen)
         if slope is not None:
-            bounds = {"lower": slope.low, "upper": slope.high}
+            bounds = {"lower": slope.low, "upper": slope.high} if np.isfinite(slope.low) else None
             metrics["backlog_slope_eps"] = Measurement(slope.per_s, "events/s", bounds, slope.n)
         return self._record(rate_eps, repetition, knobs, metrics), series
 
@@ -178,11 +183,13 @@ class Bench:
             speed = np.where(phase < system.stall_s, 0.0, speed)
         if system.state_growth:
             speed = speed * (1 - system.state_growth * np.linspace(0, 1, n))
+        if system.cold < 1:
+            speed = speed * np.interp(np.arange(n) * STEP_S, [0, system.cold_s], [system.cold, 1.0])
         able: F64 = np.maximum(speed, 0.0)
         return able
 
-    def _flow(self, offered_eps: float, speed: F64) -> tuple[F64, F64, float, float]:
-        """Backlog (events) and wait (s) at each step; events done and lost."""
+    def _flow(self, offered_eps: float, speed: F64) -> tuple[F64, F64, F64, float]:
+        """Backlog (events), wait (s) and events done at each step; events lost."""
         system = self.system
         backlog, served = np.empty(speed.size), np.empty(speed.size)
         queued = lost = 0.0
@@ -195,7 +202,7 @@ class Bench:
                 lost += queued
                 queued = 0.0
             backlog[i] = queued
-        return backlog, self._waits(served, backlog, float(speed.mean())), float(served.sum()), lost
+        return backlog, self._waits(served, backlog, float(speed.mean())), served, lost
 
     def _waits(self, served: F64, backlog: F64, speed_eps: float) -> F64:
         """Seconds until what arrives in each step is served: first in, first out; after the run at its mean speed."""
@@ -214,6 +221,13 @@ class Bench:
         return sampled
 
 
+def _by_half_second(served: F64) -> pd.DataFrame:
+    """What came out, as a rate, like `bench.verify.append_rate` has it."""
+    bins = round(0.5 / STEP_S)
+    rates = served[: served.size // bins * bins].reshape(-1, bins).sum(axis=1) / 0.5
+    return pd.DataFrame({"t_s": (np.arange(rates.size) + 1) * 0.5, "value": rates})
+
+
 CAPACITY = 137_000.0
 SYSTEMS = (
     System("linear", CAPACITY),
@@ -225,6 +239,8 @@ SYSTEMS = (
     System("losing events", CAPACITY, loses=True),
 )
 VERY_NOISY = System("very noisy", CAPACITY, noise=0.03, run_noise=0.037)
+COLD = System("cold", CAPACITY, cold=0.4, cold_s=25.0)  # at 80,000 events/s it catches up until second 23
+SHRINKING = System("shrinking", CAPACITY, state_growth=0.8)  # ever slower, below that load after half of a run
 STARVED = System("starved generator", CAPACITY, generator_eps=60_000.0)
 BLIND = System("missing samples", CAPACITY, missing=0.2)
 

@@ -32,7 +32,9 @@ def test_missing_samples_never_confirm_a_rate() -> None:
     assert studies.searches(BLIND, 7).errors == ()
 
 
-@pytest.mark.parametrize("part", [full.tails, full.bundles, full.intervals, full.words, full.as_recorded])
+@pytest.mark.parametrize(
+    "part", [full.steadiness, full.tails, full.bundles, full.intervals, full.words, full.as_recorded]
+)
 def test_promises_hold(part: Callable[[], Iterator[full.Line]]) -> None:
     """Prevents intervals that do not cover, verdicts that are too sure, and a plan that promises too much."""
     assert [line for line in part() if line.kept is False] == []

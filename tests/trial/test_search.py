@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from bench import record, study
+from bench.analysis.histogram import LogLinearHistogram
 from bench.analysis.search import Status
 from bench.errors import BrokerError
 from bench.measure import Window
@@ -156,3 +157,106 @@ def test_another_objective_is_another_search(tmp_path: Path) -> None:
         (tmp_path / "seek.yaml").write_text(SCENARIO.replace("2000", str(limit)))
         ids.append(study.trials(study.scenario(Asked(str(tmp_path / "seek.yaml"))), "local")[0].id)
     assert ids[0] != ids[1]
+
+
+class Killed(BaseException):
+    """What nothing catches, as nothing catches kill -9."""
+
+
+NOISY = System("noisy", CAPACITY, noise=0.02, run_noise=0.01)
+
+
+class Searching:
+    """Searches of one trial whose attempts depend on their events alone, kept on disk, and killed when asked."""
+
+    def __init__(self, trial: Trial, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.trial, self.root, self.monkeypatch = trial, root, monkeypatch
+        self.asked: list[tuple[float, int]] = []
+        self.cluster = Cluster()
+
+    def __call__(self, name: str, *, die_at: int = 1000, trial: Trial | None = None) -> record.Run:
+        bundle, ran = self.root / self.trial.id / name, 0
+
+        def attempt(one: Trial, _stage: Any, **_how: Any) -> Recorded:
+            nonlocal ran
+            if ran == die_at:
+                raise Killed
+            ran, rate = ran + 1, one.load.rate_eps
+            assert isinstance(rate, float)
+            self.asked.append((rate, one.seed))
+            bench = Bench(NOISY, np.random.default_rng(one.seed))
+            made, series = bench.run(rate)
+            histogram = LogLinearHistogram("ms").add(np.random.default_rng(one.seed).lognormal(3, 0.3, 2000))
+            window = Window(bench.warmup_s, bench.warmup_s + bench.measure_s)
+            return Recorded(made, series, {"e2e_latency_ms": histogram}, "", window)
+
+        def keep(recorded: Recorded) -> record.Run:
+            return record.save(recorded.run, bundle, series=recorded.series, histograms=recorded.histograms)
+
+        self.monkeypatch.setattr(search, "attempt", attempt)
+        stage = type("Stage", (), {"cluster": self.cluster})()
+        return keep(search.search(trial or self.trial, stage, keep=keep, earlier=record.find(self.root)))
+
+
+@pytest.fixture
+def searching(trial: Trial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Searching:
+    return Searching(trial, tmp_path / "results", monkeypatch)
+
+
+def measured(run: record.Run) -> Any:
+    """All of a search that depends on what it tried, not on when."""
+    assert run.search is not None
+    tried = [replace(one, took_s=0.0, started_utc="") for one in run.search.attempts]
+    return run.outcome, run.metrics, replace(run.search, attempts=tuple(tried))
+
+
+@pytest.mark.parametrize("killed_after", [1, 6, 11])
+def test_a_killed_search_goes_on_where_it_was_killed(
+    killed_after: int, searching: Searching, trial: Trial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Prevents ten minutes of attempts from being run again, and a search from ending elsewhere because of a kill."""
+    whole = Searching(trial, tmp_path / "whole", monkeypatch)
+    undisturbed = whole("1")
+    for name in ("1", "2"):  # twice: what was taken up once is taken up again
+        with pytest.raises(Killed):
+            searching(name, die_at=killed_after if name == "1" else 1)
+        assert record.load(searching.root / trial.id / name).outcome is Outcome.UNFINISHED
+    ended = searching("3")
+    assert searching.asked == whole.asked  # together exactly the same attempts, each once
+    assert measured(ended) == measured(undisturbed)
+    assert ended.metrics["e2e_latency_ms"].percentiles is not None  # of all confirmations, also those before the kill
+    assert f"{killed_after + 1} attempts of " in ended.warnings[-1] and "were taken up" in ended.warnings[-1]
+    assert "attempt-01/backlog_events" in record.load_series(searching.root / trial.id / "3")
+
+
+def test_attempts_of_other_conditions_are_not_taken_up(searching: Searching, trial: Trial) -> None:
+    """Prevents a rate from being confirmed half by another Kafka, half by another objective, or from a damaged file."""
+    with pytest.raises(Killed):
+        searching("1", die_at=5)
+    first = list(searching.asked)
+    searching.cluster.versions = {"kafka": "4.4.0"}
+    with pytest.raises(Killed):
+        searching("2", die_at=2)
+    assert searching.asked == first + first[:2]  # begun anew
+    said = record.load(searching.root / trial.id / "2").warnings[-1]
+    assert "not taken up" in said and "environment.kafka: 4.3.1 then, 4.4.0 now" in said
+    with pytest.raises(Killed):  # another objective, should its bundle ever lie there
+        searching("3", die_at=1, trial=replace(trial, thresholds=("e2e_latency_ms p99 < 100",)))
+    assert "thresholds" in record.load(searching.root / trial.id / "3").warnings[-1]
+    with pytest.raises(Killed):
+        searching("4", die_at=1, trial=replace(trial, scenario="sought"))
+    assert "of another search" in record.load(searching.root / trial.id / "4").warnings[-1]
+    for name in ("1", "2", "3", "4"):
+        (searching.root / trial.id / name / "run.json").write_text("{")
+    searching.asked.clear()
+    with pytest.raises(Killed):
+        searching("5", die_at=2)
+    assert searching.asked == first[:2]
+
+
+def test_a_search_that_ended_is_not_taken_up(searching: Searching) -> None:
+    """Prevents `--fresh`, or a search asked for again, from answering with yesterday's attempts."""
+    searching("1")
+    tried = len(searching.asked)
+    searching("2")
+    assert searching.asked[:tried] == searching.asked[tried:]
