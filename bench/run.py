@@ -5,6 +5,7 @@ The texts below the fields are the documentation of run.json: `streamgauge show 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -60,9 +61,12 @@ class Check:
     @property
     def sentence(self) -> str:
         """What a reason says of it."""
-        return f"{self.name}: expected {self.expected:g}, found {self.actual:g}" + (
-            f" ({self.detail})" if self.detail else ""
-        )
+        return self.says() + (f" ({self.detail})" if self.detail else "")
+
+    def says(self, form: str = "g") -> str:
+        """Name and both numbers, in this format; one that is missing is nothing."""
+        said = ["nothing" if math.isnan(number) else f"{number:{form}}" for number in (self.expected, self.actual)]
+        return f"{self.name}: expected {said[0]}, found {said[1]}"
 
 
 @dataclass(frozen=True)

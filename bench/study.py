@@ -277,10 +277,7 @@ def run_lines(run: Run) -> list[str]:
         for one in (run.search.attempts if run.search else ())
     ]
     lines += [f"  {run.search.sentence}"] if run.search else []
-    lines += [
-        f"  {'ok  ' if check.ok else 'WRONG'} {check.name}: expected {check.expected:,g}, found {check.actual:,g}"
-        for check in run.checks
-    ]
+    lines += [f"  {'ok  ' if check.ok else 'WRONG'} {check.says(',g')}" for check in run.checks]
     lines += [f"  note: {text}" for text in run.warnings]
     return [*lines, f"  {run.bundle}"]
 

@@ -322,7 +322,7 @@ def _cases(evidence: Evidence, verdicts: Sequence[Judged], asked: Sequence[tuple
         yield Case("runs", run_name(run), result, run.reason, run.duration_s)
     for run in evidence.runs:
         for check in run.checks:
-            said = "" if check.ok else f"expected {check.expected:g}, was {check.actual:g}. {check.detail}".strip()
+            said = "" if check.ok else f"{check.says().removeprefix(check.name + ': ')}. {check.detail}".strip()
             yield Case("checks", f"{run_name(run)}: {check.name}", Result.PASSED if check.ok else Result.FAILED, said)
     for arm, text, slo in asked:
         if not _applies(arm, slo):

@@ -11,7 +11,7 @@ import numpy as np
 
 from bench.analysis import power
 from bench.analysis.cells import latest
-from bench.analysis.ratio import Ratio, holm, paired, unpaired
+from bench.analysis.ratio import MOST, Ratio, holm, paired, unpaired
 from bench.analysis.thresholds import stat_of
 from bench.environment import COMPARED
 from bench.errors import ScenarioError
@@ -254,7 +254,8 @@ def _decided(row: Row, ratio: Ratio, *, is_worse: bool, is_better: bool) -> Row:
     else:
         change = Change.UNDECIDED
     how = f"{ratio.n} pairs" if ratio.paired else f"{row.n[0]} runs against {row.n[1]}"
-    sentence = f"{change}: {ratio.value - 1:+.1%} (95% interval {low - 1:+.1%} to {high - 1:+.1%}, {how}), "
+    top = f"{high - 1:+.1%}" if high < MOST else "any increase"
+    sentence = f"{change}: {ratio.value - 1:+.1%} (95% interval {low - 1:+.1%} to {top}, {how}), "
     sentence += _against_floor(change, row.floor, ratio)
     return replace(row, change=change, ratio=ratio.value, low=low, high=high, sentence=sentence)
 

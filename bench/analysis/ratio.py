@@ -10,6 +10,7 @@ import numpy.typing as npt
 from scipy import special, stats
 
 FEWEST_FOR_BOOTSTRAP = 5
+MOST = 1e6  # times more: where the interval of two pairs that have nothing in common ends, and no number for a sentence
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,8 @@ class Ratio:
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
         """The same as a ratio."""
-        low, high = np.exp(self.log_interval(confidence))
+        with np.errstate(over="ignore"):  # from two pairs that have nothing in common: no upper bound
+            low, high = np.exp(self.log_interval(confidence))
         return float(low), float(high)
 
     def bootstrap(self, seed: int = 0) -> tuple[float, float] | None:

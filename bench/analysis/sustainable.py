@@ -176,7 +176,7 @@ def _slope(seen: Observed) -> Criterion:
     if (missing := seen.backlog.missing) > MISSING_LIMIT:
         return Criterion(name, ok=False, detail=f"{missing:.0%} of the backlog's samples are missing")
     slope: Slope | None = theil_sen(seen.backlog.t_s, seen.backlog.value)
-    if slope is None or seen.offered_eps is None:
+    if slope is None or not seen.offered_eps:
         return Criterion(name, ok=False, detail=f"{seen.backlog.value.size} samples of the backlog give no slope")
     if not np.isfinite(slope.high):
         text = f"{slope.n} samples of the backlog that move together ({slope.effective_n:.0f} of independent worth)"
@@ -216,6 +216,9 @@ def _latency_growth(seen: Observed) -> Criterion:
     if seen.latency.missing > MISSING_LIMIT or slope is None:
         return Criterion(name, ok=False, detail="too few samples of the latency to see whether it grows")
     level = float(np.nanmedian(seen.latency.value))
+    if not np.isfinite(slope.low):
+        text = f"{slope.n} samples of the latency that move together ({slope.effective_n:.0f} of independent worth)"
+        return Criterion(name, ok=True, detail=f"{text} do not show it to grow, at a level of {level:.0f} ms")
     grown = slope.low * float(np.ptp(seen.latency.t_s))  # at least this much over the window
     detail = f"latency grows by at least {max(grown, 0.0):.0f} ms over the window at a level of {level:.0f} ms"
     return Criterion(name, grown <= GROWTH_LIMIT * max(level, 0.0), detail)

@@ -18,6 +18,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -41,8 +42,16 @@ def say(text: str) -> None:
 
 
 def answer(document: Mapping[str, Any] | Sequence[Any]) -> None:
-    """A machine-readable answer."""
-    click.echo(json.dumps(document, indent=1, default=str))
+    """A machine-readable answer; a number that is none is null, for JSON knows neither NaN nor infinity."""
+    click.echo(json.dumps(_finite(document), indent=1, default=str, allow_nan=False))
+
+
+def _finite(node: Any) -> Any:
+    if isinstance(node, Mapping):
+        return {key: _finite(value) for key, value in node.items()}
+    if isinstance(node, list | tuple):
+        return [_finite(value) for value in node]
+    return None if isinstance(node, float) and not math.isfinite(node) else node
 
 
 def wide_console() -> Console:

@@ -6,6 +6,7 @@ import math
 
 from bench.analysis import power
 from bench.analysis.decide import Answer, Reason, log_limit
+from bench.analysis.ratio import MOST
 from bench.verdict.claims import Comparison, Hypothesis, Threshold, Universal
 from bench.verdict.evidence import Finding
 
@@ -61,7 +62,12 @@ def sentence(hypothesis: Hypothesis, finding: Finding, needs: Needs) -> str:
 
 
 def change(ratio: float, *, fine: bool = False) -> str:
-    """A ratio as people say it: +12 %, -4.1 %, or x 3.4 from twice on. `fine`: with one digit more from 10 % on."""
+    """A ratio as people say it: +12 %, -4.1 %, or x 3.4 from twice on. `fine`: with one digit more from 10 % on.
+
+    Beyond a million times, which is where the interval of two runs that have nothing in common ends, it is no number.
+    """
+    if not ratio < MOST:
+        return "any increase"
     return f"x {ratio:.{3 if fine else 2}g}" if ratio >= 2 else _percent(ratio - 1, "+", fine=fine)
 
 

@@ -12,7 +12,8 @@ import pytest
 from bench.analysis.compare import Change, NotComparableError, Row, compare
 from bench.analysis.ratio import holm, paired, unpaired
 from bench.metrics import METRICS
-from bench.record import Measurement, Outcome, Run
+from bench.record import Check, Measurement, Outcome, Run
+from bench.verdict.wording import change
 
 METRIC = "broker_cpu_s_per_million_events"
 
@@ -88,6 +89,19 @@ def test_what_is_missing_does_not_pass() -> None:
     with pytest.raises(NotComparableError, match=r"no cell .* with finished runs in common"):
         compare(base, crashed)
     assert compare(base, [*new[:7], *crashed[7:]]).left_out == (0, 1)
+
+
+def test_an_interval_without_an_end_is_no_number() -> None:
+    """Prevents "95% interval -100.0% to +inf%" of two runs that have nothing in common."""
+    far = [
+        replace(run, metrics={METRIC: Measurement(10.0**at, "s")})
+        for at, run in zip((-90, 90), result(n=2), strict=True)
+    ]
+    found = row(result(n=2), far)
+    assert found.change is Change.UNDECIDED
+    assert "to any increase" in found.sentence and "inf" not in found.sentence
+    assert change(float("inf")) == "any increase"
+    assert Check("counts", float("nan"), 3.0, ok=False).sentence == "counts: expected nothing, found 3"
 
 
 def test_one_lost_event_is_worse() -> None:

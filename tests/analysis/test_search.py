@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -9,11 +10,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.analysis.search import ABOVE, BUDGET_S, STEP, Answer, Ask, Found, Purpose, Status, drive, search
 from bench.analysis.steady import State, Steadiness
+from bench.analysis.steady import assess as assess_steadiness
 from bench.analysis.sustainable import Observed, Outcome, Reader, Series, assess, of_run
 from bench.metrics import METRICS
 from bench.record import Measurement, Run
@@ -160,6 +162,33 @@ def test_each_criterion_fails_alone_and_says_why(changes: dict[str, Any], reason
     found = assess(replace(GOOD, **changes))
     assert found.outcome is Outcome.FAIL
     assert any(reason in text for text in found.reasons)
+
+
+NO_NUMBER = re.compile(r"\b(inf|nan|infinity)\b", re.IGNORECASE)
+
+
+@given(
+    values=st.lists(st.sampled_from([0.0, 1.0, 30.0, 1e9, np.nan]), max_size=40),
+    offered=st.sampled_from([None, 0.0, 1e-3, 50_000.0]),
+    share=st.sampled_from([None, np.nan, 1.0]),
+)
+@settings(max_examples=150, deadline=None)
+def test_no_sentence_has_a_number_that_is_none(values: list[float], offered: float | None, share: float | None) -> None:
+    """Prevents "backlog grows by at most inf events/s": what is not known is said, in words."""
+    one = Series(np.arange(float(len(values))), np.array(values, dtype=float))
+    seen = replace(GOOD, offered_eps=offered, backlog=one, latency=one, output_share=share, restarts=share)
+    for criterion in assess(seen).criteria:
+        assert not NO_NUMBER.search(criterion.detail), criterion
+    assert not NO_NUMBER.search(assess_steadiness(values).reason)
+
+
+def test_what_moves_together_bounds_no_growth_and_says_so() -> None:
+    """Prevents fifteen samples of one slow wave from passing as a backlog that is known not to grow."""
+    wave = Series(np.arange(15.0), 3_000 + 2_000 * np.sin(np.arange(15.0) / 3))
+    found = {one.name: one for one in assess(replace(GOOD, backlog=wave, latency=wave)).criteria}
+    assert not found["backlog slope"].ok
+    assert "put no bound on its growth" in found["backlog slope"].detail
+    assert "do not show it to grow" in found["latency growth"].detail
 
 
 @pytest.mark.parametrize("changes", [{"generator": "lateness p99 31 ms"}, {"generator": None}, {"offered_eps": None}])
