@@ -83,6 +83,13 @@ def container_backend(request: pytest.FixtureRequest) -> str:
     return backend
 
 
+@pytest.fixture(scope="session")
+def containers() -> None:
+    """Containers can run here, for tests that are of no backend in particular."""
+    if lack := lack_of_containers():
+        pytest.skip(f"no containers: {lack}")
+
+
 @pytest.fixture
 def docker_client() -> Iterator[docker.DockerClient]:
     with closing(engine.connect()) as client:

@@ -112,9 +112,12 @@ def test_every_object_carries_its_cluster_and_owner() -> None:
 def test_images_are_pinned_and_overridable() -> None:
     """A moving tag measures something else next month."""
     for name, service in COMPOSE["services"].items():
-        found = re.fullmatch(r"\$\{STREAMGAUGE_\w+_IMAGE:-([\w./-]+):([\w.-]+)\}", service["image"])
+        found = re.fullmatch(
+            r"\$\{STREAMGAUGE_\w+_IMAGE:-([\w./-]+):([\w.-]+)(@sha256:[0-9a-f]{64})?\}", service["image"]
+        )
         assert found, name
         assert found[2] != "latest"
+        assert found[3] or found[1].startswith("streamgauge/"), f"{name}: somebody else's tag moves without a digest"
     ours = {images.name("kafka"), images.name("flink")}
     assert ours <= set(re.findall(r"IMAGE:-([\w./:-]+)\}", COMPOSE_TEXT))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -15,10 +16,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import docker
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 from ruamel.yaml import YAML
 
+from bench.backends.containers import compose, engine, images
 from bench.backends.local import free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -77,15 +80,20 @@ class Prometheus:
         return {row["metric"]["alertname"] for row in self.query('last_over_time(ALERTS{alertstate="firing"}[15m])')}
 
 
+def configure(folder: Path, job: str, target_port: int) -> None:
+    """The committed configuration, but for the one target: what stands on its port here may be somebody else's."""
+    told = YAML(typ="safe").load(RULES / "prometheus.yml")
+    told["scrape_configs"] = [one for one in told["scrape_configs"] if one["job_name"] == job]
+    told["scrape_configs"][0]["static_configs"] = [{"targets": [f"127.0.0.1:{target_port}"]}]
+    YAML().dump(told, folder / "prometheus.yml")
+    shutil.copy(RULES / "alerts.yml", folder)
+
+
 @contextmanager
 def prometheus(page_port: int, folder: Path) -> Iterator[Prometheus]:
-    """The committed configuration, but for the page's port: what stands on 9400 here may be somebody else's."""
+    """One on this host that scrapes a study's page."""
     (port,) = free_ports(1)
-    told = YAML(typ="safe").load(RULES / "prometheus.yml")
-    told["scrape_configs"] = [job for job in told["scrape_configs"] if job["job_name"] == "streamgauge"]
-    told["scrape_configs"][0]["static_configs"] = [{"targets": [f"127.0.0.1:{page_port}"]}]
-    told["rule_files"] = [str(RULES / "alerts.yml")]
-    YAML().dump(told, folder / "prometheus.yml")
+    configure(folder, "streamgauge", page_port)
     argv = [
         need("prometheus"), f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data",
         f"--web.listen-address=127.0.0.1:{port}",
@@ -179,6 +187,45 @@ def test_alerts_and_dashboards_on_a_real_run(tmp_path: Path) -> None:
         until(lambda: "JobStalled" not in watching.firing(), "the stall's end")
         phases, alerts = (watching.query(annotation["expr"]) for annotation in DASHBOARD["annotations"]["list"])
         assert phases and alerts
+
+
+@pytest.mark.platform
+@pytest.mark.timeout(300)
+def test_the_prometheus_of_compose_scrapes_the_broker_beside_it(
+    containers: None, docker_client: docker.DockerClient, tmp_path: Path
+) -> None:
+    """A profile that was never started is a promise: wrong mount, wrong user, wrong network, and the page is empty."""
+    env_file = ROOT / "deploy" / "docker" / "debian.env"
+    (image,) = re.findall(r"^STREAMGAUGE_PROMETHEUS_IMAGE=(\S+)$", env_file.read_text(), re.MULTILINE)
+    if not docker_client.images.list(name=image):
+        pytest.skip(f"{image} is not here: make images BASE=debian")
+    cluster = f"streamgauge-watched-{os.getpid()}"
+    kafka_port, jmx_port, port = free_ports(3)
+    tmp_path.chmod(0o755)
+    configure(tmp_path, "kafka", jmx_port)
+    told = {
+        "CLUSTER": cluster, "OWNER": engine.owner(), "PROMETHEUS_CONF": tmp_path, "PROMETHEUS_PORT": port,
+        "KAFKA_1_PORT": kafka_port, "KAFKA_1_JMX_PORT": jmx_port, "KAFKA_IMAGE": images.name("kafka"),
+    }  # fmt: skip
+    argv = [*compose.command(), "--env-file", env_file, "--project-name", cluster, "--profile", "prometheus"]
+    try:
+        done = subprocess.run(
+            [*argv, "up", "--detach", "--no-build", "--no-deps", "kafka-1", "prometheus"],
+            env={**os.environ, **{f"STREAMGAUGE_{name}": str(value) for name, value in told.items()}},
+            capture_output=True, text=True, cwd=ROOT, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        watching = Prometheus(port)
+        end = time.monotonic() + PATIENCE_S
+        while not answers(watching, 'up{job="kafka"} == 1'):
+            assert time.monotonic() < end
+            time.sleep(0.5)
+        (broker,) = watching.query('kafka_server_ReplicaManager_Value{name="UnderReplicatedPartitions"}')
+        assert float(broker["value"][1]) == 0
+        rules = {rule["name"] for group in watching.ask("rules")["groups"] for rule in group["rules"]}
+        assert {"JobStalled", "CheckpointsFail", "UnderReplicated"} <= rules
+    finally:
+        engine.remove(docker_client, cluster)
 
 
 def answers(watching: Prometheus, expression: str) -> bool:

@@ -1,12 +1,12 @@
-"""The two images everything runs from, and how they are built from what the toolchain already has.
+"""The images that everything runs from, and how they are built from what the toolchain already has.
 
     python -m bench.backends.containers.images            on the official bases (`make images`)
     python -m bench.backends.containers.images debian     on a Debian made here: no image registry is needed
     python -m bench.backends.containers.images NAME       on any image with the right Python
 
-Nothing is downloaded but the base: Java, the jars and PyFlink come, by their hashes, from the toolchain and the
-environment that runs this. Both images carry the digest of what went in; one of other inputs is refused, since a run
-would record versions that it did not have.
+Nothing is downloaded but the base, and Debian's Prometheus where the base is made here: Java, the jars and PyFlink
+come, by their hashes, from the toolchain and the environment that runs this. The images carry the digest of what went
+in; one of other inputs is refused, since a run would record versions that it did not have.
 """
 
 from __future__ import annotations
@@ -38,7 +38,12 @@ FOLDER = engine.ROOT / "deploy" / "docker"
 INPUTS = "org.streamgauge.inputs"
 DEBIAN = "streamgauge/debian:bookworm"
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
-OFFICIAL = {"kafka": "apache/kafka:4.3.1", "flink": f"python:{PYTHON}-slim-bookworm"}
+# The digest of 3.12's base is not known here
+_PYTHON_DIGEST = {"3.11": "@sha256:528257d48c1da0dcecc2e725d1ae34498d60c965f1241e39cd6a85a8859bdf84"}
+OFFICIAL = {
+    "kafka": "apache/kafka:4.3.1@sha256:77e3df9054047a88b520d0cc46e16696d3b22022e1d580aeccd2632df6532837",
+    "flink": f"python:{PYTHON}-slim-bookworm{_PYTHON_DIGEST.get(PYTHON, '')}",
+}
 OVERRIDES = {"kafka": "STREAMGAUGE_KAFKA_IMAGE", "flink": "STREAMGAUGE_FLINK_IMAGE"}
 
 BUILD_S = 900  # silence of the engine while it copies 700 MB, on a slow disk
@@ -52,7 +57,10 @@ def name(kind: str) -> str:
 
 
 def _version(kind: str) -> str:
-    return OFFICIAL["kafka"].partition(":")[2] if kind == "kafka" else importlib.metadata.version("apache-flink")
+    if kind == "flink":
+        return importlib.metadata.version("apache-flink")
+    of = OFFICIAL["kafka"] if kind == "kafka" else DEBIAN
+    return of.partition("@")[0].partition(":")[2]
 
 
 @dataclass(frozen=True)
@@ -97,7 +105,10 @@ def _for_everyone(about: tarfile.TarInfo) -> tarfile.TarInfo:
 
 
 def contexts(base: str, tools: Toolchain) -> dict[str, Context]:
-    """Both images' contexts on "official" bases, "debian", or the image called `base`."""
+    """The images' contexts on "official" bases, "debian", or the image called `base`.
+
+    Kafka and Flink; on Debian also Prometheus, which elsewhere is the official image itself.
+    """
     bases = {kind: {"official": official, "debian": DEBIAN}.get(base, base) for kind, official in OFFICIAL.items()}
     kafka = {"opt/streamgauge/broker.sh": FOLDER / "broker.sh", "opt/streamgauge/jmx-agent.jar": tools.jmx_agent}
     if base != "official":  # a bare base has neither Java nor Kafka
@@ -110,7 +121,8 @@ def contexts(base: str, tools: Toolchain) -> dict[str, Context]:
         **_tree("opt/streamgauge/src/bench", engine.ROOT / "bench"),
         **_packages("opt/streamgauge/python"),
     }
-    return {"kafka": Context("kafka", bases["kafka"], kafka), "flink": Context("flink", bases["flink"], flink)}
+    found = {"kafka": Context("kafka", bases["kafka"], kafka), "flink": Context("flink", bases["flink"], flink)}
+    return found | ({"prometheus": Context("prometheus", DEBIAN, {})} if base == "debian" else {})
 
 
 def _tree(prefix: str, folder: Path) -> dict[str, Path]:
@@ -241,7 +253,7 @@ def _make_debian(client: docker.DockerClient) -> None:
 
 
 def main(words: list[str]) -> int:
-    """Build both images; returns the exit code."""
+    """Build the images; returns the exit code."""
     base = (words or ["official"])[0]
     try:
         engine.connect().close()  # within seconds, where there is none
