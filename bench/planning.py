@@ -123,9 +123,9 @@ def _decides(claim: str, one: Comparison, scenario: Scenario, spread: Noise) -> 
     """The true change, as a share, that the planned pairs find to be beyond the claimed one with 80 % power."""
     pairs, d = _pairs(one, scenario), one.effect.relative
     if one.direction == "increases":
-        effect = power.decidable_effect(spread.cv, pairs, d)
+        effect = power.decidable_effect(spread.cv, pairs, d, stat=one.stat)
     else:  # on a log scale the margin is the same on the other side
-        effect = 1 - (1 - d) / (1 + power.decidable_effect(spread.cv, pairs, 0.0))
+        effect = 1 - (1 - d) / (1 + power.decidable_effect(spread.cv, pairs, 0.0, stat=one.stat))
     return {
         "claim": claim, "hypothesis": one.name, "metric": one.metric, "stat": one.stat, "direction": one.direction,
         "minimum_effect": d, "pairs": pairs, "true_effect_decided": effect, "variation": spread.cv,

@@ -235,7 +235,7 @@ def _ratio(
     values = [(stat_of(a, name, stat), stat_of(b, name, stat)) for a, b in pairs or ()]
     whole = [(a, b) for a, b in values if a is not None and b is not None]
     if len(whole) >= 2:
-        return paired([a for a, _ in whole], [b for _, b in whole])
+        return paired([a for a, _ in whole], [b for _, b in whole], stat)
     return unpaired(*alone)
 
 

@@ -8,6 +8,8 @@ from functools import cache
 import numpy as np
 from scipy import optimize, special
 
+from bench.analysis.ratio import RANKED, is_tail, rank_level
+
 POWER = 0.80
 CV = 0.037  # run to run, where a host has no A/A runs of its own (Dynatrace's study of cloud benchmarks: below 3.7 %)
 MOST_REPEATS = 1_000  # beyond this an effect is too near the limit to be worth deciding
@@ -46,16 +48,20 @@ def power_to_refute(log_effect: float, log_limit: float, sd: float, n: int) -> f
     return _power((log_limit - log_effect) / sd, n, 0.05)
 
 
-def decidable_effect(cv: float, n: int, d: float, power: float = POWER) -> float:
+def decidable_effect(cv: float, n: int, d: float, power: float = POWER, stat: str = "value") -> float:
     """The true increase (a share) that n paired repeats find to be at least d with this power; infinite for n < 2.
 
-    Run-to-run variation 3.7 %, d = 5 %: n = 5 decides near 14 %, n = 8 near 11 %.
+    Run-to-run variation 3.7 %, d = 5 %: n = 5 decides near 14 %, n = 8 near 11 %. Where `stat` is a tail whose
+    interval is by ranks, their exact level and their efficiency for normal noise (3/pi) are reckoned with.
     """
     if n < 2:
         return float("inf")
     if cv == 0:
         return d
-    needed = optimize.brentq(lambda shift: _power(shift, n, 0.025) - power, 0.0, 1e3)
+    level, efficiency = 0.025, 1.0
+    if is_tail(stat) and n in RANKED:
+        level, efficiency = rank_level(n, 0.95), 3 / np.pi
+    needed = optimize.brentq(lambda shift: _power(shift * efficiency**0.5, n, level) - power, 0.0, 1e3)
     return float(np.expm1(np.log1p(d) + needed * sd_of_pairs(cv)))
 
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 from scipy import special, stats
 
 FEWEST_FOR_BOOTSTRAP = 5
+# Pairs of a tail whose interval is by ranks. Six would all have to lie on one side (1 of 32 by chance); from thirteen
+# on a mean with outliers is normal enough for t, which then decides more
+RANKED = range(7, 13)
 MOST = 1e6  # times more: where the interval of two pairs that have nothing in common ends, and no number for a sentence
 
 
@@ -66,10 +70,40 @@ class Ratio:
         return float(special.stdtr(self.df, (self.log_mean - log_limit) / self.se))
 
 
-def paired(base: Sequence[float], changed: Sequence[float]) -> Ratio | None:
+@dataclass(frozen=True)
+class RankRatio(Ratio):
+    """The same of a tail, whose runs have outliers: Hodges and Lehmann's estimate, Wilcoxon's exact interval.
+
+    Supposes of the pairs' log differences that they are symmetric, as those of two arms with the same noise are, and
+    nothing of their tails. A t interval is too wide there: with the recorded p99 and eight pairs it covers in 98 %.
+    `log_mean` is the median of the differences' pairwise means.
+    """
+
+    def log_interval(self, confidence: float) -> tuple[float, float]:
+        """By the exact signed-rank distribution, at least this confidence; infinite where so few pairs have none."""
+        means, cut = _walsh(self.differences), _cut(self.n, confidence)
+        return (float(means[cut]), float(means[-1 - cut])) if cut >= 0 else (-np.inf, np.inf)
+
+    def p_above(self, log_limit: float) -> float:
+        """One-sided p value, exact; ties count against."""
+        return float(_signed_ranks(self.n)[int((_walsh(self.differences) <= log_limit).sum())])
+
+    def p_below(self, log_limit: float) -> float:
+        """One-sided p value, exact; ties count against."""
+        return float(_signed_ranks(self.n)[int((_walsh(self.differences) >= log_limit).sum())])
+
+
+def is_tail(stat: str) -> bool:
+    """Whether a stat is about the slowest few: p90 and beyond, the maximum."""
+    return stat == "max" or (stat[:1] == "p" and stat[1:].replace(".", "").isdigit() and float(stat[1:]) >= 90)
+
+
+def paired(base: Sequence[float], changed: Sequence[float], stat: str = "value") -> Ratio | None:
     """From pairs of neighbours (the same repetition); None with fewer than two pairs or a value that is not positive.
 
-    t interval of the mean of log differences: the run is the unit, as Georges et al. (OOPSLA 2007) ask for.
+    t interval of the mean of log differences: the run is the unit, as Georges et al. (OOPSLA 2007) ask for. Of a tail
+    the exact rank interval, where pairs are neither too few nor many: that `stat` decides it beforehand, and not the
+    data, is what keeps its coverage.
     """
     x, y = np.asarray(base, dtype=float), np.asarray(changed, dtype=float)
     if x.shape != y.shape:
@@ -78,7 +112,10 @@ def paired(base: Sequence[float], changed: Sequence[float]) -> Ratio | None:
         return None
     logs = np.log(y) - np.log(x)
     se = float(logs.std(ddof=1) / np.sqrt(logs.size))
-    return Ratio(float(logs.mean()), se, logs.size - 1, logs.size, True, _geometric(x), tuple(map(float, logs)))
+    about = (se, logs.size - 1, logs.size, True, _geometric(x), tuple(map(float, logs)))
+    if is_tail(stat) and logs.size in RANKED:
+        return RankRatio(float(np.median(_walsh(logs))), *about)
+    return Ratio(float(logs.mean()), *about)
 
 
 def unpaired(base: Sequence[float], changed: Sequence[float]) -> Ratio | None:
@@ -101,6 +138,34 @@ def holm(p_values: Sequence[float], alpha: float) -> list[bool]:
             break
         rejected[at] = True
     return rejected
+
+
+def rank_level(n: int, confidence: float) -> float:
+    """The one-sided error of an exact rank interval at this confidence: the largest that n pairs have, below it."""
+    cut = _cut(n, confidence)
+    return float(_signed_ranks(n)[cut]) if cut >= 0 else 0.0
+
+
+def _walsh(differences: Sequence[float] | npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Means of all pairs of differences, each with itself too, sorted."""
+    d = np.asarray(differences, dtype=float)
+    first, second = np.triu_indices(d.size)
+    return np.sort((d[first] + d[second]) / 2)
+
+
+def _cut(n: int, confidence: float) -> int:
+    """How many of the sorted means an interval leaves out on each side; -1 where no interval is that sure."""
+    return int(np.searchsorted(_signed_ranks(n), (1 - confidence) / 2 * (1 + 1e-9), side="right")) - 1
+
+
+@cache
+def _signed_ranks(n: int) -> npt.NDArray[np.float64]:
+    """P(W <= w), w = 0, 1, ...: the signed-rank statistic of n pairs between which nothing differs."""
+    ways = np.zeros(n * (n + 1) // 2 + 1)
+    ways[0] = 1.0
+    for rank in range(1, n + 1):
+        ways[rank:] += ways[:-rank].copy()
+    return np.cumsum(ways) / 2.0**n
 
 
 def _positive(*arms: npt.NDArray[np.float64]) -> bool:

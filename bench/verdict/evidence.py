@@ -141,7 +141,7 @@ def _compared(hypothesis: Comparison, speaking: Sequence[Run]) -> Finding:
     base, changed = [x for x, _ in whole], [y for _, y in whole]
     if min(*base, *changed) <= 0:
         raise _MissingError(f"{named} is not positive in some runs, so that a ratio means nothing")
-    measured = ratio.paired(base, changed)
+    measured = ratio.paired(base, changed, stat)
     finding = Finding(
         kind="ratio", n=len(whole), unknown=len(values) - len(whole), ratio=measured,
         run_s=median(run.duration_s for pair in pairs for run in pair),

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from bench.analysis.compare import Change, NotComparableError, Row, compare
-from bench.analysis.ratio import holm, paired, unpaired
+from bench.analysis.decide import Answer, comparison
+from bench.analysis.ratio import RankRatio, holm, is_tail, paired, rank_level, unpaired
 from bench.metrics import METRICS
 from bench.record import Check, Measurement, Outcome, Run
 from bench.verdict.wording import change
@@ -145,6 +146,35 @@ def test_paired_ratio_and_its_bootstrap_agree() -> None:
     loose = unpaired(list(host), list(host * 1.1))
     assert loose is not None and loose.se > 5 * found.se
     assert paired([1.0, 0.0], [1.0, 1.0]) is None and paired([1.0], [1.0]) is None
+
+
+def test_a_tail_with_outliers_is_judged_by_ranks() -> None:
+    """Prevents one stall in twenty runs from hiding what every pair shows."""
+    base = [20.0, 21.0, 19.5, 20.2, 20.4, 19.8, 20.1, 20.3, 19.9, 18.9]  # one stall, in the last pair
+    new = [x * by for x, by in zip(base, [1.5, 1.52, 1.48, 1.5, 1.49, 1.51, 1.47, 1.53, 1.5, 4.5], strict=True)]
+    by_t, by_rank = paired(base, new), paired(base, new, "p99")
+    assert by_t is not None and isinstance(by_rank, RankRatio)
+    assert by_rank.value == pytest.approx(1.5, rel=0.03)
+    assert comparison(by_rank, "increases", 0.4).answer is Answer.SUPPORTED  # every pair shows it
+    assert comparison(by_t, "increases", 0.4).answer is Answer.INCONCLUSIVE  # the stall hides it
+    # exact: as tabulated for the signed-rank test, 10 pairs: 95.1 % leaves out eight means on each side
+    means = sorted((a + b) / 2 for i, a in enumerate(by_rank.differences) for b in by_rank.differences[i:])
+    assert by_rank.log_interval(0.95) == (means[8], means[-9])
+    assert rank_level(8, 0.95) == 5 / 256 and rank_level(10, 0.95) == 25 / 1024
+    # its p values are the other side of the same interval
+    low, high = by_rank.log_interval(0.95)
+    assert by_rank.p_above(low - 1e-9) <= 0.025 < by_rank.p_above(low + 1e-9)
+    assert by_rank.p_below(high + 1e-9) <= 0.025 < by_rank.p_below(high - 1e-9)
+    small = paired(base[:6], new[:6], "p99")
+    assert small is not None and not isinstance(small, RankRatio)
+    assert [is_tail(stat) for stat in ("value", "p50", "p90", "p99.9", "max", "upper")] == [
+        False,
+        False,
+        True,
+        True,
+        True,
+        False,
+    ]
 
 
 def test_holm_is_the_textbook_procedure() -> None:

@@ -134,20 +134,22 @@ class Answers:
     inconclusive: float
 
 
-def verdicts(effect: float, d: float, n: int, studies: int, *, seed: int = 4, cv: float = 0.037) -> Answers:
+def verdicts(
+    effect: float, d: float, n: int, studies: int, *, seed: int = 4, cv: float = 0.037, stat: str = "value"
+) -> Answers:
     """Words of a comparison whose true increase is `effect` and whose claim is "at least d"."""
     rng = np.random.default_rng(seed)
     words: Counter[Answer] = Counter()
     for _ in range(studies):
         base, new = rng.lognormal(0, cv, n), (1 + effect) * rng.lognormal(0, cv, n)
-        found = paired(list(base), list(new))
+        found = paired(list(base), list(new), stat)
         assert found is not None
         words[comparison(found, "increases", d).answer] += 1
     return Answers(*(words[word] / studies for word in (Answer.SUPPORTED, Answer.REFUTED, Answer.INCONCLUSIVE)))
 
 
 def recorded_answers(
-    level: Level, effect: float, d: float, n: int, studies: int, *, seed: int = 5
+    level: Level, effect: float, d: float, n: int, studies: int, *, seed: int = 5, stat: str = "value"
 ) -> tuple[Answers, float]:
     """(words, coverage of the 95 % interval) of n interleaved pairs (ABBA) with the noise of recorded A/A runs."""
     rng = np.random.default_rng(seed)
@@ -158,7 +160,7 @@ def recorded_answers(
         first = np.arange(n) % 2 == 0  # whether the base goes first in its pair
         base = np.where(first, values[::2], values[1::2])
         new = np.where(first, values[1::2], values[::2]) * (1 + effect)
-        found = paired(list(base), list(new))
+        found = paired(list(base), list(new), stat)
         assert found is not None
         low, high = found.interval()
         hits += low <= 1 + effect <= high
@@ -167,10 +169,10 @@ def recorded_answers(
     return Answers(*shares), hits / studies
 
 
-def power_gap(n: int, studies: int, d: float = 0.05, cv: float = 0.037) -> tuple[float, float]:
+def power_gap(n: int, studies: int, d: float = 0.05, cv: float = 0.037, stat: str = "value") -> tuple[float, float]:
     """(true effect that `plan` says n repeats decide, how often they did): the second should be 80 %."""
-    effect = power.decidable_effect(cv, n, d)
-    return effect, verdicts(effect, d, n, studies, seed=n, cv=cv).supported
+    effect = power.decidable_effect(cv, n, d, stat=stat)
+    return effect, verdicts(effect, d, n, studies, seed=n, cv=cv, stat=stat).supported
 
 
 def gate(effect: float, studies: int, n: int = 5) -> float:
