@@ -14,7 +14,7 @@ from typing import Self
 import psutil
 
 from bench import record, trial
-from bench.backends import Cluster, ClusterSpec, Limits, open_cluster
+from bench.backends import Cluster, ClusterSpec, Limits, open_cluster, require
 from bench.errors import HostError, PlatformError, ScenarioError
 from bench.jobs.session import JobSession
 from bench.probes.exporter import Exporter
@@ -86,7 +86,8 @@ def check_recordings(trials: Sequence[Trial]) -> None:
 def preflight(trials: Sequence[Trial], out: Path) -> None:
     """Refuse before anything starts.
 
-    ScenarioError for what cannot be run yet, HostError when disk or memory cannot hold what the trials need.
+    ScenarioError for what cannot be run yet, HostError when a backend is not here, or when disk or memory cannot hold
+    what the trials need.
     """
     for word in dict.fromkeys(word for one in trials for word in unsupported(one.settings)):
         raise ScenarioError(f"{trials[0].scenario}: {word} cannot be run yet; nothing was started")
@@ -119,6 +120,10 @@ def preflight(trials: Sequence[Trial], out: Path) -> None:
             f"{available / 2**30:.1f} GiB of memory are available, {memory / 2**30:.1f} GiB are needed; "
             "lower cluster.broker_heap_mb, cluster.brokers or pipeline.task_managers"
         )
+    for backend in dict.fromkeys(
+        one.backend for one in trials
+    ):  # of several, not only when the second one's turn comes
+        require(backend)
 
 
 def _topic_bytes(trial: Trial) -> int:

@@ -178,6 +178,14 @@ class Cluster(Protocol):
         ...
 
 
+def require(backend: str) -> None:
+    """HostError, within seconds, where this machine has not what `backend` needs: an engine, compose, the images."""
+    if backend != "local":
+        from bench.backends.containers.cluster import require_containers
+
+        require_containers(backend)
+
+
 def open_cluster(backend: str, spec: ClusterSpec, *, run_dir: Path, log_dir: Path) -> AbstractContextManager[Cluster]:
     """Open `spec` on `backend`; `run_dir` holds data and is removed at the end, `log_dir` is kept."""
     if backend == "local":

@@ -237,6 +237,14 @@ class _Follow(threading.Thread):
                 log.write(chunk)
 
 
+def require_containers(backend: str) -> None:
+    """See `bench.backends.require`."""
+    with closing(engine.connect()) as client:
+        images.require(client)
+    if backend == "compose":
+        compose.command()
+
+
 @contextmanager
 def open_containers(backend: str, spec: ClusterSpec, *, run_dir: Path, log_dir: Path) -> Iterator[ContainerCluster]:
     """A ContainerCluster, ready; containers, networks, volumes and `run_dir` are gone afterwards, whatever happens."""

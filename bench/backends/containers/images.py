@@ -229,10 +229,10 @@ def build(client: docker.DockerClient, context: Context, base: str) -> None:
 
 
 def _failed(wanted: str, base: str, error: BuildError) -> str:
-    said = "".join(str(line.get("stream", "")) for line in error.build_log if isinstance(line, Mapping)).strip()
     why = str(error)
     if re.search(r"no such host|dial tcp|i/o timeout|TLS handshake|connection refused", why):
-        why += "; make images BASE=debian needs no image registry"
+        return f"{wanted} could not be built on {base}: {why}; make images BASE=debian needs no image registry"
+    said = "".join(str(line.get("stream", "")) for line in error.build_log if isinstance(line, Mapping)).strip()
     tail = "\n".join(said.splitlines()[-5:])
     return f"{wanted} could not be built on {base}: {why}" + (f"\n{tail}" if tail else "")
 
