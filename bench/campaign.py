@@ -120,9 +120,7 @@ def preflight(trials: Sequence[Trial], out: Path) -> None:
             f"{available / 2**30:.1f} GiB of memory are available, {memory / 2**30:.1f} GiB are needed; "
             "lower cluster.broker_heap_mb, cluster.brokers or pipeline.task_managers"
         )
-    for backend in dict.fromkeys(
-        one.backend for one in trials
-    ):  # of several, not only when the second one's turn comes
+    for backend in {one.backend for one in trials}:  # of several, not only when the second one's turn comes
         require(backend)
 
 
