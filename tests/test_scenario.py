@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import subprocess
 import sys
@@ -425,8 +424,7 @@ def test_several_backends_take_turns(read: Read) -> None:
         (2, "local", "local"), (2, "compose", "compose"),
     ]  # fmt: skip
     assert [t.order for t in both] == list(range(6))
-    clusters = [key for key, _ in itertools.groupby(t.shape_key for t in both)]
-    assert len(clusters) == 4  # every second turn is another backend's
+    assert len({t.shape_key for t in both}) == 6  # a cluster that has run before is warm: each turn has its own
     assert len({t.id for t in (*both, *arms[0], *arms[1])}) == 12  # a run by itself never stands in for one of a pair
     assert {t.id for t in beside([arm[:2] for arm in arms])} < {t.id for t in both}  # more repeats keep the first ones
 

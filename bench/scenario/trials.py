@@ -57,6 +57,7 @@ class Trial:
     folder: Path = Path()  # where its scenario lies: files it names are relative to it
     thresholds: tuple[str, ...] = ()  # the scenario's: a search looks for the highest rate that meets them
     backend: str = "local"
+    turn: int = 0  # of its backend, where several take turns (`beside`)
 
     @property
     def replay(self) -> dict[str, Any] | None:
@@ -78,7 +79,7 @@ class Trial:
 
     @property
     def shape_key(self) -> str:
-        """Trials with equal keys can share one cluster: backend, brokers, heap, disk, TaskManagers, slots, options."""
+        """Trials with equal keys can share one cluster: backend, turn, brokers, heap, disk, TaskManagers, options."""
         pipeline = self.settings.pipeline
         flink: dict[str, Any] | None = None
         if pipeline is not None:
@@ -90,7 +91,8 @@ class Trial:
             }
         bounded_disk = any(fault.do == "fill-disk" for fault in self.settings.faults)
         cluster = self.settings.cluster.model_dump(mode="json")
-        shape = {"backend": self.backend, "cluster": cluster, "flink": flink, "bounded_disk": bounded_disk}
+        where = [self.backend, self.turn]
+        shape = {"where": where, "cluster": cluster, "flink": flink, "bounded_disk": bounded_disk}
         return _canonical(shape)
 
 
@@ -254,14 +256,15 @@ class Scenario(Document):
 def beside(arms: Sequence[Sequence[Trial]]) -> list[Trial]:
     """The same trials on several backends, each repetition's as neighbours in time: to and fro between them (ABBA).
 
-    All loads of a repetition follow each other, so that a turn needs one cluster, and every second one the last turn's.
-    The backend becomes a knob, the last: cells, pairs and bills then keep it apart like any other. Such a trial is none
-    of those that a backend by itself has.
+    All loads of a repetition follow each other, and each turn has a cluster of its own: on one that has run before they
+    take half the CPU, and half the pairs would compare a warm backend with a cold one. The backend becomes a knob, the
+    last: cells, pairs and bills then keep it apart like any other. Such a trial is none of those that a backend by
+    itself has.
     """
     found: list[Trial] = []
     for repetition in sorted({one.repetition for arm in arms for one in arm}):
         for arm in arms[:: -1 if repetition % 2 else 1]:
-            found += [one for one in arm if one.repetition == repetition]
+            found += [replace(one, turn=repetition) for one in arm if one.repetition == repetition]
     return [
         replace(
             one,

@@ -143,3 +143,21 @@ def test_without_docker_the_command_says_so(backend: str, tmp_path: Path, monkey
     assert said.startswith(f"streamgauge: no Docker engine answers at {tmp_path}/docker.sock: ")
     assert time.monotonic() - began < 15
     assert list(done.out.glob(".run-*")) == []
+
+
+def test_backends_take_turns_in_one_study(containers: None, tmp_path: Path, ours: Callable[[], set[str]]) -> None:
+    """A ratio is only as good as what really ran on either side."""
+    scenario = tmp_path / "short.yaml"
+    scenario.write_text(BROKER_ONLY.replace("measure_s: 120", "measure_s: 3").replace("broker-only", "short"))
+    words = ("run", str(scenario), "--backend", "local", "--backend", "testcontainers", "--json")
+    done = command.run(*words, out=tmp_path / "results")
+    assert "Traceback" not in done.stderr
+    kept = [record.load(bundle) for bundle in done.bundles()]
+    assert {run.backend: run.knobs["backend"] for run in kept} == {name: name for name in ("local", "testcontainers")}
+    for run in kept:
+        assert run.environment["backend"] == run.backend
+        assert ("container_limits" in run.environment) == (run.backend == "testcontainers")
+        assert [check for check in run.checks if not check.ok] == []
+    report = (tmp_path / "results" / "short" / "report.md").read_text()
+    assert "What testcontainers changes against local" in report
+    assert ours() == set()
