@@ -187,12 +187,12 @@ def missing_share(values: F64) -> float:
 def busiest(samples: Samples, state: str, window: Window) -> float:
     """The largest share over the tasks of the time that all its subtasks had, by Flink's own clock."""
     shares = []
-    for task in occupancy.tasks(samples.tables()):
-        account = Samples(samples.zero_ns)
-        for name, table in occupancy.spent(samples.tables(), task).items():
-            for t_s, value in table.itertuples(index=False):
-                account.add(t_s, {name: value})
-        shares.append(share(*(account.delta(name, window.from_s, window.to_s) for name in (state, "whole_ms"))))
+    tables = samples.tables()
+    for task in occupancy.tasks(tables):
+        told, account = Samples(samples.zero_ns), occupancy.spent(tables, task)
+        for at, t_s in enumerate(account.get("t_s", ())):
+            told.add(t_s, {name: account[name][at] for name in (state, "whole_ms")})
+        shares.append(share(*(told.delta(name, window.from_s, window.to_s) for name in (state, "whole_ms"))))
     return max((one for one in shares if math.isfinite(one)), default=math.nan)
 
 

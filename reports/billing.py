@@ -29,8 +29,8 @@ from reports.report import (
 _NONE: Words = ("",)  # nothing belongs there: not the same as missing
 
 
-def break_even(found: BreakEven) -> OverTime:
-    """Both step curves over the axis, and where they cross: intervals, because costs are steps."""
+def break_even(found: BreakEven, label: str = "") -> OverTime:
+    """Both step curves over the axis, and where they cross: intervals, because costs are steps. `label`: the usage."""
     curves = [(found.a, [p.a_usd_month for p in found.points]), (found.b, [p.b_usd_month for p in found.points])]
     lines = tuple(
         Line(name, *_steps(found, [math.nan if usd is None else float(usd) for usd in values]),
@@ -42,7 +42,9 @@ def break_even(found: BreakEven) -> OverTime:
     panel = TimePanel(f"by {found.axis}", "Monthly bill", "USD a month", lines, shaded)
     told = (found.sentence(),)
     note = f"List prices, {len(found.points)} points; gaps: infeasible or not fully priced; shaded: first to last flip."
-    return OverTime("break-even", found.sentence(), told, (note,), ((panel,),), f"{found.axis}, {found.unit}")
+    key = f"break-even-{wording.slug(label)}".strip("-")
+    title = f"{wording.capital(label)}: {found.sentence()}" if label else found.sentence()
+    return OverTime(key, title, told, (note,), ((panel,),), f"{found.axis}, {found.unit}")
 
 
 def _steps(found: BreakEven, usd: Sequence[float]) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -172,6 +174,7 @@ def _line_number(one: Priced, line: Document, name: str, at: str, price_id: str 
 def figure(bills: Bills) -> Stacks | None:
     """The bills as stacked bars, by line kind."""
     bars, alt = [], []
+    alone = len(bills) == 1  # then the platform names the bar, and there is nothing to group
     for one in priced(bills):
         total = one.usd()
         if total is None:
@@ -189,8 +192,8 @@ def figure(bills: Bills) -> Stacks | None:
         low, high = one.usd("p10"), one.usd("p90")
         bars.append(
             Bar(
-                wording.platform_name(one.platform),
-                one.arm,
+                "" if alone else wording.platform_name(one.platform),
+                wording.platform_name(one.platform) if alone else one.arm,
                 tuple(segments),
                 low.value if low else None,
                 high.value if high else None,
@@ -204,7 +207,7 @@ def figure(bills: Bills) -> Stacks | None:
         return None
     return Stacks(
         key="bills",
-        title="Monthly bill by platform and arm",
+        title=f"Monthly bill by platform{'' if alone else ' and arm'}",
         alt=tuple(part for words in alt for part in words),
         note=("List prices; the whisker is p10 to p90 over draws of everything uncertain. ", *rests_on(bills)),
         unit="USD a month",

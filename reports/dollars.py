@@ -253,7 +253,7 @@ def rests_on(bills: Bills) -> Words:
     if not found:
         return ("What the bills rest on was not recorded with them.",)
     arm, usage = next(iter(found.items()))
-    measured = [_quantity(path) for path, number in usage.items() if number.get("basis") == "measured"]
+    measured = [quantity(path) for path, number in usage.items() if number.get("basis") == "measured"]
     assumed = [(path, number) for path, number in usage.items() if number.get("basis") != "measured"]
     told = [(path, number) for path, number in assumed if path in _TOLD]
     words: list[str | Number] = [f"Measured here: {wording.listed(measured) or 'nothing'}. Assumed: "]
@@ -282,10 +282,14 @@ _QUANTITIES = {
     "processing.cpu_s_per_million_events": "Flink CPU",
     "processing.state_gb": "state",
     "processing.checkpoint_gb": "checkpoint size",
+    "ingest.measured_at_mb_s": "the rate at which it was measured",
+    "broker.speed_factor": "speed of a core",
+    "broker.follower_cpu_share": "a follower's share of CPU",
 }
 
 
-def _quantity(path: str) -> str:
+def quantity(path: str) -> str:
+    """A number of the usage, or a price, as a reader calls it."""
     return _QUANTITIES.get(path, path.replace("_", " ").replace(".", " "))
 
 

@@ -268,6 +268,46 @@ class Stacks(Figure):
 
 
 @dataclass(frozen=True)
+class Range:
+    """What one uncertain quantity alone does to a total: its value at the quantity's low end and at its high end."""
+
+    name: str
+    low: float
+    high: float
+    source: Source
+
+
+@dataclass(frozen=True)
+class Tornado(Figure):
+    """One bar a quantity, the widest first. At 0 the answer turns: `below` is meant left of it, `above` right."""
+
+    unit: str
+    below: str
+    above: str
+    bars: tuple[Range, ...]
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to run something. Ways of one `family` share a mark; `best`: nothing costs less and loses no more."""
+
+    family: str
+    cost: float
+    lost: float
+    best: bool
+    source: Source
+
+
+@dataclass(frozen=True)
+class Tradeoff(Figure):
+    """What each way costs against what it loses; the best ones are joined by a line."""
+
+    cost_axis: str
+    lost_axis: str
+    ways: tuple[Way, ...]
+
+
+@dataclass(frozen=True)
 class Sparks:
     """Small time series of one run, each drawn as one line with its range: too many to be figures of their own."""
 
@@ -275,7 +315,7 @@ class Sparks:
     panels: tuple[TimePanel, ...]
 
 
-AnyFigure = Intervals | Percentiles | OverTime | Stacks
+AnyFigure = Intervals | Percentiles | OverTime | Stacks | Tornado | Tradeoff
 Block = "Paragraph | Verdict | Facts | Table | Listing | AnyFigure | Sparks | Section"
 
 
@@ -342,14 +382,22 @@ def walk(node: Any) -> Iterator[Any]:
             yield from walk(getattr(node, field.name))
 
 
+def _blocks(blocks: tuple[Any, ...]) -> Iterator[Any]:
+    """Every block in reading order, those of sections within included."""
+    for block in blocks:
+        yield block
+        if isinstance(block, Section):
+            yield from _blocks(block.blocks)
+
+
 def figures(report: Report) -> Iterator[AnyFigure]:
     """The report's figures in reading order."""
-    return (node for node in walk(report.sections) if isinstance(node, AnyFigure))
+    return (block for block in _blocks(report.sections) if isinstance(block, AnyFigure))
 
 
 def tables(section: Section) -> Iterator[Table]:
     """A section's tables in reading order."""
-    return (node for node in walk(section) if isinstance(node, Table))
+    return (block for block in _blocks((section,)) if isinstance(block, Table))
 
 
 def plain(words: Words) -> str:

@@ -87,9 +87,10 @@ def _busy(run: Run, tables: Tables) -> list[Line]:
         account = occupancy.spent(tables, task)
         if not account:
             continue
-        _, whole = _read(account["whole_ms"], _COUNTER)
+        t_s = account["t_s"]
+        whole = _rate(t_s, account["whole_ms"])
         for word, state in (("busy", "busy_ms"), ("waiting", "backpressured_ms")):
-            t_s, rate = _read(account[state], _COUNTER)
+            rate = _rate(t_s, account[state])
             shares = np.divide(rate, whole, out=np.full(len(t_s), math.nan), where=whole > 0)
             if np.isfinite(shares).any():
                 source = Source("series", run_id(run), f"{state}:{task}")
@@ -125,13 +126,16 @@ def _lines(run: Run, tables: Tables, wanted: Iterable[tuple[str, str, str]]) -> 
 
 
 def _read(table: pd.DataFrame, kind: str) -> tuple[F64, F64]:
-    """(t_s, values); of a counter its growth per second over the two seconds before each sample.
+    """(t_s, values), of a counter its rate."""
+    t_s, values = table["t_s"].to_numpy(dtype=float), table["value"].to_numpy(dtype=float)
+    return t_s, values if kind == _GAUGE else _rate(t_s, values)
+
+
+def _rate(t_s: F64, values: F64) -> F64:
+    """A counter's growth per second over the two seconds before each sample.
 
     Two, because Flink refreshes its counters once a second: over one, every late sample would be a stall and a spike.
     """
-    t_s, values = table["t_s"].to_numpy(dtype=float), table["value"].to_numpy(dtype=float)
-    if kind == _GAUGE:
-        return t_s, values
     rates = np.full(len(t_s), math.nan)
     known = np.flatnonzero(np.isfinite(values))
     at, counts = t_s[known], values[known]
@@ -140,4 +144,4 @@ def _read(table: pd.DataFrame, kind: str) -> tuple[F64, F64]:
     span = at[usable] - at[before[usable]]
     growth = (counts[usable] - counts[before[usable]]) / span
     rates[known[usable]] = np.where(span <= 2 * SPAN_S, growth, math.nan)  # a longer hole is a hole
-    return t_s, rates
+    return rates

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 
 from bench.metrics import METRICS
@@ -204,6 +205,16 @@ def metric_name(metric: str) -> str:
 def metric_unit(metric: str, otherwise: str = "") -> str:
     """The unit by the registry."""
     return METRICS[metric].unit if metric in METRICS else otherwise
+
+
+def capital(text: str) -> str:
+    """The text as the beginning of a sentence."""
+    return text[:1].upper() + text[1:]
+
+
+def slug(text: str) -> str:
+    """A name that a file and an address can have."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
 
 
 def listed(items: Sequence[str]) -> str:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 STATES = ("busy_ms", "backpressured_ms", "idle_ms")
 BEGAN_ANEW = 0.5  # as `probes.BEGAN_ANEW`: a task's age that falls below half of itself is a new attempt's
+
+F64 = npt.NDArray[np.float64]
 
 
 def tasks(series: Mapping[str, pd.DataFrame]) -> list[str]:
@@ -17,8 +20,8 @@ def tasks(series: Mapping[str, pd.DataFrame]) -> list[str]:
     return sorted(found, key=lambda task: (len(task), task))
 
 
-def spent(series: Mapping[str, pd.DataFrame], task: str) -> dict[str, pd.DataFrame]:
-    """`busy_ms`, `backpressured_ms` and `whole_ms`, summed over the task's subtasks: (t_s, value) each; {} if unknown.
+def spent(series: Mapping[str, pd.DataFrame], task: str) -> dict[str, F64]:
+    """`t_s`, `busy_ms`, `backpressured_ms`, `whole_ms`: a task's account, its subtasks together; {} if it is unknown.
 
     Flink's TaskIOMetricGroup says busy = now - start - idle - backpressured, and enters a wait when it ends, or every
     5 s. So the three together are the clock of Flink's answer, whatever the age that answer had when it was sampled (up
@@ -26,12 +29,23 @@ def spent(series: Mapping[str, pd.DataFrame], task: str) -> dict[str, pd.DataFra
     counts as busy until it is entered, when the account falls back: what was worked by then is at most what any later
     answer says.
     """
-    parts = [series[name].set_index("t_s")["value"] for state in STATES if (name := f"{state}:{task}") in series]
-    if len(parts) < len(STATES):
+    names = [f"{state}:{task}" for state in STATES]
+    if not all(name in series for name in names):
         return {}
-    told = pd.concat(parts, axis=1, keys=STATES).dropna()
-    whole = told.sum(axis=1)
-    attempt = (whole.to_numpy()[1:] < BEGAN_ANEW * whole.to_numpy()[:-1]).cumsum()
-    from_behind = told["busy_ms"].groupby(np.r_[0, attempt][: len(told)]).transform(lambda busy: busy[::-1].cummin())
-    found = {"busy_ms": from_behind, "backpressured_ms": told["backpressured_ms"], "whole_ms": whole}
-    return {name: column.rename("value").reset_index() for name, column in found.items()}
+    t_s, busy, waiting, idle = _together([series[name] for name in names])
+    whole = busy + waiting + idle
+    starts = np.flatnonzero(whole[1:] < BEGAN_ANEW * whole[:-1]) + 1
+    attempts = [np.minimum.accumulate(one[::-1])[::-1] for one in np.split(busy, starts)]
+    return {"t_s": t_s, "busy_ms": np.concatenate(attempts), "backpressured_ms": waiting, "whole_ms": whole}
+
+
+def _together(tables: list[pd.DataFrame]) -> list[F64]:
+    """Times and values of the samples that all of the tables have."""
+    times = [table["t_s"].to_numpy(dtype=float) for table in tables]
+    values = [table["value"].to_numpy(dtype=float) for table in tables]
+    if any(not np.array_equal(times[0], other) for other in times[1:]):  # one answer of Flink's is one sample of each
+        shared = np.intersect1d(np.intersect1d(times[0], times[1]), times[2])
+        values = [column[np.isin(t_s, shared)] for t_s, column in zip(times, values, strict=True)]
+        times[0] = shared
+    told = np.isfinite(values).all(axis=0)
+    return [column[told] for column in (times[0], *values)]

@@ -8,7 +8,7 @@ from functools import cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special, stats
+from scipy import special
 
 FEWEST_FOR_BOOTSTRAP = 5
 # Pairs of a tail whose interval is by ranks. Six would all have to lie on one side (1 of 32 by chance); from thirteen
@@ -53,6 +53,8 @@ class Ratio:
         logs = np.array(self.differences)
         if logs.size < FEWEST_FOR_BOOTSTRAP or np.ptp(logs) == 0:
             return None
+        from scipy import stats  # half a second that no report needs
+
         found = stats.bootstrap((logs,), np.mean, n_resamples=2000, method="BCa", rng=np.random.default_rng(seed))
         low, high = np.exp(found.confidence_interval)
         return float(low), float(high)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench.cli import answer, as_json, bills, cli
-from bench.cli.money import number, only_usage
+from bench.cli.money import number, only_usage, write_figure
 from bench.errors import ScenarioError
 
 if TYPE_CHECKING:
@@ -43,10 +43,19 @@ def simulate() -> None:
     help="Whose units follow the load: flink-ec2, flink-managed-aws or flink-confluent.",
 )
 @click.option("--frontier", is_flag=True, help="Also autoscaling at every target: the least lag for the money.")
+@click.option("--figure", type=click.Path(dir_okay=False, path_type=Path),
+              help="Draw dollars against lag of every policy (SVG or PNG).")  # fmt: skip
 @click.option("--saving", metavar="USD", help="How large a stream would save USD a month?")
 @as_json
 def fleet(
-    source: Path, plan_file: Path | None, platform: str, saving: str | None, *, frontier: bool, json_: bool
+    source: Path,
+    plan_file: Path | None,
+    platform: str,
+    figure: Path | None,
+    saving: str | None,
+    *,
+    frontier: bool,
+    json_: bool,
 ) -> None:
     """Policies for the Flink fleet of SOURCE (usage.yaml or results/SCENARIO), by the minute: dollars and lag."""
     from costmodel import simulate as simulation
@@ -69,6 +78,10 @@ def fleet(
         "assumptions": simulation.assumptions(plan, usage),
         "policies": to_json(outcomes),
     } | ({"frontier": [point.outcome.policy for point in points if point.best]} if frontier else {})
+    if figure is not None:
+        from reports import costing
+
+        write_figure(costing.tradeoff(document), figure)
     if json_:
         answer(document)
         return

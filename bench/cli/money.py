@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from costmodel import AsBuilt, Option, Usage
     from costmodel.breakeven import BreakEven
     from costmodel.prices import Catalog
+    from reports.report import AnyFigure, Report
 
 
 @cli.command()
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
 @click.option("--draws", type=click.IntRange(20, 100_000), default=1000, show_default=True, help="Draws of --odds.")
 @click.option("--claims", is_flag=True, help="Judge the claims that bills decide; needs no SOURCES.")
 @click.option("--lines", is_flag=True, help="Below the table: parts and why, each line with its price's source.")
+@click.option("--report", "report", type=click.Path(file_okay=False, path_type=Path),
+              help="Write the report there: bills, odds, what moves them, what binds.")  # fmt: skip
+@click.option("--open", "open_", is_flag=True, help="Show that report in the browser (written to results/cost).")
 @click.option("--csv", "csv_", is_flag=True, help="Every line of the bills, in FOCUS columns.")
 @as_json
 def cost(sources: tuple[Path, ...], platforms: tuple[str, ...], **how: Any) -> None:
@@ -60,6 +64,9 @@ def cost(sources: tuple[Path, ...], platforms: tuple[str, ...], **how: Any) -> N
         return
     if how["odds"]:
         _tell_odds(usages, wanted, catalogs[0], how)
+        return
+    if how["report"] or how["open_"]:
+        _report(usages, wanted, catalogs[0], how)
         return
     priced = _priced(usages, wanted, catalogs)
     if how["csv_"]:
@@ -167,24 +174,71 @@ def _tell_costs(
 def _tell_odds(
     usages: Mapping[str, Usage | AsBuilt], wanted: Sequence[str] | None, catalog: Catalog, how: Mapping[str, Any]
 ) -> None:
-    import costmodel
-    from costmodel import paired
-    from costmodel import platforms as registry
-    from costmodel.option import described
-
-    found = {}
-    for label, usage in usages.items():
-        if isinstance(usage, costmodel.AsBuilt):
-            raise ScenarioError(f"{label}: a deployment stands as it is, nothing in it is uncertain; expected a usage")
-        catalog.require_region(usage.region)
-        kafka = [name for name in described(usage) if registry.named(name).role == "kafka"]
-        drawn = paired.compare(usage, wanted or kafka, prices=catalog, draws=how["draws"])
-        found[label] = paired.to_json(drawn, usage, prices=catalog)
+    found = {label: _odds(label, usage, wanted, catalog, how["draws"]) for label, usage in usages.items()}
     if how["json_"]:
         answer(next(iter(found.values())) if len(found) == 1 else {"schema": 1, "cells": found})
         return
     for label, document in found.items():
         bills.tell_odds(label, document)
+
+
+def _odds(
+    label: str, usage: Usage | AsBuilt, wanted: Sequence[str] | None, catalog: Catalog, draws: int
+) -> dict[str, Any]:
+    import costmodel
+    from costmodel import paired
+    from costmodel import platforms as registry
+    from costmodel.option import described
+
+    if isinstance(usage, costmodel.AsBuilt):
+        raise ScenarioError(f"{label}: a deployment stands as it is, nothing in it is uncertain; expected a usage")
+    catalog.require_region(usage.region)
+    kafka = [name for name in described(usage) if registry.named(name).role == "kafka"]
+    drawn = paired.compare(usage, wanted or kafka, prices=catalog, draws=draws)
+    return paired.to_json(drawn, usage, prices=catalog)
+
+
+def _report(
+    usages: Mapping[str, Usage | AsBuilt], wanted: Sequence[str] | None, catalog: Catalog, how: Mapping[str, Any]
+) -> None:
+    """The pages of these bills: HTML first."""
+    from datetime import UTC, datetime
+
+    from reports import render
+
+    where = how["report"] or Path("results") / "cost"
+    told = cost_report(usages, wanted, catalog, draws=how["draws"], now=datetime.now(UTC))
+    if how["json_"]:
+        click.echo(render.json(told), nl=False)
+    else:
+        render.terminal(told, wide_console())
+    for path in render.write(told, where):
+        if path.suffix in (".html", ".md"):
+            say(str(path))
+    if how["open_"]:
+        click.launch(str(where / "report.html"))
+
+
+def cost_report(
+    usages: Mapping[str, Usage | AsBuilt], wanted: Sequence[str] | None, catalog: Catalog, *, draws: int, now: datetime
+) -> Report:
+    """Bills, odds, what moves the two cheapest and where they cross."""
+    import costmodel
+    from costmodel.breakeven import break_even
+    from reports import costing
+
+    bills, drawn, flips = {}, {}, {}
+    for label, usage in usages.items():
+        priced = costmodel.price(usage, wanted, prices=catalog)
+        bills[label] = costmodel.to_json(priced, usage, today=now.date())
+        if not isinstance(usage, costmodel.AsBuilt):
+            drawn[label] = _odds(label, usage, wanted, catalog, draws)
+            pair = drawn[label]["tornado"]["of"]
+            if len(pair) == 2:
+                low, high = Decimal("0.1"), Decimal(1000)
+                flips[label] = break_even(usage, *pair, axis="rate", low=low, high=high, prices=catalog)
+    name = next(iter(usages)) if len(usages) == 1 else f"{len(usages)} usages"
+    return costing.tell(name, bills, drawn, flips, generated_utc=now.isoformat(timespec="seconds"))
 
 
 def _break_even(
@@ -216,9 +270,15 @@ def _break_even(
 
 
 def _draw(found: BreakEven, path: Path) -> None:
-    from reports import billing, figures
+    from reports import billing
 
-    figure = billing.break_even(found)
+    write_figure(billing.break_even(found), path)
+
+
+def write_figure(figure: AnyFigure, path: Path) -> None:
+    """The figure as a file, in the format of its name."""
+    from reports import figures
+
     if path.suffix not in (".svg", ".png"):
         raise ScenarioError(f"--figure {path}: expected a name that ends in .svg or .png")
     if path.suffix == ".png":

@@ -1,0 +1,109 @@
+"""Draws figure specs as SVG or PNG. The only package that knows matplotlib; adds no fact to what the spec holds."""
+
+from __future__ import annotations
+
+import io
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+
+from matplotlib.figure import Figure as Canvas
+from matplotlib.figure import FigureBase
+
+from reports.figures import measured, priced
+from reports.figures.style import QUIET, STYLE
+from reports.report import AnyFigure, Intervals, OverTime, Percentiles, Stacks, Tornado, Tradeoff, plain
+from reports.svg import framed, tidied
+
+WIDE_IN, NARROW_IN = 10.0, 3.9  # shown at 96 px an inch: a page's column, a telephone
+NOTE_LETTERS = 150  # that fit into a line of a note
+_NO_DATE: Any = {"Date": None, "Creator": None, "Format": None, "Type": None}  # the same figure is the same file
+
+
+def svg(figure: AnyFigure, *, narrow: bool = False) -> str:
+    """The figure as an <svg> element for a page, which says title and note itself."""
+    return _svg(figure, narrow)
+
+
+@lru_cache(maxsize=128)
+def _svg(figure: AnyFigure, narrow: bool) -> str:  # noqa: FBT001 -- by position: a keyword would be a key of its own
+    text = io.StringIO()
+    with _drawn(figure, narrow=narrow, alone=False) as canvas:
+        canvas.savefig(text, format="svg", metadata=_NO_DATE)
+    return tidied(text.getvalue(), f"{figure.key}-{'narrow' if narrow else 'wide'}", plain(figure.alt))
+
+
+def svg_file(figure: AnyFigure) -> str:
+    """The figure with title and note inside, to be passed on without the report."""
+    return framed(svg(figure), figure.title, textwrap.wrap(plain(figure.note), NOTE_LETTERS))
+
+
+def png(figure: AnyFigure) -> bytes:
+    """The same as a picture, dense enough for print."""
+    picture = io.BytesIO()
+    with _drawn(figure, narrow=False, alone=True) as canvas:
+        canvas.savefig(picture, format="png", dpi=144, metadata={"Software": None})
+    return picture.getvalue()
+
+
+@contextmanager
+def _drawn(figure: AnyFigure, *, narrow: bool, alone: bool) -> Iterator[Canvas]:
+    with mpl.rc_context(STYLE):
+        width, height = NARROW_IN if narrow else WIDE_IN, _height(figure, narrow=narrow)
+        if not alone:
+            canvas = Canvas(figsize=(width, height), layout="constrained")
+            _draw(canvas, figure, narrow=narrow)
+        else:
+            note = textwrap.wrap(plain(figure.note), NOTE_LETTERS)
+            heights = (0.35, height, 0.1 + 0.15 * len(note))
+            canvas = Canvas(figsize=(width, sum(heights)), layout="constrained")
+            parts: Any = canvas.subfigures(3, 1, height_ratios=heights)
+            title, body, foot = parts
+            title.text(0.01, 0.5, figure.title, va="center", fontsize=12, fontweight="bold")
+            foot.text(0.01, 0.95, "\n".join(note), va="top", fontsize=7.5, color=QUIET)
+            _draw(body, figure, narrow=narrow)
+        yield canvas
+
+
+def _height(figure: AnyFigure, *, narrow: bool) -> float:
+    match figure:
+        case Intervals():
+            rows = max(len(panel.arms) for panel in figure.panels)
+            each = 3.0 if measured.is_ladder(figure) else 1.0 + 0.42 * rows
+            return each * (len(figure.panels) if narrow else 1)
+        case Percentiles():
+            return 3.2 + 0.2 * len(figure.curves)
+        case OverTime():
+            columns = max(map(len, figure.rows))
+            return (1.75 if figure.axis == "seconds" else 3.0) * len(figure.rows) * (columns if narrow else 1) + 0.4
+        case Stacks():
+            groups = len({bar.group for bar in figure.bars})
+            kinds = len({segment.kind for bar in figure.bars for segment in bar.segments})
+            return 0.9 + 0.42 * len(figure.bars) + 0.35 * groups + 0.22 * -(-kinds // (2 if narrow else 5))
+        case Tornado():
+            return 1.2 + (0.62 if narrow else 0.5) * len(figure.bars)
+        case Tradeoff():
+            families = len({way.family for way in figure.ways}) + 1
+            return 3.2 + 0.22 * -(-families // (1 if narrow else 3))
+
+
+def _draw(canvas: FigureBase, figure: AnyFigure, *, narrow: bool) -> None:
+    match figure:
+        case Intervals():
+            measured.intervals(canvas, figure, narrow=narrow)
+        case Percentiles():
+            measured.percentiles(canvas, figure, narrow=narrow)
+        case OverTime():
+            measured.over_time(canvas, figure, narrow=narrow)
+        case Stacks():
+            priced.stacks(canvas, figure, narrow=narrow)
+        case Tornado():
+            priced.tornado(canvas, figure, narrow=narrow)
+        case Tradeoff():
+            priced.tradeoff(canvas, figure, narrow=narrow)
