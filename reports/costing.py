@@ -124,9 +124,10 @@ def _costs(label: str, bills: Bills, document: Document | None) -> Words:
         ("Processing, on top: ", [one for one in found if compared and one.platform not in compared]),
     ):
         told = [one for one in some if one.usd() is not None][:FEW]
-        words += [" " if words and told else "", title if told else ""]
-        for one, end in zip(told, [", "] * (len(told) - 1) + ["."], strict=True):
-            words += [f"{wording.platform_name(one.platform)} ", *_total(one), end]
+        for at, one in enumerate(told):
+            before = ", " if at else f" {title}" if words else title
+            words += [before, f"{wording.platform_name(one.platform)} ", *_total(one)]
+        words += ["."] if told else []
     return tuple(words) if words else dollars.costs({label: bills[label]})
 
 
@@ -167,7 +168,7 @@ def tornado(label: str, document: Document) -> Tornado | None:
     names = [wording.platform_name(name) for name in told["of"]]
     about, unit = (" less ".join(names), "USD a month")
     bars = tuple(
-        Range(f"{dollars.quantity(swing['name'])} ({swing['basis']}), {wording.digits(swing['low'])} to {wording.digits(swing['high'])}",
+        Range(_told(swing),
               swing["difference_usd_month"]["low"], swing["difference_usd_month"]["high"],
               Source("odds", label, f"tornado.{swing['name']}"))
         for swing in swings
@@ -188,6 +189,11 @@ def tornado(label: str, document: Document) -> Tornado | None:
         above=names[1] if pair else "",
         bars=bars,
     )
+
+
+def _told(swing: Document) -> str:
+    ends = f"{wording.digits(swing['low'])} to {wording.digits(swing['high'])}"
+    return f"{dollars.quantity(swing['name'])} ({swing['basis']}), {ends}"
 
 
 def _width(swing: Document) -> float:

@@ -24,7 +24,7 @@ from reports.report import (
     TimePanel,
     Words,
 )
-from reports.series import COMPONENTS, Reader, backlog, measured_window, throughput
+from reports.series import COMPONENTS, Reader, backlog, checkpoints, measured_window, throughput
 
 BYTES = ("disk_bytes_per_event", "wire_bytes_per_event")
 LATENCIES = ("e2e_latency_ms", "produce_latency_ms")
@@ -154,11 +154,12 @@ def _latency_alt(arm: Arm, histogram: LogLinearHistogram, runs: int, metric: str
 
 
 def over_time(evidence: Evidence, arms: Sequence[Arm], load: str) -> OverTime | None:
-    """Throughput above backlog, a column an arm, a line a run."""
+    """Throughput above backlog above checkpoints, a column an arm, a line a run."""
     shown = [arm for arm in arms if arm.finished][:MOST_COLUMNS]
     rates = [_time_panel(evidence, arm, "throughput", "events/s", throughput) for arm in shown]
     backlogs = [_time_panel(evidence, arm, "backlog", "events", backlog) for arm in shown]
-    rows = tuple(tuple(row) for row in (rates, backlogs) if any(panel.lines for panel in row))
+    saved = [_time_panel(evidence, arm, "checkpoint duration", "ms", checkpoints) for arm in shown]
+    rows = tuple(tuple(row) for row in (rates, backlogs, saved) if any(panel.lines for panel in row))
     if not rows:
         return None
     left_out = f" Only the first {MOST_COLUMNS} arms; the others' series are below." if len(arms) > MOST_COLUMNS else ""

@@ -80,10 +80,20 @@ def _templates() -> jinja2.Environment:
     environment.filters["is_badge"] = lambda part: isinstance(part, Badge)
     environment.filters["is_prose"] = lambda table: not any(column.numeric for column in table.columns)
     environment.filters["sort_value"] = lambda words: next((p.value for p in words if isinstance(p, Number)), "")
+    environment.filters["coded"] = _coded
     environment.globals["svg"] = _inline_svg
     environment.globals["sparks"] = lambda block: Markup(svg.small(block))  # noqa: S704 -- escaped where it is made
     environment.globals["include_raw"] = lambda name: Markup((TEMPLATES / name).read_text(encoding="utf-8"))  # noqa: S704
     return environment
+
+
+def _coded(text: str) -> Markup:
+    """Text as it is, but for what stands between backticks: that is to be typed."""
+    parts = str(Markup.escape(text)).split("`")
+    if len(parts) % 2 == 0:
+        return Markup.escape(text)
+    told = (f"<code>{part}</code>" if at % 2 else part for at, part in enumerate(parts))
+    return Markup("".join(told))  # noqa: S704 -- escaped above
 
 
 def _inline_svg(figure: AnyFigure, *, narrow: bool) -> Markup:

@@ -9,8 +9,20 @@ from typing import Any
 from bench.analysis.search import Status
 from bench.record import Attempt, Run
 from reports import wording
-from reports.evidence import Arm, run_id, run_name
-from reports.report import Column, Paragraph, Section, Source, Table, Tone, Words, said
+from reports.evidence import Arm, machine, run_id, run_name
+from reports.report import (
+    Column,
+    Estimated,
+    IntervalPanel,
+    Intervals,
+    Paragraph,
+    Section,
+    Source,
+    Table,
+    Tone,
+    Words,
+    said,
+)
 
 _TONES = {
     Status.FOUND: Tone.GOOD,
@@ -34,8 +46,43 @@ def told(arm: Arm) -> Iterator[Any]:
             limits = wording.listed(list(run.search.thresholds))
             yield said(f"Beside keeping up, a rate had to meet: {limits}.")
         if run.search.attempts:
+            if (drawn := _curve(run)) is not None:
+                yield drawn
             yield _attempts(run)
             yield _criteria(run)
+
+
+_CURVE_NOTE = "A dot an attempt, the line through their means. Attempts without a latency are in the table only. "
+
+
+def _curve(run: Run) -> Intervals | None:
+    """Latency at each rate that was tried, a dot an attempt; None where no attempt has a latency."""
+    assert run.search is not None
+    panels = []
+    for stat in ("p50", "p99"):
+        tried: dict[float, list[float]] = {}
+        for one in run.search.attempts:
+            found = one.metrics.get("e2e_latency_ms")
+            if found is not None and found.percentiles and math.isfinite(found.percentiles.get(stat, math.nan)):
+                tried.setdefault(one.rate_eps, []).append(found.percentiles[stat])
+        arms = tuple(
+            Estimated(f"{wording.digits(rate)} events/s", rate, sum(seen) / len(seen), None, None, tuple(seen),
+                      Source("run", run_id(run), f"attempts at {rate:g} e2e_latency_ms {stat}"))
+            for rate, seen in sorted(tried.items())
+        )  # fmt: skip
+        if arms:
+            panels.append(IntervalPanel(f"end-to-end latency {stat}", "ms", arms))
+    if not panels:
+        return None
+    told = (f"{panel.name} at {arm.arm}: {wording.digits(arm.value)} ms" for panel in panels for arm in panel.arms)
+    return Intervals(
+        key=f"rate-latency-{run_id(run).replace('/', '-')}",
+        title=f"Latency by rate, {run_name(run)}",
+        alt=(". ".join(told) + ".",),
+        note=(_CURVE_NOTE, f"{machine([run])}."),
+        axis="rate, events/s",
+        panels=tuple(panels),
+    )  # fmt: skip
 
 
 def _attempts(run: Run) -> Table:

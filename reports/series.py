@@ -53,7 +53,7 @@ def sparks(evidence: Evidence, run: Run) -> Sparks | None:
         ("busy and backpressured", "share", _busy),
         ("CPU cores in use", "cores", _cpu),
         ("memory", "bytes", _memory),
-        ("checkpoint duration", "ms", _checkpoints),
+        ("checkpoint duration", "ms", checkpoints),
     )
     panels = []
     for quantity, unit, reader in readers:
@@ -109,7 +109,8 @@ def _memory(run: Run, tables: Tables) -> list[Line]:
     return _lines(run, tables, [(component, f"{component}_rss_bytes", _GAUGE) for component in COMPONENTS])
 
 
-def _checkpoints(run: Run, tables: Tables) -> list[Line]:
+def checkpoints(run: Run, tables: Tables) -> list[Line]:
+    """How long each checkpoint took, at the time it was triggered."""
     return _lines(run, tables, [("checkpoint", "checkpoint_duration_ms", _GAUGE)])
 
 

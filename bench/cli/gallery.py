@@ -6,14 +6,18 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import date
+from dataclasses import dataclass, replace
+from datetime import date, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from bench.cli import cli, say
 from bench.errors import HostError
+
+if TYPE_CHECKING:
+    from bench.study import Study
 
 FORMATS = ("html", "md")
 SCREENS = {"1280": (1280, 900), "390": (390, 844)}  # a desk's, a telephone's
@@ -39,9 +43,14 @@ class Page:
 @click.option(
     "--studies", type=click.Path(file_okay=False, path_type=Path), help="Recorded studies. [default: studies]"
 )
+@click.option("--priced", default="quickstart", show_default=True, metavar="STUDY",
+              help="The study whose stream the cost page is about.")  # fmt: skip
+@click.option("--draws", type=click.IntRange(20), default=300, show_default=True, help="Draws of the cost page.")
 @click.option("--no-screens", is_flag=True, help="Without screenshots, which need Chromium.")
-def gallery(kept: tuple[Path, ...], into: Path, studies: Path | None, *, no_screens: bool) -> None:
-    """Tell every study of studies/, and the claim book they make, for the documents.
+def gallery(
+    kept: tuple[Path, ...], into: Path, studies: Path | None, priced: str, draws: int, *, no_screens: bool
+) -> None:
+    """Tell every study of studies/, what one of them costs, and the claim book they make, for the documents.
 
     Dated by the last run of each study, so that the same studies and prices give the same pages.
     """
@@ -51,8 +60,11 @@ def gallery(kept: tuple[Path, ...], into: Path, studies: Path | None, *, no_scre
     home = studies or RECORDED
     for folder in kept:
         say(str(study.keep(folder, home)))
-    pages = [*_studies(home, into), _claims(home, into)]
     into.mkdir(parents=True, exist_ok=True)
+    pages = [_claims(home, into), *_studies(home, into), *_cost(home / priced, into, draws), *_compared(home, into)]
+    for old in into.iterdir():  # of a study that is no longer there
+        if old.is_dir() and old.name not in {page.name for page in pages}:
+            shutil.rmtree(old)
     (into / "README.md").write_text(_index(pages), encoding="utf-8")
     if not no_screens:
         for page in pages:
@@ -61,17 +73,64 @@ def gallery(kept: tuple[Path, ...], into: Path, studies: Path | None, *, no_scre
 
 
 def _studies(home: Path, into: Path) -> Iterator[Page]:
-    from bench import study
+    from bench import record, study
     from bench.book import studies_in
     from bench.cli.reporting import tell
     from reports import render
 
-    for folder in studies_in(home):
-        found = study.recall(folder)
-        began = max(run.started_utc for run in found.runs)
-        told, _ = tell(found, generated_utc=began, today=date.fromisoformat(began[:10]))
+    found = studies_in(home)
+    for folder in sorted(home.glob("*/")):
+        if folder not in found and record.find(folder):
+            say(f"{folder}: left out, for it does not say what was asked; keep it by --keep results/{folder.name}")
+    for folder in found:
+        recalled = study.recall(folder)
+        began = _began(recalled)
+        told, _ = tell(recalled, generated_utc=began, today=date.fromisoformat(began[:10]))
         render.write(told, into / folder.name, FORMATS)
-        yield Page(folder.name, told.title, f"{told.question} {len(found.runs)} runs on {told.machine}.")
+        yield Page(folder.name, told.title, f"{told.question} {len(recalled.runs)} runs on {told.machine}.")
+
+
+def _began(found: Study) -> str:
+    return max(run.started_utc for run in found.runs)
+
+
+def _cost(folder: Path, into: Path, draws: int) -> Iterator[Page]:
+    """What the stream of one study costs, on every platform."""
+    from bench import study
+    from bench.book import studies_in
+    from bench.cli.money import cost_report, usages
+    from costmodel.prices import built_in
+    from reports import render
+
+    if folder not in studies_in(folder):
+        return
+    found = study.recall(folder, judged=False)
+    now = datetime.fromisoformat(_began(found))
+    told = cost_report(usages(found, {}), None, built_in(), draws=draws, now=now)
+    render.write(told, into / "cost", FORMATS)
+    yield Page(
+        "cost",
+        f"What the stream of {folder.name} costs",
+        f"{told.question} `streamgauge cost studies/{folder.name} --report DIR`.",
+    )
+
+
+def _compared(home: Path, into: Path) -> Iterator[Page]:
+    """The two arms of the A/A study, which are the same: what a comparison looks like when nothing changed."""
+    from bench import noise
+    from bench.analysis.compare import compare
+    from bench.sides import side
+    from reports import comparison, render
+
+    folder = home / noise.SCENARIO
+    if not folder.is_dir():
+        return
+    base, new = (replace(side(f"{folder}:label={arm}"), word=f"studies/{folder.name}:label={arm}") for arm in "ab")
+    found = compare(base.runs, new.runs, allow={"label"})
+    runs = [*base.runs, *new.runs]
+    told = comparison.tell(found, base, new, generated_utc=max(run.started_utc for run in runs))
+    render.write(told, into / "comparison", FORMATS)
+    yield Page("comparison", "Two arms that are the same", f"{told.question} {len(runs)} runs on {told.machine}.")
 
 
 def _claims(home: Path, into: Path) -> Page:

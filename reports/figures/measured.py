@@ -11,9 +11,11 @@ from matplotlib.figure import FigureBase
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from reports import wording
-from reports.figures.style import MARKERS, PALETTE, QUIET, at_most, log_ticks, log_values, look, ticks
+from reports.figures.style import MARKERS, PALETTE, QUIET, at_most, digits, log_ticks, log_values, look, ticks
 from reports.report import Estimated, IntervalPanel, Intervals, OverTime, Percentiles, TimePanel
 
+LETTER_IN, PANEL_IN = 0.085, 3.2  # a tick's letter; the narrowest panel of a ladder, without its labels
+WIDE = 30  # from so many times the least on, a ladder's values are on a log axis: one of them would hide the rest
 LADDER = 5  # from so many numeric arms on, they are places on an axis and no longer rows
 
 
@@ -66,13 +68,29 @@ def _ladder(axes: Axes, panel: IntervalPanel, axis: str) -> None:
     if min(at) > 0 and max(at) / min(at) >= 10:
         axes.set_xscale("log")
         axes.xaxis.set_minor_locator(NullLocator())
-    ticks(axes.xaxis, FixedLocator(at))
-    ticks(axes.yaxis, at_most(6))
+    ticks(axes.xaxis, FixedLocator(_legible(at, log=axes.get_xscale() == "log")))
+    values = [run for _, run in dots]
+    if min(values) > 0 and max(values) / min(values) > WIDE:
+        log_values(axes, values)
+    else:
+        ticks(axes.yaxis, at_most(6))
     axes.margins(y=0.15)
     runs = sorted({len(arm.runs) for arm in panel.arms})
     axes.set_xlabel(f"{axis} (n = {' to '.join(str(n) for n in (runs[0], runs[-1])[: len(runs)])} runs each)")
     axes.set_ylabel(panel.unit)
     axes.set_title(panel.name)
+
+
+def _legible(at: Sequence[float], *, log: bool) -> list[float]:
+    """The places whose numbers do not run into the one before."""
+    places = np.log(at) if log else np.asarray(at)
+    span = float(np.ptp(places)) or 1.0
+    kept = [0]
+    for index in range(1, len(at)):
+        needed = (len(digits(at[index])) + 1) * LETTER_IN / PANEL_IN
+        if (places[index] - places[kept[-1]]) / span >= needed:
+            kept.append(index)
+    return [at[index] for index in kept]
 
 
 def _error(arm: Estimated) -> Any:

@@ -66,16 +66,16 @@ def log_ticks(axis: Axis, values: Sequence[float]) -> None:
     wide = bool(values) and max(values) / min(values) > 30
     axis.set_major_locator(LogLocator(subs=(1.0, 3.0) if wide else (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)))
     axis.set_minor_formatter(NullFormatter())
-    axis.set_major_formatter(FuncFormatter(_digits))
+    axis.set_major_formatter(FuncFormatter(digits))
 
 
 def ticks(axis: Axis, locator: Locator) -> None:
-    """Ticks there, with the letters of `_digits`."""
+    """Ticks there, with the letters of `digits`."""
     axis.set_major_locator(locator)
-    axis.set_major_formatter(FuncFormatter(_digits))
+    axis.set_major_formatter(FuncFormatter(digits))
 
 
-def _digits(value: float, _position: int | None = None) -> str:
+def digits(value: float, _position: int | None = None) -> str:
     """A tick's number: 1.5k, 2M."""
     for size, letter in ((1e6, "M"), (1e3, "k")):
         if abs(value) >= size:

@@ -100,13 +100,20 @@ def test_the_gallery_is_made_by_one_command_from_recorded_studies(results: Path,
     for at, into in enumerate(made):
         keep = ["--keep", str(results / "quickstart")] if at == 0 else []
         done = CliRunner().invoke(
-            cli, ["gallery", *keep, "--studies", str(studies), "--into", str(into), "--no-screens"]
+            cli,
+            ["gallery", *keep, "--studies", str(studies), "--into", str(into), "--draws", "20", "--no-screens"],
         )
         assert done.exit_code == 0, done.output
     assert not list(studies.rglob("logs"))
     assert str(results) not in (studies / "quickstart" / "index.json").read_text()
     names = {path.relative_to(made[0]).as_posix() for path in made[0].rglob("*") if path.is_file()}
-    assert {"README.md", "quickstart/report.html", "quickstart/report.md", "claims/report.html"} <= names
+    assert {
+        "README.md",
+        "quickstart/report.html",
+        "quickstart/report.md",
+        "claims/report.html",
+        "cost/report.html",
+    } <= names
     for name in names:
         assert (made[0] / name).read_bytes() == (made[1] / name).read_bytes(), name
     assert "SUPPORTED" in (made[0] / "quickstart" / "report.md").read_text()
