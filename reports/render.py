@@ -322,19 +322,8 @@ def csv(report: Report) -> str:
                 for column, cell in zip(table.columns, row, strict=True):
                     for part in cell:
                         if isinstance(part, Number):
-                            writer.writerow(
-                                (
-                                    section.key,
-                                    table.key,
-                                    index,
-                                    label,
-                                    column.name,
-                                    repr(part.value),
-                                    part.unit,
-                                    part.text,
-                                    str(part.source),
-                                )
-                            )
+                            told = (index, label, column.name, repr(part.value), part.unit, part.text, part.source)
+                            writer.writerow((section.key, table.key, *map(str, told)))
     return buffer.getvalue()
 
 

@@ -145,9 +145,6 @@ class Listing:
     language: str = "text"  # or "sh"
 
 
-# ---- figures: what they show, not how. `figures.py` draws them.
-
-
 @dataclass(frozen=True)
 class Figure:
     """What every figure has. `title` is the finding or the quantity, `alt` says in words what is to be seen."""
@@ -316,7 +313,6 @@ class Sparks:
 
 
 AnyFigure = Intervals | Percentiles | OverTime | Stacks | Tornado | Tradeoff
-Block = "Paragraph | Verdict | Facts | Table | Listing | AnyFigure | Sparks | Section"
 
 
 @dataclass(frozen=True)
@@ -328,7 +324,7 @@ class Section:
 
     key: str
     title: str
-    blocks: tuple[Any, ...]  # Block: the alias is recursive
+    blocks: tuple[Any, ...]  # Block, as above: a type of it would be recursive
     folded: bool = False
     bulky: bool = False
 
@@ -383,8 +379,7 @@ def walk(node: Any) -> Iterator[Any]:
 
 
 def _blocks(blocks: tuple[Any, ...]) -> Iterator[Any]:
-    """Every block in reading order, those of sections within included."""
-    for block in blocks:
+    for block in blocks:  # in reading order, those of sections within included
         yield block
         if isinstance(block, Section):
             yield from _blocks(block.blocks)

@@ -98,7 +98,8 @@ def _cost(folder: Path, into: Path, draws: int) -> Iterator[Page]:
     """What the stream of one study costs, on every platform."""
     from bench import study
     from bench.book import studies_in
-    from bench.cli.money import cost_report, usages
+    from bench.cli import costpage
+    from bench.cli.money import usages
     from costmodel.prices import built_in
     from reports import render
 
@@ -106,7 +107,7 @@ def _cost(folder: Path, into: Path, draws: int) -> Iterator[Page]:
         return
     found = study.recall(folder, judged=False)
     now = datetime.fromisoformat(_began(found))
-    told = cost_report(usages(found, {}), None, built_in(), draws=draws, now=now)
+    told = costpage.report(usages(found, {}), None, built_in(), draws=draws, now=now)
     render.write(told, into / "cost", FORMATS)
     yield Page(
         "cost",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime
+from datetime import date
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from costmodel import AsBuilt, Option, Usage
     from costmodel.breakeven import BreakEven
     from costmodel.prices import Catalog
-    from reports.report import AnyFigure, Report
+    from reports.report import AnyFigure
 
 
 @cli.command()
@@ -66,7 +66,9 @@ def cost(sources: tuple[Path, ...], platforms: tuple[str, ...], **how: Any) -> N
         _tell_odds(usages, wanted, catalogs[0], how)
         return
     if how["report"] or how["open_"]:
-        _report(usages, wanted, catalogs[0], how)
+        from bench.cli import costpage
+
+        costpage.write(usages, wanted, catalogs[0], how)
         return
     priced = _priced(usages, wanted, catalogs)
     if how["csv_"]:
@@ -174,7 +176,7 @@ def _tell_costs(
 def _tell_odds(
     usages: Mapping[str, Usage | AsBuilt], wanted: Sequence[str] | None, catalog: Catalog, how: Mapping[str, Any]
 ) -> None:
-    found = {label: _odds(label, usage, wanted, catalog, how["draws"]) for label, usage in usages.items()}
+    found = {label: odds(label, usage, wanted, catalog, how["draws"]) for label, usage in usages.items()}
     if how["json_"]:
         answer(next(iter(found.values())) if len(found) == 1 else {"schema": 1, "cells": found})
         return
@@ -182,9 +184,10 @@ def _tell_odds(
         bills.tell_odds(label, document)
 
 
-def _odds(
+def odds(
     label: str, usage: Usage | AsBuilt, wanted: Sequence[str] | None, catalog: Catalog, draws: int
 ) -> dict[str, Any]:
+    """The document of `cost --odds --json` of one usage: every Kafka that fits, or those that were named."""
     import costmodel
     from costmodel import paired
     from costmodel import platforms as registry
@@ -196,49 +199,6 @@ def _odds(
     kafka = [name for name in described(usage) if registry.named(name).role == "kafka"]
     drawn = paired.compare(usage, wanted or kafka, prices=catalog, draws=draws)
     return paired.to_json(drawn, usage, prices=catalog)
-
-
-def _report(
-    usages: Mapping[str, Usage | AsBuilt], wanted: Sequence[str] | None, catalog: Catalog, how: Mapping[str, Any]
-) -> None:
-    """The pages of these bills: HTML first."""
-    from datetime import UTC, datetime
-
-    from reports import render
-
-    where = how["report"] or Path("results") / "cost"
-    told = cost_report(usages, wanted, catalog, draws=how["draws"], now=datetime.now(UTC))
-    if how["json_"]:
-        click.echo(render.json(told), nl=False)
-    else:
-        render.terminal(told, wide_console())
-    for path in render.write(told, where):
-        if path.suffix in (".html", ".md"):
-            say(str(path))
-    if how["open_"]:
-        click.launch(str(where / "report.html"))
-
-
-def cost_report(
-    usages: Mapping[str, Usage | AsBuilt], wanted: Sequence[str] | None, catalog: Catalog, *, draws: int, now: datetime
-) -> Report:
-    """Bills, odds, what moves the two cheapest and where they cross."""
-    import costmodel
-    from costmodel.breakeven import break_even
-    from reports import costing
-
-    bills, drawn, flips = {}, {}, {}
-    for label, usage in usages.items():
-        priced = costmodel.price(usage, wanted, prices=catalog)
-        bills[label] = costmodel.to_json(priced, usage, today=now.date())
-        if not isinstance(usage, costmodel.AsBuilt):
-            drawn[label] = _odds(label, usage, wanted, catalog, draws)
-            pair = drawn[label]["tornado"]["of"]
-            if len(pair) == 2:
-                low, high = Decimal("0.1"), Decimal(1000)
-                flips[label] = break_even(usage, *pair, axis="rate", low=low, high=high, prices=catalog)
-    name = next(iter(usages)) if len(usages) == 1 else f"{len(usages)} usages"
-    return costing.tell(name, bills, drawn, flips, generated_utc=now.isoformat(timespec="seconds"))
 
 
 def _break_even(

@@ -58,7 +58,7 @@ def made() -> Made:
     usage, prices = costmodel.load(EXAMPLES / "flink-job.yaml"), built_in()
     assert isinstance(usage, costmodel.Usage)
     bills = {"job": costmodel.to_json(costmodel.price(usage, PLATFORMS), usage, today=NOW.date())}
-    drawn = {"job": money._odds("job", usage, PLATFORMS, prices, 30)}
+    drawn = {"job": money.odds("job", usage, PLATFORMS, prices, 30)}
     flip = break_even(
         usage,
         "self-ec2",
