@@ -168,6 +168,8 @@ def read_topic(bootstrap: str, topic: str, *, committed: bool = False, timeout_s
             "isolation.level": "read_committed" if committed else "read_uncommitted",
             "auto.offset.reset": "earliest",
             "queued.min.messages": 500_000,
+            "queued.max.messages.kbytes": 256 << 10,
+            "fetch.queue.backoff.ms": 5,  # a full queue is empty in half a second: the second it would pause is lost
             "fetch.message.max.bytes": 8 << 20,
             "check.crcs": False,
             "log_level": 0,

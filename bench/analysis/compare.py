@@ -126,8 +126,9 @@ def differing(base: Sequence[Run], new: Sequence[Run]) -> dict[str, tuple[str, s
     found = {f"environment.{name}": (_values(base, name), _values(new, name)) for name in COMPARED}
     found["backend"] = (_said({run.backend for run in base}), _said({run.backend for run in new}))
     knobs = {path for run in (*base, *new) for path in run.knobs}
-    for load in sorted({run.load for run in base} & {run.load for run in new}):
-        arms = [[_flat(run.settings) for run in runs if run.load == load] for runs in (base, new)]
+    shared = sorted({run.load for run in base} & {run.load for run in new})
+    for load in shared or [None]:  # without one in common these are two questions: all that differs says which
+        arms = [[_flat(run.settings) for run in runs if load in (None, run.load)] for runs in (base, new)]
         for path in dict.fromkeys(path for arm in arms for settings in arm for path in settings):
             if path not in knobs and path.partition(".")[0] not in _MAY_DIFFER:
                 first, second = (_said({_text(settings.get(path)) for settings in arm}) for arm in arms)
@@ -253,7 +254,7 @@ def _decided(row: Row, ratio: Ratio, *, is_worse: bool, is_better: bool) -> Row:
         change = Change.SAME
     else:
         change = Change.UNDECIDED
-    how = f"{ratio.n} pairs" if ratio.paired else f"{row.n[0]} runs against {row.n[1]}"
+    how = ratio.how if ratio.paired else f"{row.n[0]} runs against {row.n[1]}"
     top = f"{high - 1:+.1%}" if high < MOST else "any increase"
     sentence = f"{change}: {ratio.value - 1:+.1%} (95% interval {low - 1:+.1%} to {top}, {how}), "
     sentence += _against_floor(change, row.floor, ratio)

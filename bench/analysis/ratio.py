@@ -30,6 +30,11 @@ class Ratio:
     differences: tuple[float, ...] = ()  # log differences of the pairs
 
     @property
+    def how(self) -> str:
+        """What its interval rests on, in words."""
+        return f"{self.n} pairs"
+
+    @property
     def value(self) -> float:
         """Ratio of the geometric means."""
         return float(np.exp(self.log_mean))
@@ -80,6 +85,11 @@ class RankRatio(Ratio):
     nothing of their tails. A t interval is too wide there: with the recorded p99 and eight pairs it covers in 98 %.
     `log_mean` is the median of the differences' pairwise means.
     """
+
+    @property
+    def how(self) -> str:
+        """What its interval rests on, in words."""
+        return f"{self.n} pairs, by ranks"
 
     def log_interval(self, confidence: float) -> tuple[float, float]:
         """By the exact signed-rank distribution, at least this confidence; infinite where so few pairs have none."""

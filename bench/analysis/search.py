@@ -24,6 +24,7 @@ STEP = 1.025  # between neighbouring rates of the answer: finer than the 5 % pro
 ABOVE = 2  # steps (5 %) from the found rate to the one that has to fail
 CONFIRM, CONFIRM_OF = 4, 5  # passes at the found rate
 ABOVE_FAIL = 3  # fails of five one step above
+ALIKE = 1.15  # rates that take about as long
 BUDGET_S = 900.0
 MOST_DOUBLINGS = 24
 MOST_MOVES = 12  # up or down the ladder while confirming
@@ -110,8 +111,7 @@ class _State:
         """True, False, or None when the generator could not offer the rate twice in a row."""
         for _ in range(2):
             spent = sum(attempt.answer.took_s for attempt in self.attempts)
-            longest = max((attempt.answer.took_s for attempt in self.attempts), default=0.0)
-            if spent + longest > self.budget_s:
+            if spent + self._takes_s(rate) > self.budget_s:
                 raise _OutOfTimeError
             question = Ask(rate, purpose, len(self.attempts))
             answer = yield question
@@ -119,6 +119,12 @@ class _State:
             if answer.outcome is not Outcome.INVALID:
                 return answer.outcome is Outcome.PASS
         return None
+
+    def _takes_s(self, rate: float) -> float:
+        """At most so long will a trial at this rate take: as the longest about this rate did, or else as any did."""
+        took = [(one.ask.rate_eps, one.answer.took_s) for one in self.attempts]
+        alike = [seconds for tried, seconds in took if ALIKE > tried / rate > 1 / ALIKE]
+        return max(alike or [seconds for _, seconds in took], default=0.0)
 
     def tally(self, rate: float, outcome: Outcome) -> int:
         """Confirming trials at a rate that ended so; the bracket's own trials chose the rate and do not count."""

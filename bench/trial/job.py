@@ -140,6 +140,10 @@ class JobReader:
         notes.checks += compared.verified.checks
         for name, count in compared.verified.counts.items():
             found.put(name, count)
+        per_event = compared.outputs.get(self._job.per_event)
+        if per_event is not None and len(per_event.rows):
+            zero_ns = sent.t0_ns if seen.on_schedule else seen.samples.zero_ns  # of a drain: since it is read
+            notes.series["output_eps"] = verify.append_rate(per_event, zero_ns)
         if seen.on_schedule:  # else its due times are nominal
             self._latencies(compared, seen, notes)
 
@@ -152,7 +156,6 @@ class JobReader:
         per_event = compared.outputs.get(self._job.per_event)
         if per_event is None or not len(per_event.rows):
             return
-        notes.series["output_eps"] = verify.append_rate(per_event, sent.t0_ns)
         if self._exactly_once:
             self._visible(seen, notes, len(per_event.rows))
         else:

@@ -96,7 +96,7 @@ def _compared(hypothesis: Comparison, finding: Finding, estimate: float) -> str:
     fine = high - low < 0.03 * estimate  # whole percents would make one of a narrow interval's ends and its middle
     ends = f"{change(low, fine=fine)} to {change(high, fine=fine)}"
     seen = f"{named} {change(estimate, fine=fine)} with {arms} ({90 if refuted else 95} % interval {ends}, "
-    seen += f"{finding.n} pairs)"
+    seen += f"{finding.ratio.how})"
     claimed = change(1 + finding.d if hypothesis.direction == "increases" else 1 - finding.d)
     ending = {
         Reason.NONE: f"at least the {claimed} claimed",

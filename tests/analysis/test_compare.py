@@ -133,6 +133,15 @@ def test_what_differs_is_refused_by_name_unless_told(changes: Mapping[str, Any],
     assert compare(base, new, allow=["*"]).rows
 
 
+def test_two_questions_are_told_apart_by_their_fields() -> None:
+    """Prevents "no cell in common" from being all that is said of a click stream against a sensor stream."""
+    other = result(
+        load="burst", settings={"workload": {"name": "sensors", "event_bytes": 100}, "topic": {"partitions": 6}}
+    )
+    with pytest.raises(NotComparableError, match=r"workload.name: clicks against sensors\n.*200 against 100"):
+        compare(result(), other)
+
+
 def test_paired_ratio_and_its_bootstrap_agree() -> None:
     """Prevents a t interval that only holds for the normal distribution it assumes."""
     rng = np.random.default_rng(3)
@@ -154,6 +163,7 @@ def test_a_tail_with_outliers_is_judged_by_ranks() -> None:
     new = [x * by for x, by in zip(base, [1.5, 1.52, 1.48, 1.5, 1.49, 1.51, 1.47, 1.53, 1.5, 4.5], strict=True)]
     by_t, by_rank = paired(base, new), paired(base, new, "p99")
     assert by_t is not None and isinstance(by_rank, RankRatio)
+    assert (by_t.how, by_rank.how) == ("10 pairs", "10 pairs, by ranks")
     assert by_rank.value == pytest.approx(1.5, rel=0.03)
     assert comparison(by_rank, "increases", 0.4).answer is Answer.SUPPORTED  # every pair shows it
     assert comparison(by_t, "increases", 0.4).answer is Answer.INCONCLUSIVE  # the stall hides it
