@@ -126,7 +126,7 @@ def differing(base: Sequence[Run], new: Sequence[Run]) -> dict[str, tuple[str, s
     found = {f"environment.{name}": (_values(base, name), _values(new, name)) for name in COMPARED}
     found["backend"] = (_said({run.backend for run in base}), _said({run.backend for run in new}))
     knobs = {path for run in (*base, *new) for path in run.knobs}
-    shared = sorted({run.load for run in base} & {run.load for run in new})
+    shared: list[str | None] = [*sorted({run.load for run in base} & {run.load for run in new})]
     for load in shared or [None]:  # without one in common these are two questions: all that differs says which
         arms = [[_flat(run.settings) for run in runs if load in (None, run.load)] for runs in (base, new)]
         for path in dict.fromkeys(path for arm in arms for settings in arm for path in settings):
