@@ -28,7 +28,7 @@ from reports.series import COMPONENTS, Reader, backlog, checkpoints, measured_wi
 
 BYTES = ("disk_bytes_per_event", "wire_bytes_per_event")
 LATENCIES = ("e2e_latency_ms", "produce_latency_ms")
-MOST_COLUMNS = 4  # of small multiples: more would be too small to read; every run has its own series below anyway
+MOST_COLUMNS = 4  # of small multiples; of more arms the two ends are shown, and every run has its own series below
 
 _GRID = (*range(5, 95, 5), 92.5, 95, 96.5, 98, 99, 99.5, 99.8, 99.9, 99.95, 99.99)
 
@@ -155,14 +155,15 @@ def _latency_alt(arm: Arm, histogram: LogLinearHistogram, runs: int, metric: str
 
 def over_time(evidence: Evidence, arms: Sequence[Arm], load: str) -> OverTime | None:
     """Throughput above backlog above checkpoints, a column an arm, a line a run."""
-    shown = [arm for arm in arms if arm.finished][:MOST_COLUMNS]
+    finished = [arm for arm in arms if arm.finished]
+    shown = finished if len(finished) <= MOST_COLUMNS else [finished[0], finished[-1]]
     rates = [_time_panel(evidence, arm, "throughput", "events/s", throughput) for arm in shown]
     backlogs = [_time_panel(evidence, arm, "backlog", "events", backlog) for arm in shown]
     saved = [_time_panel(evidence, arm, "checkpoint duration", "ms", checkpoints) for arm in shown]
     rows = tuple(tuple(row) for row in (rates, backlogs, saved) if any(panel.lines for panel in row))
     if not rows:
         return None
-    left_out = f" Only the first {MOST_COLUMNS} arms; the others' series are below." if len(arms) > MOST_COLUMNS else ""
+    left_out = " Only the first arm and the last; the others' series are below." if len(shown) < len(finished) else ""
     since = "the job began to read what lay there" if any(arm.is_drain for arm in shown) else "the load began"
     window = "the measured window is shaded, " if any(panel.measured_s for row in rows for panel in row) else ""
     return OverTime(
