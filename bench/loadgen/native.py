@@ -56,8 +56,13 @@ class Handle:
         found = ct.c_void_p()
         code = self._lib.rd_kafka_metadata(self._rk, 0, self._topic, ct.byref(found), int(timeout_s * 1000))
         if code:
+            self.poll()  # what the client had to say meanwhile: a refused login, a broker that is down
+            told = ", ".join(f"{name} ({times} times)" for name, times in self.errors.items())
             self.close()
-            raise BrokerError(f"topic {topic}: no metadata within {timeout_s:g} s ({error_name(code)})")
+            raise BrokerError(
+                f"topic {topic}: no metadata within {timeout_s:g} s ({error_name(code)})"
+                + (f"; the client said {told}" if told else "")
+            )
         self._lib.rd_kafka_metadata_destroy(found)
 
     @property
