@@ -75,11 +75,13 @@ class Recorder:
         total, every = int(counts.sum()), self._every
         self.offered += total
         self.offered_bytes += value_bytes
-        at = np.repeat(np.array([t for _, t, _ in parts], dtype=np.int64), counts)[::every]
-        blocked = np.repeat(np.array([b for _, _, b in parts], dtype=np.bool_), counts)[::every]
-        for last, (_, when, _) in zip(np.cumsum(counts) - 1, parts, strict=True):
-            if last >= 0:
-                self.handed.add(int(due_ns[last]), when)
+        ends = np.cumsum(counts)
+        part = np.searchsorted(ends, np.arange(0, total, every), side="right")  # of each event that is kept
+        at = np.array([t for _, t, _ in parts], dtype=np.int64)[part]
+        blocked = np.array([b for _, _, b in parts], dtype=np.bool_)[part]
+        for end, last_due_ns, (_, when, _) in zip(ends.tolist(), due_ns[ends - 1].tolist(), parts, strict=True):
+            if end:  # else the queue was full at once
+                self.handed.add(last_due_ns, when)
         due = due_ns[:total:every]
         self._late.append((due.copy(), at - due, blocked))
 

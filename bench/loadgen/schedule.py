@@ -127,6 +127,13 @@ class Schedule:
             out[mine] = starts[k, 0] + _time_in(self.segments[k], index[mine] - starts[k, 1])
         return out
 
+    @property
+    def constant_eps(self) -> float | None:
+        """The rate, where it is the same throughout and the arrivals are evenly spaced."""
+        first = self.segments[0]
+        alike = len(self.segments) == 1 and first.from_eps == first.to_eps
+        return first.to_eps if alike and self.poisson_seed is None and self.offsets_ns is None else None
+
     def to_json(self) -> dict[str, Any]:
         return {
             "t0_ns": self.t0_ns,

@@ -67,6 +67,8 @@ class Sender:
         self._pages = [source.page(CHUNK_EVENTS) for _ in range(2)]
         self._turn = 0
         self._prepared_to = 0
+        constant_eps = schedule.constant_eps
+        self._chunk_fixed = self._chunk_of(constant_eps) if constant_eps is not None else None
 
     def warm(self) -> None:
         """Build pools and touch memory before the clock starts."""
@@ -128,9 +130,13 @@ class Sender:
     def _chunk_events(self, start: int) -> int:
         if self._mode != "paced":
             return CHUNK_EVENTS
+        if self._chunk_fixed is not None:  # asking a schedule costs as much as encoding 400 events
+            return self._chunk_fixed
         first = self._schedule.due_ns(self._share.seqs(start, start + 1))
-        rate = float(self._schedule.rate_eps((first - self._schedule.t0_ns) / 1e9)[0]) / self._share.count
-        return int(min(CHUNK_EVENTS, max(1.0, rate * CHUNK_NS / 1e9)))
+        return self._chunk_of(float(self._schedule.rate_eps((first - self._schedule.t0_ns) / 1e9)[0]))
+
+    def _chunk_of(self, rate_eps: float) -> int:
+        return int(min(CHUNK_EVENTS, max(1.0, rate_eps / self._share.count * CHUNK_NS / 1e9)))
 
     def _send(self, chunk: _Chunk, start: int, stop: int, parts: list[tuple[int, int, bool]]) -> None:
         """One tick's events: wait for the last of them, hand over, wait out a full queue."""
