@@ -55,8 +55,8 @@ class Standing:
     """What the runs say about the arms, whatever they cost.
 
     `kept`: arm -> whether its finished runs keep every threshold, None where that is not known. `apart`: pairs of arms
-    of which some cost-bearing metric has 95 % intervals that do not meet. `loads`: arm -> its load, where bills are
-    told apart by it: a load is nobody's choice, so that settings compete under the same one.
+    of which some cost-bearing metric has 95 % intervals that do not meet. `loads`: arm -> its load, with the rate
+    where a load has several: how much comes in is nobody's choice, so that settings compete under the same one.
     """
 
     kept: Mapping[str, bool | None]
@@ -94,14 +94,18 @@ NOT_PRICED = "Nothing was priced: no finished run carries what a bill needs. Not
 def choice(bills: Bills, standing: Standing) -> tuple[Words, Tone]:
     """What to do: the cheapest arm that keeps every threshold, and its equals; or why there is nothing to choose.
 
-    Of several loads with bills of their own, a sentence each: a load is nobody's choice.
+    Of several loads with bills of their own, a sentence each in which there is a choice.
     """
     by_load: dict[str, list[Priced]] = {}
     for one in priced(bills):
         by_load.setdefault(standing.loads.get(one.arm, ""), []).append(one)
-    told = [_choice(many, standing, f"Under {load}: " if load else "") for load, many in by_load.items()]
-    if not told:
+    if not by_load:
         return ("Nothing to choose between: no setting has a price.",), Tone.UNSURE
+    open_ = {load: many for load, many in by_load.items() if len({one.arm for one in many}) > 1}
+    if not open_:
+        each = "only one setting has a price" if len(by_load) == 1 else "each load has one setting with a price"
+        return (f"Nothing to choose between: {each}.",), Tone.UNSURE
+    told = [_choice(many, standing, f"Under {load}: " if load else "") for load, many in open_.items()]
     return (" ".join(text for text, _ in told),), Tone.GOOD if {tone for _, tone in told} == {
         Tone.GOOD
     } else Tone.UNSURE
@@ -109,8 +113,6 @@ def choice(bills: Bills, standing: Standing) -> tuple[Words, Tone]:
 
 def _choice(found: Sequence[Priced], standing: Standing, under: str) -> tuple[str, Tone]:
     arms = list(dict.fromkeys(one.arm for one in found))
-    if len(arms) < 2:
-        return f"{under}Nothing to choose between: only one setting has a price.", Tone.UNSURE
     best = _cheapest(found, standing)
     if not best:
         return f"{under}Nothing yet: no setting with a price has kept every threshold in all its runs.", Tone.UNSURE
@@ -148,14 +150,19 @@ def _choose(
     return f"Choose {arm} on {where}: the cheapest setting whose finished runs kept every threshold{same}.", Tone.GOOD
 
 
-def costs(bills: Bills) -> Words:
-    """What it costs, a sentence a platform (of many the first few): the first arm, the last, and the difference."""
+def costs(bills: Bills, standing: Standing) -> Words:
+    """What it costs, a sentence a platform (of many the first few): the first arm, the last, and the difference.
+
+    Of the first arm's load only: another load's bill is no saving.
+    """
     found = priced(bills)
     if not found:
         return (NOT_PRICED,)
     words: list[Any] = []
     for platform in list(dict.fromkeys(each.platform for each in found))[:MOST_SENTENCES]:
         arms = [each for each in found if each.platform == platform]
+        load = standing.loads.get(arms[0].arm, "")
+        arms = [each for each in arms if standing.loads.get(each.arm, "") == load]
         name = wording.platform_name(platform)
         words += [" " if words else "", f"{name[:1].upper()}{name[1:]}: ", *_cost(arms[0])]
         if len(arms) > 1:

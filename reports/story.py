@@ -123,13 +123,14 @@ def _verdicts(  # noqa: PLR0917 -- everything that the story is made of meets in
 
 def _in_short(evidence: Evidence, verdicts: Sequence[Judged], asked: Sequence[Any], bills: dollars.Bills) -> Facts:
     """The four questions that a reader came with."""
-    do, tone = dollars.choice(bills, _standing(evidence, asked))
+    standing = _standing(evidence, asked)
+    do, tone = dollars.choice(bills, standing)
     return Facts(
         "in-short",
         (
             Fact("What to do", do, tone),
             Fact("How sure", (*_sure(verdicts), *trust.in_short(evidence))),
-            Fact("What it costs", dollars.costs(bills)),
+            Fact("What it costs", dollars.costs(bills, standing)),
             Fact("What it depends on", dollars.rests_on(bills)),
         ),
     )
@@ -184,8 +185,21 @@ def _held(arm: Arm, slo: Any) -> tuple[int, int, int]:
 
 
 def _standing(evidence: Evidence, asked: Sequence[tuple[Arm, str, Any]]) -> dollars.Standing:
-    loads = {wording.under(arm.label, arm.load): arm.load for arm in evidence.arms}
+    loads: dict[str, str] = {}
+    for arm in evidence.arms:
+        rates = {_rate_eps(other) for other in evidence.arms if other.load == arm.load}
+        rate = _rate_eps(arm)
+        load = f"{arm.load} at {rate:,.0f} events/s" if len(rates) > 1 and rate is not None else arm.load
+        loads[wording.under(arm.label, arm.load)] = load
+        if load != arm.load:
+            loads[arm.label] = load
     return dollars.Standing(_keeps(evidence, asked), _apart(evidence), loads)
+
+
+def _rate_eps(arm: Arm) -> float | None:
+    """The rate that its runs were to have, None where none was set (a drain, a maximum, a shape)."""
+    rate = arm.runs[0].settings["load"].get("rate_eps") if arm.runs else None
+    return float(rate) if isinstance(rate, int | float) else None
 
 
 def _bill_names(arm: Arm) -> tuple[str, str]:
