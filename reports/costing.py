@@ -128,7 +128,7 @@ def _costs(label: str, bills: Bills, document: Document | None) -> Words:
             before = ", " if at else f" {title}" if words else title
             words += [before, f"{wording.platform_name(one.platform)} ", *_total(one)]
         words += ["."] if told else []
-    return tuple(words) if words else dollars.costs({label: bills[label]})
+    return tuple(words) if words else dollars.costs({label: bills[label]}, {})
 
 
 def _total(one: Priced) -> Words:

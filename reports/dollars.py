@@ -150,7 +150,7 @@ def _choose(
     return f"Choose {arm} on {where}: the cheapest setting whose finished runs kept every threshold{same}.", Tone.GOOD
 
 
-def costs(bills: Bills, standing: Standing) -> Words:
+def costs(bills: Bills, loads: Mapping[str, str]) -> Words:
     """What it costs, a sentence a platform (of many the first few): the first arm, the last, and the difference.
 
     Of the first arm's load only: another load's bill is no saving.
@@ -161,8 +161,8 @@ def costs(bills: Bills, standing: Standing) -> Words:
     words: list[Any] = []
     for platform in list(dict.fromkeys(each.platform for each in found))[:MOST_SENTENCES]:
         arms = [each for each in found if each.platform == platform]
-        load = standing.loads.get(arms[0].arm, "")
-        arms = [each for each in arms if standing.loads.get(each.arm, "") == load]
+        load = loads.get(arms[0].arm, "")
+        arms = [each for each in arms if loads.get(each.arm, "") == load]
         name = wording.platform_name(platform)
         words += [" " if words else "", f"{name[:1].upper()}{name[1:]}: ", *_cost(arms[0])]
         if len(arms) > 1:

@@ -130,7 +130,7 @@ def _in_short(evidence: Evidence, verdicts: Sequence[Judged], asked: Sequence[An
         (
             Fact("What to do", do, tone),
             Fact("How sure", (*_sure(verdicts), *trust.in_short(evidence))),
-            Fact("What it costs", dollars.costs(bills, standing)),
+            Fact("What it costs", dollars.costs(bills, standing.loads)),
             Fact("What it depends on", dollars.rests_on(bills)),
         ),
     )

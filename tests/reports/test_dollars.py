@@ -25,7 +25,7 @@ def test_a_smaller_load_is_no_saving() -> None:
     """Prevents: "-89 % a month" for a run that simply had a twentieth of the events."""
     bills = {"million": bill(29_460), "replicated": bill(3_254)}
     stood = standing(bills, {"million": "million", "replicated": "replicated"})
-    cost = told(dollars.costs(bills, stood))
+    cost = told(dollars.costs(bills, stood.loads))
     assert "$29,460 a month with million." in cost
     assert "%" not in cost
     assert "3,254" not in cost
@@ -41,4 +41,4 @@ def test_settings_compete_under_the_same_load_only() -> None:
     assert "Under ladder at 1: Choose 1 lz4" in choice
     assert "Under ladder at 2: Choose 2 lz4" in choice
     assert "alone" not in choice
-    assert "+100 %" in told(dollars.costs(bills, stood))
+    assert "+100 %" in told(dollars.costs(bills, stood.loads))
