@@ -372,10 +372,12 @@ def write(report: Report, folder: Path, formats: Collection[str] | None = None) 
 
     `formats`: some of FORMATS; None: all of them. Markdown shows figures/*.svg, which come along with it.
     """
-    from reports.figures import png, svg_file
+    from reports.figures import Form, draw, png, svg_file
 
     wanted = set(FORMATS if formats is None else formats)
-    made: dict[str, str | bytes] = {name: draw(report) for key, (name, draw) in _FILES.items() if key in wanted}
+    forms: dict[Form, set[str]] = {"narrow": {"html"}, "wide": {"html", "svg", "md"}, "png": {"png"}}
+    draw(list(figures(report)), [form for form, users in forms.items() if users & wanted])
+    made: dict[str, str | bytes] = {name: make(report) for key, (name, make) in _FILES.items() if key in wanted}
     for figure in figures(report):
         if wanted & {"svg", "md"}:
             made[f"figures/{figure.key}.svg"] = f'<?xml version="1.0" encoding="utf-8"?>\n{svg_file(figure)}'

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import io
+import multiprocessing
+import os
+import signal
 import textwrap
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib as mpl
 
@@ -26,30 +30,59 @@ NOTE_LETTERS = 150  # that fit into a line of a note
 _NO_DATE: Any = {"Date": None, "Creator": None, "Format": None, "Type": None}  # the same figure is the same file
 
 
+Form = Literal["wide", "narrow", "png"]
+FEW = 8  # drawings that are made here: below, starting other processes takes as long
+_MADE: dict[tuple[AnyFigure, Form], str | bytes] = {}  # since `draw`: pages and files show the same figures
+
+
+def draw(figures: Sequence[AnyFigure], forms: Sequence[Form]) -> None:
+    """Draw all of them, on all cores where that is worth it, and forget what was drawn before.
+
+    A forked process needs no import of matplotlib; but beside other threads a fork may stop for ever: then here.
+    """
+    _MADE.clear()
+    asked = [(figure, form) for figure in dict.fromkeys(figures) for form in forms]
+    cores = len(os.sched_getaffinity(0))
+    if len(asked) < FEW or cores < 2 or threading.active_count() > 1:
+        return
+    context = multiprocessing.get_context("fork")
+    with ProcessPoolExecutor(min(cores, 4), context, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
+        _MADE.update(zip(asked, pool.map(_made, *zip(*asked, strict=True), chunksize=2), strict=True))
+
+
 def svg(figure: AnyFigure, *, narrow: bool = False) -> str:
     """The figure as an <svg> element for a page, which says title and note itself."""
-    return _svg(figure, narrow)
+    return str(_get(figure, "narrow" if narrow else "wide"))
 
 
-@lru_cache(maxsize=128)
-def _svg(figure: AnyFigure, narrow: bool) -> str:  # noqa: FBT001 -- by position: a keyword would be a key of its own
+def png(figure: AnyFigure) -> bytes:
+    """The figure with title and note as a picture, dense enough for print."""
+    made = _get(figure, "png")
+    assert isinstance(made, bytes)
+    return made
+
+
+def _get(figure: AnyFigure, form: Form) -> str | bytes:
+    if (figure, form) not in _MADE:
+        _MADE[figure, form] = _made(figure, form)
+    return _MADE[figure, form]
+
+
+def _made(figure: AnyFigure, form: Form) -> str | bytes:
+    if form == "png":
+        picture = io.BytesIO()
+        with _drawn(figure, narrow=False, alone=True) as canvas:
+            canvas.savefig(picture, format="png", dpi=144, metadata={"Software": None})
+        return picture.getvalue()
     text = io.StringIO()
-    with _drawn(figure, narrow=narrow, alone=False) as canvas:
+    with _drawn(figure, narrow=form == "narrow", alone=False) as canvas:
         canvas.savefig(text, format="svg", metadata=_NO_DATE)
-    return tidied(text.getvalue(), f"{figure.key}-{'narrow' if narrow else 'wide'}", plain(figure.alt))
+    return tidied(text.getvalue(), f"{figure.key}-{form}", plain(figure.alt))
 
 
 def svg_file(figure: AnyFigure) -> str:
     """The figure with title and note inside, to be passed on without the report."""
     return framed(svg(figure), figure.title, textwrap.wrap(plain(figure.note), NOTE_LETTERS))
-
-
-def png(figure: AnyFigure) -> bytes:
-    """The same as a picture, dense enough for print."""
-    picture = io.BytesIO()
-    with _drawn(figure, narrow=False, alone=True) as canvas:
-        canvas.savefig(picture, format="png", dpi=144, metadata={"Software": None})
-    return picture.getvalue()
 
 
 @contextmanager
