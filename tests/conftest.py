@@ -113,3 +113,6 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     if platform:
         said = ", ".join(f"{backend} {'ran' if did else 'DID NOT RUN'}" for backend, did in ran.items())
         terminalreporter.write_line(f"backends: {said}")
+        watched = any("test_alerts_and_dashboards_on_a_real_run" in report.nodeid for report in platform)
+        ran_or_not = "ran" if watched else "DID NOT RUN"
+        terminalreporter.write_line(f"prometheus: alerts and dashboards on a real run {ran_or_not}")
