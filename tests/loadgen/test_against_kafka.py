@@ -72,7 +72,7 @@ def test_a_record_too_large_for_the_broker_is_counted_under_its_name(cluster: Lo
         cluster.bootstrap,
         "small",
         partitions=PARTITIONS,
-        config={"max.message.bytes": "300", "compression.type": "none"},
+        config={"max.message.bytes": "300", "compression.type": "uncompressed"},
     )
     sent = sent_to(cluster, "small", tmp_path, **{"compression.type": "none"})
     assert sent.acknowledged_events + sum(sent.failed.values()) == sent.offered_events == 4_000
