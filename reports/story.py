@@ -198,7 +198,7 @@ def _standing(evidence: Evidence, asked: Sequence[tuple[Arm, str, Any]]) -> doll
 
 def _rate_eps(arm: Arm) -> float | None:
     """The rate that its runs were to have, None where none was set (a drain, a maximum, a shape)."""
-    rate = arm.runs[0].settings["load"].get("rate_eps") if arm.runs else None
+    rate = arm.runs[0].settings.get("load", {}).get("rate_eps") if arm.runs else None
     return float(rate) if isinstance(rate, int | float) else None
 
 

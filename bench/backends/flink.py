@@ -33,6 +33,9 @@ TASKMANAGER = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner"
 MEASURABLE: Mapping[str, str] = {
     # 10 s by default; below the probes' 1 s, so that each of their rounds makes Flink fetch anew
     "metrics.fetcher.update-interval": "400",
+    # 10 minutes by default: so long does its fetcher wait for a killed TaskManager's metrics, and tells stale ones of
+    # everybody meanwhile
+    "web.timeout": "15000",
     "web.refresh-interval": "500",
     "web.checkpoints.history": "1000",  # 10 would forget most of a run
     "web.exception-history-size": "1000",  # 16 would forget the fault over the attempts to restart without slots
