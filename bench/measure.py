@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from bench.analysis import occupancy
+from bench.analysis import counter, occupancy
 from bench.analysis.histogram import LogLinearHistogram
 from bench.analysis.slope import theil_sen
 from bench.jobs import Output, Waits
@@ -186,13 +186,14 @@ def missing_share(values: F64) -> float:
 
 def busiest(samples: Samples, state: str, window: Window) -> float:
     """The largest share over the tasks of the time that all its subtasks had, by Flink's own clock."""
-    shares = []
     tables = samples.tables()
-    for task in occupancy.tasks(tables):
-        told, account = Samples(samples.zero_ns), occupancy.spent(tables, task)
-        for at, t_s in enumerate(account.get("t_s", ())):
-            told.add(t_s, {name: account[name][at] for name in (state, "whole_ms")})
-        shares.append(share(*(told.delta(name, window.from_s, window.to_s) for name in (state, "whole_ms"))))
+    accounts = [found for task in occupancy.tasks(tables) if (found := occupancy.spent(tables, task))]
+    shares = []
+    for account in accounts:
+        spent_ms, whole_ms = (
+            counter.growth(account["t_s"], account[name], window.from_s, window.to_s) for name in (state, "whole_ms")
+        )
+        shares.append(share(spent_ms, whole_ms))
     return max((one for one in shares if math.isfinite(one)), default=math.nan)
 
 

@@ -161,7 +161,10 @@ _ALL = (
            "/proc/PID/fd", _LOW, True),
     Metric("broker_memory_maps", "maps", "Memory mappings of the brokers at the end of the measured window.",
            "/proc/PID/maps", _LOW, True),
-    Metric("host_busy_share", "share", "CPU time of the whole host that was not idle, over the measured window.",
+    Metric("host_busy_share", "share",
+           "CPU time of the whole host that was not idle, over the measured window. Most kernels sample it at their "
+           "tick: of work that wakes in step with it, as a paced load does, they see too much or too little. The "
+           "components' CPU is exact.",
            "/proc/stat", _LOW, False),
     Metric("host_steal_share", "share", "CPU time taken by the hypervisor from this host over the measured window.",
            "/proc/stat", _LOW, False),

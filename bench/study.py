@@ -157,19 +157,22 @@ def keep(folder: Path, into: Path) -> Path:
     if found.unreadable:
         raise ScenarioError(f"{folder}: not kept, for something in it cannot be read: {found.unreadable[0]}")
     home = into / found.scenario.name
-    shutil.rmtree(home, ignore_errors=True)
+    partial = into / f".{found.scenario.name}.partial"  # until it is whole, what was kept before stands
+    shutil.rmtree(partial, ignore_errors=True)
     for run in found.runs:
         assert run.bundle is not None
-        kept = home / run.trial_id / run.bundle.name
+        kept = partial / run.trial_id / run.bundle.name
         kept.mkdir(parents=True)
         for name in ("run.json", "series.parquet", "latency.parquet"):
             if (run.bundle / name).exists():
                 shutil.copyfile(run.bundle / name, kept / name)
-    shutil.copyfile(folder / "scenario.yaml", home / "scenario.yaml")
+    shutil.copyfile(folder / "scenario.yaml", partial / "scenario.yaml")
     index = _read_json(folder / INDEX) or {}
     asked = {**index["asked"], "scenario": found.scenario.name}  # where it lay on that machine is nobody's business
-    _write_json(home / INDEX, {"schema": SCHEMA, "scenario": found.scenario.name, "asked": asked,
-                               "trials": sorted(index["trials"])})  # fmt: skip
+    _write_json(partial / INDEX, {"schema": SCHEMA, "scenario": found.scenario.name, "asked": asked,
+                                  "trials": sorted(index["trials"])})  # fmt: skip
+    shutil.rmtree(home, ignore_errors=True)
+    partial.replace(home)
     return home
 
 

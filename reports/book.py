@@ -11,7 +11,7 @@ from bench.analysis.decide import Answer
 from bench.book import Entry, State, state
 from bench.record import Run
 from bench.study import scenario_files
-from bench.verdict import Comparison, Cost, Hypothesis, Planned
+from bench.verdict import Cost, Planned
 from bench.verdict import Verdict as Judged
 from costmodel.odds import Compared
 from reports import grounds, verdicts, wording
@@ -105,7 +105,7 @@ def _row(entry: Entry, bills: StudyBills, odds: Mapping[str, Compared]) -> tuple
     return (
         (_badge(entry.state),),
         (Link(entry.claim.sentence, entry.claim.claim),),
-        (_found(entry.claim.primary, entry.primary), *_half(entry)),
+        (verdicts.sentence(entry.primary), *_half(entry)),
         grounds.monthly(entry, bills, odds, short=True) or ("",),
     )
 
@@ -117,16 +117,6 @@ def _half(entry: Entry) -> Words:
 
 def _badge(word: State) -> Badge:
     return Badge(str(word), _TONES.get(word, Tone.PLAIN if word is State.NOT_YET_RUN else Tone.UNSURE))
-
-
-def _found(hypothesis: Hypothesis, judged: Judged) -> str:
-    """What was found, so that it stands by itself: of a share, with the sentence that it is a share of."""
-    if judged.estimate is None or isinstance(hypothesis, Comparison):
-        return verdicts.sentence(judged)
-    says = hypothesis.says.rstrip(".")
-    if isinstance(hypothesis, Cost):
-        return f"{says}: true in {wording.percent(judged.estimate)} of {judged.n} draws."
-    return f"{says}: so in {round(judged.estimate * judged.n)} of {judged.n} runs."
 
 
 # ---- one claim
@@ -143,13 +133,12 @@ def _card(entry: Entry, bills: StudyBills, odds: Mapping[str, Compared]) -> Sect
 def _verdict(entry: Entry) -> Verdict:
     told = verdicts.block(entry.primary)
     word = told.verdict if entry.state is not State.NOT_YET_RUN else str(State.NOT_YET_RUN)
-    tone, found = _badge(entry.state).tone, _found(entry.claim.primary, entry.primary)
-    return replace(told, verdict=word, tone=tone, said="", evidence=(), sentence=(found,))
+    return replace(told, verdict=word, tone=_badge(entry.state).tone, said="", evidence=())
 
 
 def _facts(entry: Entry, bills: StudyBills, odds: Mapping[str, Compared]) -> Iterator[Fact]:
     claim, primary = entry.claim, entry.claim.primary
-    if not _found(primary, entry.primary).startswith(primary.says.rstrip(".")):
+    if not verdicts.sentence(entry.primary).startswith(primary.says.rstrip(".")):
         yield Fact("Tested as", (primary.says,))
     yield Fact("It means", (claim.meaning,))
     if isinstance(primary, Planned):

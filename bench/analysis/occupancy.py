@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-STATES = ("busy_ms", "backpressured_ms", "idle_ms")
-BEGAN_ANEW = 0.5  # as `probes.BEGAN_ANEW`: a task's age that falls below half of itself is a new attempt's
+from bench.analysis import counter
 
+STATES = ("busy_ms", "backpressured_ms", "idle_ms")
 F64 = npt.NDArray[np.float64]
 
 
@@ -34,8 +34,8 @@ def spent(series: Mapping[str, pd.DataFrame], task: str) -> dict[str, F64]:
         return {}
     t_s, busy, waiting, idle = _together([series[name] for name in names])
     whole = busy + waiting + idle
-    starts = np.flatnonzero(whole[1:] < BEGAN_ANEW * whole[:-1]) + 1
-    attempts = [np.minimum.accumulate(one[::-1])[::-1] for one in np.split(busy, starts)]
+    # where the whole begins anew a new attempt at the task does
+    attempts = [np.minimum.accumulate(one[::-1])[::-1] for one in np.split(busy, counter.anew(whole))]
     return {"t_s": t_s, "busy_ms": np.concatenate(attempts), "backpressured_ms": waiting, "whole_ms": whole}
 
 

@@ -179,10 +179,7 @@ def _slope(seen: Observed) -> Criterion:
     if slope is None or not seen.offered_eps:
         return Criterion(name, ok=False, detail=f"{seen.backlog.value.size} samples of the backlog give no slope")
     if not np.isfinite(slope.high):
-        text = (
-            f"{slope.n} samples of the backlog that move together (worth {max(slope.effective_n, 1.0):.0f} independent)"
-        )
-        return Criterion(name, ok=False, detail=f"{text} put no bound on its growth")
+        return Criterion(name, ok=False, detail=f"{_together(slope, 'backlog')} put no bound on its growth")
     share = slope.high / seen.offered_eps
     detail = f"backlog grows by at most {slope.high:.0f} events/s, {share:.1%} of the load (limit {SLOPE_LIMIT:.0%})"
     return Criterion(name, share < SLOPE_LIMIT, detail)
@@ -212,6 +209,10 @@ def _slo(seen: Observed) -> list[Criterion]:
     return [Criterion("threshold", met is True, f"{text}: {words[met]}") for text, met in seen.slo.items()]
 
 
+def _together(slope: Slope, what: str) -> str:
+    return f"{slope.n} samples of the {what} that move together (worth {max(slope.effective_n, 1.0):.0f} independent)"
+
+
 def _latency_growth(seen: Observed) -> Criterion:
     name = "latency growth"
     slope = theil_sen(seen.latency.t_s, seen.latency.value)
@@ -219,10 +220,8 @@ def _latency_growth(seen: Observed) -> Criterion:
         return Criterion(name, ok=False, detail="too few samples of the latency to see whether it grows")
     level = float(np.nanmedian(seen.latency.value))
     if not np.isfinite(slope.low):
-        text = (
-            f"{slope.n} samples of the latency that move together (worth {max(slope.effective_n, 1.0):.0f} independent)"
-        )
-        return Criterion(name, ok=True, detail=f"{text} do not show it to grow, at a level of {level:.0f} ms")
+        detail = f"{_together(slope, 'latency')} do not show it to grow, at a level of {level:.0f} ms"
+        return Criterion(name, ok=True, detail=detail)
     grown = slope.low * float(np.ptp(seen.latency.t_s))  # at least this much over the window
     detail = f"latency grows by at least {max(grown, 0.0):.0f} ms over the window at a level of {level:.0f} ms"
     return Criterion(name, grown <= GROWTH_LIMIT * max(level, 0.0), detail)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import tempfile
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 FORMATS = ("html", "md")
 SCREENS = {"1280": (1280, 900), "390": (390, 844)}  # a desk's, a telephone's
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-QUIET = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
+QUIET = ("--headless", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
          "--disable-sync", "--no-first-run", "--hide-scrollbars", "--virtual-time-budget=2000")  # fmt: skip
 
 
@@ -167,10 +168,11 @@ def _screens(folder: Path) -> None:
     browser = next((found for name in BROWSERS if (found := shutil.which(name))), None)
     if browser is None:
         raise HostError(f"no Chromium on PATH ({', '.join(BROWSERS)}); install one, or give --no-screens")
+    sandbox = ("--no-sandbox",) if os.geteuid() == 0 else ()  # Chromium refuses to start one as root
     for name, (width, height) in SCREENS.items():
         with tempfile.TemporaryDirectory() as profile:
             picture = (folder / f"screen-{name}.png").resolve()
-            words = [browser, *QUIET, f"--user-data-dir={profile}", f"--window-size={width},{height}",
+            words = [browser, *QUIET, *sandbox, f"--user-data-dir={profile}", f"--window-size={width},{height}",
                      f"--screenshot={picture}", (folder / "report.html").resolve().as_uri()]  # fmt: skip
             done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
         if done.returncode or not picture.exists():

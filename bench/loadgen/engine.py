@@ -27,10 +27,10 @@ QUEUE_KBYTES = 409_600
 
 
 def client_settings(bootstrap: str, producer: Mapping[str, Any], workers: int = 1) -> dict[str, str]:
-    """Librdkafka's properties for a scenario's `producer:` section; its `client:` mapping has the last word.
+    """Librdkafka's properties for a scenario's `producer:` section.
 
-    Lowest first: bases that hold 1 M events/s, then the section. Idempotence is on unless said otherwise (Java's
-    default; librdkafka's own is off).
+    Lowest first: bases that hold 1 M events/s, then the section, then a `client` mapping of properties, which tests may
+    give and scenarios may not. Idempotence is on unless said otherwise (Java's default; librdkafka's own is off).
     """
     acks = str(producer.get("acks", "all"))
     idempotent = bool(producer.get("idempotent", True)) and acks in ("all", "-1")

@@ -17,10 +17,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from bench.analysis import counter
+
 F64 = npt.NDArray[np.float64]
-# A counter that falls below half of itself is a new process's. Less is jitter: Flink counts a wait as busy time until
-# it is over, and steps back then (`analysis.occupancy`)
-BEGAN_ANEW = 0.5
 INTERVAL_S = 1.0  # Flink refreshes its own metrics once a second: sampling faster would read the same numbers again
 
 Probe = Callable[[], Mapping[str, float]]
@@ -57,18 +56,17 @@ class Samples:
         return inside.t_s.to_numpy(), inside.value.to_numpy()
 
     def at(self, name: str, t_s: float) -> float:
-        """A cumulative counter's value at `t_s`, linear between the samples around it; NaN outside or where missing."""
-        table = self.series(name).dropna()
-        if len(table) < 2 or not table.t_s.iloc[0] <= t_s <= table.t_s.iloc[-1]:
-            return float("nan")
-        return float(np.interp(t_s, table.t_s, table.value))
+        """A cumulative counter's value at `t_s`: see `analysis.counter.at`."""
+        return counter.at(*self._known(name), t_s)
 
     def delta(self, name: str, from_s: float, to_s: float) -> float:
-        """How much a counter grew between the two times; NaN when either end was not sampled, or it began anew."""
+        """How much a counter grew between the two times: see `analysis.counter.growth`."""
+        return counter.growth(*self._known(name), from_s, to_s)
+
+    def _known(self, name: str) -> tuple[F64, F64]:
+        """(t_s, value) of the samples that are not missing."""
         table = self.series(name).dropna()
-        t_s, value = table.t_s.to_numpy(), table.value.to_numpy()
-        began_anew = (value[1:] < BEGAN_ANEW * value[:-1]) & (t_s[1:] > from_s) & (t_s[:-1] < to_s)
-        return float("nan") if began_anew.any() else self.at(name, to_s) - self.at(name, from_s)
+        return table.t_s.to_numpy(), table.value.to_numpy()
 
     def newest(self) -> dict[str, float]:
         """The newest value of every series; one that is missing is left out."""

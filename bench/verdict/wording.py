@@ -54,8 +54,8 @@ def sentence(hypothesis: Hypothesis, finding: Finding, needs: Needs) -> str:
     elif isinstance(hypothesis, Threshold | Universal):
         text = f"{word}: {_counted(hypothesis, finding, finding.estimate)}"
     else:
-        decides = "at least 95 % supports, at most 5 % refutes"
-        text = f"{word}: true in {_percent(finding.estimate)} of {finding.n} draws ({decides})"
+        says = hypothesis.says.rstrip(".")
+        text = f"{word}: {says}: true in {_percent(finding.estimate)} of {finding.n} draws"
     if decision.answer is Answer.INCONCLUSIVE and decision.reason is Reason.TOO_FEW:
         text += f"; {_takes(needs)}"
     return f"{text}.{_aside(finding)}"
@@ -108,9 +108,10 @@ def _compared(hypothesis: Comparison, finding: Finding, estimate: float) -> str:
 
 
 def _counted(hypothesis: Threshold | Universal, finding: Finding, estimate: float) -> str:
-    wanted = f"{hypothesis.k} of {hypothesis.n}" if isinstance(hypothesis, Threshold) else "every one"
-    met = round(estimate * finding.n)
-    return f"{' and '.join(hypothesis.holds)} held in {met} of {finding.n} runs, {wanted} asked for"
+    says = hypothesis.says.rstrip(".")
+    wanted = f"{hypothesis.k} of {hypothesis.n}" if isinstance(hypothesis, Threshold) else ""
+    asked = f", {wanted} asked for" if wanted not in says else ""
+    return f"{says}: so in {round(estimate * finding.n)} of {finding.n} runs{asked}"
 
 
 def _takes(needs: Needs) -> str:
