@@ -42,7 +42,7 @@ def tell(
     """
     sections = [
         _verdicts(bills, odds),
-        dollars.section(bills),
+        dollars.section(bills, {}),
         _figures(bills, odds, flips),
         *_tables("odds", "How often each is the cheapest", odds, _cheapest),
         *_tables("swings", "What moves the two cheapest apart", odds, _swings),

@@ -78,14 +78,14 @@ def _options(document: Document | Sequence[Document]) -> Sequence[Document]:
     return document.get("options", ()) if isinstance(document, Mapping) else document
 
 
-def section(bills: Bills) -> Section:
-    """The bills: what they rest on, what to mind, platform by platform."""
+def section(bills: Bills, loads: Mapping[str, str]) -> Section:
+    """The bills: what they rest on, what to mind, platform by platform. `loads`: as in `Standing`."""
     found = priced(bills)
     if not found:
         return Section("dollars", "What it costs", (Paragraph((NOT_PRICED,), Tone.UNSURE),))
     told = [Paragraph(("Not to be had: ", *_cost(one), ".")) for one in found if one.usd() is None]
     warned = [said(text, Tone.WARNING) for text in _warnings(bills, found)]
-    return Section("dollars", "What it costs", (_table(found), *told[:MOST_SENTENCES], *warned))
+    return Section("dollars", "What it costs", (_table(found, loads), *told[:MOST_SENTENCES], *warned))
 
 
 NOT_PRICED = "Nothing was priced: no finished run carries what a bill needs. Nothing is assumed instead."
@@ -205,11 +205,11 @@ def _difference(base: Priced, other: Priced) -> Words:
     return (" (", dollars, *((", ", share) if share is not None else ()), ")")
 
 
-def _table(found: Sequence[Priced]) -> Table:
-    bases: dict[str, Priced] = {}
+def _table(found: Sequence[Priced], loads: Mapping[str, str]) -> Table:
+    bases: dict[tuple[str, str], Priced] = {}
     rows = []
     for one in found:
-        base = bases.setdefault(one.platform, one)
+        base = bases.setdefault((one.platform, loads.get(one.arm, "")), one)
         change = difference(base, one) if base is not one else None
         low, high, total = one.usd("p10"), one.usd("p90"), one.usd()
         bound = one.option.get("bound_by") or {}
@@ -234,8 +234,9 @@ def _table(found: Sequence[Priced]) -> Table:
         Column("size decided by"),
     )
     note = (
-        "Change: against the platform's first arm, at central values. p10 to p90: the total over draws of everything "
-        "uncertain, prices included. Arms rest on the same assumptions: overlapping bands do not mean equal costs."
+        "Change: against the platform's first arm under the same load, at central values. p10 to p90: the total over "
+        "draws of everything uncertain, prices included. Arms rest on the same assumptions: overlapping bands do not mean "
+        "equal costs."
     )
     return Table("bills", "Monthly bill by platform and arm", columns, tuple(rows), note)
 

@@ -67,7 +67,7 @@ def tell(
     ]
     sections = [
         _verdicts(scenario, evidence, verdicts, asked, bills, asked_for),
-        dollars.section(bills),
+        dollars.section(bills, _loads(evidence)),
         backends.section(evidence),
         _figures(evidence, bills),
         details.numbers(evidence),
@@ -185,6 +185,11 @@ def _held(arm: Arm, slo: Any) -> tuple[int, int, int]:
 
 
 def _standing(evidence: Evidence, asked: Sequence[tuple[Arm, str, Any]]) -> dollars.Standing:
+    return dollars.Standing(_keeps(evidence, asked), _apart(evidence), _loads(evidence))
+
+
+def _loads(evidence: Evidence) -> dict[str, str]:
+    """Bill -> its load, as `dollars.Standing` wants it."""
     loads: dict[str, str] = {}
     for arm in evidence.arms:
         rates = {_rate_eps(other) for other in evidence.arms if other.load == arm.load}
@@ -193,7 +198,7 @@ def _standing(evidence: Evidence, asked: Sequence[tuple[Arm, str, Any]]) -> doll
         loads[wording.under(arm.label, arm.load)] = load
         if load != arm.load:
             loads[arm.label] = load
-    return dollars.Standing(_keeps(evidence, asked), _apart(evidence), loads)
+    return loads
 
 
 def _rate_eps(arm: Arm) -> float | None:

@@ -42,3 +42,12 @@ def test_settings_compete_under_the_same_load_only() -> None:
     assert "Under ladder at 2: Choose 2 lz4" in choice
     assert "alone" not in choice
     assert "+100 %" in told(dollars.costs(bills, stood.loads))
+
+
+def test_the_table_tells_a_change_within_a_load() -> None:
+    """Prevents: "+$45,810" beside a step of a ladder, as if its setting cost more than the load before it."""
+    bills = {"small": bill(100), "large lz4": bill(1_000), "large none": bill(1_500)}
+    loads = {"small": "small", "large lz4": "large", "large none": "large"}
+    table = dollars.section(bills, loads).blocks[0]
+    at = [column.name for column in table.columns].index("change")
+    assert [told(row[at]) for row in table.rows] == ["base", "base", "+$500"]
