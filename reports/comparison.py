@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bench.analysis.compare import Change, Compared, Row
+from bench.analysis.ratio import MOST
 from bench.sides import Side
 from reports import wording
 from reports.details import bare, scale
@@ -74,6 +75,9 @@ def _numbers(found: Compared) -> Section:
     return Section("numbers", "The numbers", (table(found, "compared", "Means of finished runs"),))
 
 
+RANKS = "of a tail the change is the pairs' own, which one outlier does not move; it moves the means."
+
+
 def table(found: Compared, key: str, caption: str, arms: tuple[str, str] = ("base", "new")) -> Table:
     """Every row: the two means, their ratio with its interval, and what it comes to. `arms`: what they are called."""
     base, new = arms
@@ -85,7 +89,7 @@ def table(found: Compared, key: str, caption: str, arms: tuple[str, str] = ("bas
     note = (
         "Change: ratio of geometric means. Worse takes both a change of at least what counts and more than noise "
         "explains, corrected for the number of metrics."
-    )
+    ) + (f" By ranks: {RANKS}" if any("by ranks" in row.how for row in found.rows) else "")
     return Table(key, caption, columns, tuple(_cells(row) for row in found.rows), note)
 
 
@@ -100,11 +104,12 @@ def _cells(row: Row) -> tuple[Words, ...]:
     def change(value: float | None, part: str) -> Number | None:
         if value is None:
             return None
-        return Number(value, f"{value - 1:+.1%}", "ratio", Source("compared", row.name, part))
+        text = f"{value - 1:+.1%}" if value < MOST else "any increase"
+        return Number(value, text, "ratio", Source("compared", row.name, part))
 
     ratio, low, high = (change(getattr(row, part), part) for part in ("ratio", "low", "high"))
     floor = Number(row.floor, f"{row.floor:.1%}", "share", Source("compared", row.name, "floor"))
-    runs = f"{row.n[0]} pairs" if row.paired else f"{row.n[0]} and {row.n[1]}"
+    runs = row.how or f"{row.n[0]} and {row.n[1]}"
     return (
         (_metric(row),),
         (_cell(row) or "as configured",),

@@ -235,8 +235,8 @@ def _table(found: Sequence[Priced], loads: Mapping[str, str]) -> Table:
     )
     note = (
         "Change: against the platform's first arm under the same load, at central values. p10 to p90: the total over "
-        "draws of everything uncertain, prices included. Arms rest on the same assumptions: overlapping bands do not mean "
-        "equal costs."
+        "draws of everything uncertain, prices included. Arms rest on the same assumptions: overlapping bands do not "
+        "mean equal costs."
     )
     return Table("bills", "Monthly bill by platform and arm", columns, tuple(rows), note)
 

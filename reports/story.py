@@ -151,7 +151,8 @@ def _sure(verdicts: Sequence[Judged]) -> Words:
 
 
 def _limits(asked: Sequence[tuple[Arm, str, Any]]) -> Iterator[tuple[Words, Tone]]:
-    """One sentence for each threshold: in which arms it holds."""
+    """One sentence for each threshold: in which arms it holds; for all together that the same arms leave open."""
+    open_: dict[str, list[str]] = {}  # arms -> the thresholds that cannot be judged there
     for text in dict.fromkeys(text for _, text, _ in asked):
         answers = {arm.key: _held(arm, slo) for arm, t, slo in asked if t == text and _applies(arm, slo)}
         broken = [key for key, (kept, known, _) in answers.items() if kept < known]
@@ -171,10 +172,12 @@ def _limits(asked: Sequence[tuple[Arm, str, Any]]) -> Iterator[tuple[Words, Tone
                 ]
             yield (*words[:-1], " runs."), Tone.BAD
         elif unknown:
-            where = wording.listed(unknown)
-            yield (f"Threshold {text}: cannot be judged in every run of {where}; missing is no pass.",), Tone.UNSURE
+            open_.setdefault(wording.listed(unknown), []).append(text)
         else:
             yield (f"Threshold {text}: kept in every finished run.",), Tone.GOOD
+    for where, texts in open_.items():
+        which = f"Threshold{'s' if len(texts) > 1 else ''} {wording.listed(texts)}"
+        yield (f"{which}: cannot be judged in every run of {where}; missing is no pass.",), Tone.UNSURE
 
 
 def _held(arm: Arm, slo: Any) -> tuple[int, int, int]:

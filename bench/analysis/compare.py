@@ -58,6 +58,7 @@ class Row:
     n: tuple[int, int]
     paired: bool
     sentence: str
+    how: str = ""  # what the interval rests on, in words; "" where there is none
 
     @property
     def name(self) -> str:
@@ -258,7 +259,7 @@ def _decided(row: Row, ratio: Ratio, *, is_worse: bool, is_better: bool) -> Row:
     top = f"{high - 1:+.1%}" if high < MOST else "any increase"
     sentence = f"{change}: {ratio.value - 1:+.1%} (95% interval {low - 1:+.1%} to {top}, {how}), "
     sentence += _against_floor(change, row.floor, ratio)
-    return replace(row, change=change, ratio=ratio.value, low=low, high=high, sentence=sentence)
+    return replace(row, change=change, ratio=ratio.value, low=low, high=high, sentence=sentence, how=how)
 
 
 def _against_floor(change: Change, floor: float, ratio: Ratio) -> str:

@@ -11,7 +11,7 @@ from matplotlib.figure import FigureBase
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from reports import wording
-from reports.figures.style import MARKERS, PALETTE, QUIET, at_most, digits, log_ticks, log_values, look, ticks
+from reports.figures.style import MARKERS, PALETTE, QUIET, at_most, digits, legend, log_ticks, log_values, look, ticks
 from reports.report import Estimated, IntervalPanel, Intervals, OverTime, Percentiles, TimePanel
 
 LETTER_IN, PANEL_IN = 0.085, 3.2  # a tick's letter; the narrowest panel of a ladder, without its labels
@@ -124,7 +124,7 @@ def percentiles(canvas: FigureBase, figure: Percentiles, *, narrow: bool) -> Non
     log_values(axes, [v for curve in figure.curves for _, v in curve.points])
     axes.set_xlabel("percentile of events (the tail is stretched)")
     axes.set_ylabel(f"latency, {figure.unit} (log)")
-    canvas.legend(loc="outside upper left", ncols=1 if narrow else min(3, len(figure.curves)))
+    legend(canvas, narrow=narrow, most=3)
 
 
 def _tail(p: float) -> float:
@@ -163,7 +163,7 @@ def over_time(canvas: FigureBase, figure: OverTime, *, narrow: bool) -> None:
         log_ticks(grid[0].yaxis, [y for line in lines for y in line.values if np.isfinite(y)])
     handles = [grid[0].plot([], [], **look(index), label=name)[0] for index, name in enumerate(names)]
     if 1 < len(handles) <= 12:
-        canvas.legend(handles=handles, loc="outside upper left", ncols=3 if narrow else 8)
+        legend(canvas, narrow=narrow, most=8, handles=handles)
 
 
 def _same_scale(grid: Any, figure: OverTime) -> None:

@@ -14,7 +14,7 @@ from matplotlib.figure import FigureBase
 from matplotlib.ticker import FuncFormatter
 
 from reports import wording
-from reports.figures.style import HATCHES, INK, MARKERS, PALETTE, QUIET, at_most, ticks
+from reports.figures.style import HATCHES, INK, MARKERS, PALETTE, QUIET, at_most, legend, ticks
 from reports.report import Bar, Stacks, Tornado, Tradeoff
 
 # ---- stacked bars
@@ -47,7 +47,7 @@ def stacks(canvas: FigureBase, figure: Stacks, *, narrow: bool) -> None:
     ticks(axes.xaxis, at_most(3 if narrow else 6))
     axes.grid(visible=False, axis="y")
     axes.set_xlabel(figure.unit)
-    canvas.legend(loc="outside upper left", ncols=2 if narrow else 5)
+    legend(canvas, narrow=narrow, most=5)
 
 
 def _places(bars: Sequence[Bar]) -> list[float]:
@@ -126,7 +126,7 @@ def tornado(canvas: FigureBase, figure: Tornado, *, narrow: bool) -> None:
     ticks(axes.xaxis, at_most(3 if narrow else 6))
     axes.grid(visible=False, axis="y")
     axes.set_xlabel(textwrap.fill(figure.unit, 34 if narrow else 120))
-    canvas.legend(loc="outside upper left", ncols=2)
+    legend(canvas, narrow=narrow, most=2)
 
 
 def _dollars(usd: float) -> str:
@@ -158,4 +158,4 @@ def tradeoff(canvas: FigureBase, figure: Tradeoff, *, narrow: bool) -> None:
     axes.margins(x=0.08)
     axes.set_xlabel(figure.cost_axis)
     axes.set_ylabel(textwrap.fill(figure.lost_axis, 30))
-    canvas.legend(loc="outside upper left", ncols=1 if narrow else 3)
+    legend(canvas, narrow=narrow, most=3)

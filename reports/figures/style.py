@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.figure import FigureBase
 from matplotlib.ticker import FuncFormatter, Locator, LogLocator, MaxNLocator, NullFormatter
 
 INK, QUIET, GRID = "#1b1f24", "#57606a", "#d8dee4"
@@ -46,6 +48,7 @@ STYLE: Any = {
     "xtick.labelcolor": INK,
     "ytick.labelcolor": INK,
 }
+WIDE_LETTERS, NARROW_LETTERS, HANDLE_LETTERS = 132, 46, 8  # that fit beside each other; a mark and the gap after it
 STEPS = (1, 2, 2.5, 5, 10)  # between ticks that a reader can count by
 
 
@@ -53,6 +56,15 @@ def look(index: int) -> dict[str, Any]:
     """Colour and dash of the index-th line; after eight the dashes move on, so that no two are alike."""
     again = index // len(PALETTE)
     return {"color": PALETTE[index % len(PALETTE)], "linestyle": DASHES[(index + again) % len(DASHES)]}
+
+
+def legend(canvas: FigureBase, *, narrow: bool, most: int, handles: Sequence[Artist] | None = None) -> None:
+    """What the marks mean, above the axes, in as many columns as their names leave room for."""
+    drawn: Any = canvas  # matplotlib's types know only the axes that an artist is in
+    shown = handles or [one for axes in drawn.axes for one in axes.get_legend_handles_labels()[0]]
+    longest = max((len(str(one.get_label())) for one in shown), default=0) + HANDLE_LETTERS
+    columns = max(1, min(most, (NARROW_LETTERS if narrow else WIDE_LETTERS) // longest))
+    canvas.legend(handles=shown, loc="outside upper left", ncols=columns)
 
 
 def log_values(axes: Axes, values: Sequence[float]) -> None:
