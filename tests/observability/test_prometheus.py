@@ -217,11 +217,12 @@ def test_the_prometheus_of_compose_scrapes_the_broker_beside_it(
         assert done.returncode == 0, done.stderr
         watching = Prometheus(port)
         end = time.monotonic() + PATIENCE_S
-        while not answers(watching, 'up{job="kafka"} == 1'):
-            assert time.monotonic() < end
+        # the exporter answers as soon as the JVM is up, the broker registers its metrics seconds later
+        while not answers(watching, 'kafka_server_ReplicaManager_Value{name="UnderReplicatedPartitions"} == 0'):
+            assert time.monotonic() < end, watching.query("up")
             time.sleep(0.5)
-        (broker,) = watching.query('kafka_server_ReplicaManager_Value{name="UnderReplicatedPartitions"}')
-        assert float(broker["value"][1]) == 0
+        (broker,) = watching.query('up{job="kafka"}')
+        assert float(broker["value"][1]) == 1
         rules = {rule["name"] for group in watching.ask("rules")["groups"] for rule in group["rules"]}
         assert {"JobStalled", "CheckpointsFail", "UnderReplicated"} <= rules
     finally:
