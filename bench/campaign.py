@@ -14,7 +14,7 @@ from typing import Self
 import psutil
 
 from bench import record, trial
-from bench.backends import Cluster, ClusterSpec, Limits, open_cluster, require
+from bench.backends import Cluster, ClusterSpec, Limits, not_testable, open_cluster, require
 from bench.errors import HostError, PlatformError, ScenarioError
 from bench.jobs.session import JobSession
 from bench.probes.exporter import Exporter
@@ -91,10 +91,13 @@ def preflight(trials: Sequence[Trial], out: Path) -> None:
     """
     for word in dict.fromkeys(word for one in trials for word in unsupported(one.settings)):
         raise ScenarioError(f"{trials[0].scenario}: {word} cannot be run yet; nothing was started")
-    if any(one.backend == "local" and cluster_spec(one.settings).limits != Limits() for one in trials):
+    held = {
+        replace(cluster_spec(one.settings).limits, task_manager_cpus=None) for one in trials if one.backend == "local"
+    }
+    if held - {Limits()}:
         raise ScenarioError(
-            f"{trials[0].scenario}: cluster.limits are of containers, the local backend starts none: "
-            "run with --backend compose or testcontainers"
+            f"{trials[0].scenario}: cluster.limits but task_manager_cpus are of containers, the local backend starts "
+            "none: run with --backend compose or testcontainers"
         )
     if any(one.backend != "local" and one.settings.faults for one in trials):
         raise ScenarioError(f"{trials[0].scenario}: faults need --backend local, whose processes are ours to stop")
@@ -234,7 +237,7 @@ def _run_one(
     earlier: Sequence[Path],
 ) -> Run:  # fmt: skip
     bundle = out / one.scenario / one.id / datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-    if reason := faults.not_testable(one.settings):
+    if reason := faults.not_testable(one.settings) or not_testable(one.backend, cluster_spec(one.settings)):
         return record.save(trial.refused(one, one.backend, reason), bundle)
     try:
         stage = clusters.stage_for(one, tell)
@@ -276,7 +279,9 @@ class _Clusters:
 
     def stage_for(self, one: Trial, tell: trial.Tell) -> Stage:
         """An open, primed cluster that fits `one`."""
+        limits = cluster_spec(one.settings).limits
         if self._stage is not None and self._key == one.shape_key:
+            self._stage.cluster.hold(limits)
             return self._stage
         self.close()
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
@@ -300,6 +305,7 @@ class _Clusters:
         if session is not None:
             tell("prime", 25.0)
             trial.prime(one, self._stage)
+        cluster.hold(limits)  # not before: a compiler that is held back is still at work in the first runs
         return self._stage
 
 

@@ -13,12 +13,15 @@ from reports.report import (
     Column,
     Fact,
     Facts,
+    Line,
     Number,
+    OverTime,
     Range,
     Report,
     Section,
     Source,
     Table,
+    TimePanel,
     Tone,
     Tornado,
     Tradeoff,
@@ -231,6 +234,52 @@ def tradeoff(document: Document) -> Tradeoff:
         lost_axis=f"minutes over {limit} behind",
         ways=ways,
     )
+
+
+MOST_LINES = 8  # curves that one figure can be read with
+
+
+def growth(document: Document) -> OverTime:
+    """USD for each GB that comes in by the size of the stream, from the document of `simulate growth`.
+
+    The cheapest at the largest size that each can be had at, as far as they can be told apart.
+    """
+    rows, alt, left = [], [], []
+    reach = document["support"]
+    for roles, what in ((("kafka", "stack"), "carries"), (("flink",), "processes")):
+        lines = [line for name, found in document["platforms"].items() if found["role"] in roles
+                 for line in _grown(name, found["sizes"])]  # fmt: skip
+        lines.sort(key=lambda line: line.values[-1])
+        shown = lines[:MOST_LINES]
+        left += [line.name for line in lines[MOST_LINES:]]
+        alt += [
+            f"{line.name}: {wording.digits(line.values[0])} USD per GB at {wording.digits(line.t_s[0])} MB/s, "
+            f"{wording.digits(line.values[-1])} at {wording.digits(line.t_s[-1])} MB/s" for line in shown
+        ]  # fmt: skip
+        if shown:
+            first, end = min(line.t_s[0] for line in shown), max(reach["measured_mb_s"], reach["tested_mb_s"])
+            shaded = (first, end) if end > first else None
+            rows.append((TimePanel(f"what {what} it", "USD per GB in", "USD", tuple(shown), shaded),))
+    known = any(panel.measured_s for row in rows for panel in row)
+    note = "Shaded: supported by measurements. " if known else ""
+    note += f"{' '.join(reach['sentences'])} A line ends where a quota does. List prices, central values."
+    note += f" Not drawn, for they cost more per GB: {wording.listed(left)}." if left else ""
+    return OverTime(
+        key="growth",
+        title="What a GB costs as the stream grows",
+        alt=(". ".join(alt) + ".",),
+        note=(note,),
+        rows=tuple(rows),
+        axis="MB/s in",
+    )
+
+
+def _grown(name: str, sizes: Sequence[Document]) -> Iterator[Line]:
+    """The platform's line, as far as it has a price; none without any."""
+    priced = [one for one in sizes if one["usd_gb_in"] is not None]
+    if priced:
+        rates, usd = (tuple(one[key] for one in priced) for key in ("mb_s", "usd_gb_in"))
+        yield Line(wording.platform_name(name), rates, usd, Source("growth", name, "usd_gb_in"))
 
 
 # ---- tables

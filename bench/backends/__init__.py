@@ -5,11 +5,14 @@ A backend differs in how the two are started and accounted; everything after tha
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
+
+from bench.errors import HostError
 
 BACKENDS = ("local", "compose", "testcontainers")
 
@@ -20,7 +23,10 @@ NICE = 5
 
 @dataclass(frozen=True)
 class Limits:
-    """What one container may use, where there are containers; None: all of the machine."""
+    """What one broker or TaskManager may use; None: all of the machine.
+
+    A container is started with them. Of processes on this machine only `task_manager_cpus` can be held (see `hold`).
+    """
 
     broker_cpus: float | None = None
     broker_memory_mb: int | None = None
@@ -173,9 +179,34 @@ class Cluster(Protocol):
         """
         ...
 
+    def hold(self, limits: Limits) -> None:
+        """From now on to these limits, where they can change while it runs; a container keeps those of its start."""
+        ...
+
     def check(self) -> None:
         """BrokerError or JobError with the log's tail when a process is gone."""
         ...
+
+
+def not_testable(backend: str, spec: ClusterSpec) -> str:
+    """Why this host cannot hold processes to the limits; "" if it can, or if nobody asks it to."""
+    cpus = spec.limits.task_manager_cpus
+    if backend != "local" or cpus is None:
+        return ""
+    from bench.backends.cpus import apart, why_no_quota
+
+    why = why_no_quota()
+    if not why:
+        try:
+            apart(cores_apart(spec))
+        except HostError as error:
+            why = str(error)
+    return f"not testable here: cluster.limits.task_manager_cpus takes a quota on cores apart, and {why}" if why else ""
+
+
+def cores_apart(spec: ClusterSpec) -> int:
+    """Whole cores that its limited TaskManagers have for themselves."""
+    return math.ceil(spec.limits.task_manager_cpus or 0) * spec.task_managers
 
 
 def require(backend: str) -> None:

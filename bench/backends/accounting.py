@@ -76,7 +76,7 @@ class Cgroup:
     @classmethod
     def of(cls, pid: int, *, proc: Path = Path("/proc")) -> Cgroup:
         """The cgroup of a process of this host; OSError when the process or the hierarchy cannot be seen from here."""
-        mounts = _cgroup_mounts((proc / "self" / "mountinfo").read_text())
+        mounts = cgroup_mounts((proc / "self" / "mountinfo").read_text())
         paths: dict[str, str] = {}
         for line in (proc / str(pid) / "cgroup").read_text().splitlines():
             _, controllers, path = line.split(":", 2)
@@ -103,7 +103,7 @@ class Cgroup:
         return Account(cpu_s, sum(int(memory[name]) for name in names))
 
 
-def _cgroup_mounts(mountinfo: str) -> dict[str, Path]:
+def cgroup_mounts(mountinfo: str) -> dict[str, Path]:
     """Controller -> where its hierarchy is mounted; "" is v2's."""
     found: dict[str, Path] = {}
     for line in mountinfo.splitlines():

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.backends import NICE
+from bench.backends.cpus import ANYWHERE, Place
 from bench.backends.replaceable import Replaceable
 from bench.backends.subtree import Child, Subtree, await_true
 from bench.errors import JobError
@@ -190,7 +191,7 @@ class SessionCluster:
         for name in ("log4j.properties", "log4j-cli.properties"):
             (self.plan.conf / name).write_text(LOG4J)
 
-    def _java(self, name: str, memory: list[str], main: list[str]) -> Child:
+    def _java(self, name: str, memory: list[str], main: list[str], place: Place = ANYWHERE) -> Child:
         log = self.log_dir / f"{name}.log"
         argv = [
             str(self.tools.java),
@@ -205,15 +206,16 @@ class SessionCluster:
             "--configDir",
             str(self.plan.conf),
         ]
-        return self.subtree.spawn(name, argv, log=log, env=self.environment(), cwd=self.plan.folder, nice=NICE)
+        where = self.plan.folder
+        return self.subtree.spawn(name, argv, log=log, env=self.environment(), cwd=where, nice=NICE, place=place)
 
     def start_jobmanager(self) -> None:
         self.jobmanager = self._java("jobmanager", jobmanager_memory(), [JOBMANAGER])
 
-    def start_taskmanager(self, index: int) -> None:
+    def start_taskmanager(self, index: int, place: Place = ANYWHERE) -> None:
         def spawn(name: str, resource_id: str) -> Child:
             main = [TASKMANAGER, "-D", f"taskmanager.resource-id={resource_id}"]
-            return self._java(name, taskmanager_memory(self.plan.task_heap_mb), main)
+            return self._java(name, taskmanager_memory(self.plan.task_heap_mb), main, place)
 
         one = TaskManager(index, spawn)
         self.taskmanagers.append(one)

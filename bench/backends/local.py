@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from bench.backends import Account, ClusterSpec, Pipes, Victim
+from bench.backends import Account, ClusterSpec, Limits, Pipes, Victim, cores_apart
 from bench.backends.accounting import FileUse, Ledger, topic_bytes
+from bench.backends.cpus import Group, Place, apart, make_group, only_on
 from bench.backends.flink import FlinkPlan, SessionCluster
 from bench.backends.kafka import Broker, BrokerPlan, await_ready, format_all
 from bench.backends.subtree import Child, Subtree
@@ -36,8 +38,19 @@ class LocalCluster:
     backend = "local"
     capabilities = CAPABILITIES
 
-    def __init__(self, spec: ClusterSpec, tools: Toolchain, subtree: Subtree, run_dir: Path, log_dir: Path) -> None:
+    def __init__(
+        self,
+        spec: ClusterSpec,
+        tools: Toolchain,
+        subtree: Subtree,
+        run_dir: Path,
+        log_dir: Path,
+        *,
+        cores: tuple[int, ...] = (),
+    ) -> None:
+        """`cores`: those of limited TaskManagers."""
         self.spec = spec
+        self._cores = cores
         self.subtree = subtree
         self.log_dir = log_dir
         self.versions: Mapping[str, str] = tools.versions
@@ -63,6 +76,7 @@ class LocalCluster:
             for n in range(1, spec.brokers + 1)
         ]
         self.flink: SessionCluster | None = None
+        self._groups: list[Group] = []  # one a TaskManager, where they are limited
         if spec.task_managers:
             plan = FlinkPlan(
                 run_dir / "flink",
@@ -110,10 +124,23 @@ class LocalCluster:
         if self.flink:
             self.flink.start_jobmanager()
             for index in range(self.spec.task_managers):
-                self.flink.start_taskmanager(index)
+                self.flink.start_taskmanager(index, self._place(index))
         await_ready(self.bootstrap, len(self.brokers), self._check_brokers, self._broker_tails)
         if self.flink:
             self.flink.await_ready()
+
+    def _place(self, index: int) -> Place:
+        """Of a TaskManager: with a limit in a group of its own, which holds nothing back yet, on the cores apart."""
+        if self.spec.limits.task_manager_cpus is None:
+            return Place()
+        group = make_group(f"streamgauge-{os.getpid()}-taskmanager-{index}")
+        self.subtree.remove_group_at_end(group.folder)
+        self._groups.append(group)
+        return Place(str(group.folder), self._cores)
+
+    def hold(self, limits: Limits) -> None:
+        for group in self._groups:
+            group.hold(limits.task_manager_cpus)
 
     def account(self) -> dict[str, Account]:
         roots = {"broker": [broker.child.pid for broker in self.brokers if broker.child]}
@@ -168,12 +195,16 @@ def data_files(data: Path, topic: str) -> Iterator[FileUse]:
 
 @contextmanager
 def open_local(spec: ClusterSpec, *, run_dir: Path, log_dir: Path) -> Iterator[LocalCluster]:
-    """A LocalCluster, ready; its processes and `run_dir` are gone afterwards, whatever happens."""
+    """A LocalCluster, ready; its processes and `run_dir` are gone afterwards, whatever happens.
+
+    Limited TaskManagers have cores to themselves: everything else, this process included, stays on the others.
+    """
     tools = provision()
     run_dir.mkdir(parents=True)
     log_dir.mkdir(parents=True, exist_ok=True)
-    with Subtree() as subtree:
+    theirs, ours = apart(count) if (count := cores_apart(spec)) else ((), ())
+    with only_on(ours) if ours else nullcontext(), Subtree() as subtree:
         subtree.remove_at_end(run_dir)
-        cluster = LocalCluster(spec, tools, subtree, run_dir, log_dir)
+        cluster = LocalCluster(spec, tools, subtree, run_dir, log_dir, cores=theirs)
         cluster.start()
         yield cluster

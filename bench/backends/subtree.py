@@ -20,6 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from bench.backends.cpus import ANYWHERE, Place
 from bench.errors import HostError
 
 START_S = 10.0  # to fork and exec on a busy two-core host
@@ -134,6 +135,10 @@ class Subtree:
         """The supervisor removes `folder` once every process has ended, also after a SIGKILL of the command."""
         self._send({"scratch": str(folder)})
 
+    def remove_group_at_end(self, folder: Path) -> None:
+        """The same for a control group of ours."""
+        self._send({"group": str(folder)})
+
     def spawn(
         self,
         name: str,
@@ -145,6 +150,7 @@ class Subtree:
         stdin: int | None = None,
         stdout: int | None = None,
         nice: int = 0,
+        place: Place = ANYWHERE,
     ) -> Child:
         """Start `argv` (no shell), with file descriptors for `stdin`, `stdout` instead of nothing and `log`.
 
@@ -164,6 +170,8 @@ class Subtree:
                     "env": environment,
                     "cwd": str(cwd or Path.cwd()),
                     "nice": nice,
+                    "group": place.group,
+                    "cores": place.cores,
                 }
                 with self._lock:
                     self._waiting[key] = child

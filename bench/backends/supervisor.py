@@ -6,12 +6,15 @@ grandchildren (Flink's Python workers) don't inherit it. A subreaper inherits ev
 the socket says that the command has ended, however it ended, SIGKILL included.
 
 Protocol: one JSON document per line.
-  in:  {"spawn": key, "argv": [...], "env": {...}, "cwd": "...", "nice": n}   with three file descriptors
-       {"scratch": "/dir"}                                                  unmount and remove it once all have ended
+  in:  {"spawn": key, "argv": [...], "env": {...}, "cwd": "...", "nice": n, "group": "/dir" or "", "cores": [n, ...]}
+                                with three file descriptors; group: a control group to begin in; cores: [] as ours
+       {"scratch": "/dir"}      unmount and remove it once all have ended
+       {"group": "/dir"}        remove this control group once all have ended
   out: {"started": key, "pid": n} | {"failed": key, "error": "..."} | {"exited": pid, "code": n}
 """
 
 import ctypes
+import errno
 import json
 import os
 import select
@@ -86,9 +89,9 @@ def spawn(link: socket.socket, order: dict[str, Any], fds: list[int]) -> None:
             stdin=stdin,
             stdout=stdout,
             stderr=stderr,
-            preexec_fn=lambda: os.nice(order["nice"]),  # noqa: PLW1509 -- this process has one thread
+            preexec_fn=lambda: take_place(order),  # noqa: PLW1509 -- this process has one thread
         )
-    except OSError as error:
+    except (OSError, subprocess.SubprocessError) as error:  # the second: its place could not be taken
         send(link, {"failed": order["spawn"], "error": str(error)})
     else:
         # Popen must not wait for it: reap() owns every exit, orphans included
@@ -97,6 +100,16 @@ def spawn(link: socket.socket, order: dict[str, Any], fds: list[int]) -> None:
     finally:
         for fd in fds:
             os.close(fd)
+
+
+def take_place(order: dict[str, Any]) -> None:
+    """In the new process, before it is anything else: its control group, its cores, its niceness."""
+    if order["group"]:
+        with open(os.path.join(order["group"], "cgroup.procs"), "w") as procs:  # noqa: PTH118, PTH123 -- as above
+            procs.write(str(os.getpid()))
+    if order["cores"]:
+        os.sched_setaffinity(0, order["cores"])
+    os.nice(order["nice"])
 
 
 def end_subtree() -> None:
@@ -118,9 +131,22 @@ def unmount_below(folder: str) -> None:
             ctypes.CDLL(None).umount2(point.encode(), MNT_DETACH)
 
 
-def serve(link: socket.socket, wake: int) -> list[str]:
-    """Obey until the command is gone; returns the scratch folders to remove."""
-    scratch: list[str] = []
+def remove_group(folder: str) -> None:
+    """A control group is empty a moment after its last process has ended, not at once."""
+    deadline = time.monotonic() + GRACE_S
+    while True:
+        try:
+            os.rmdir(folder)  # noqa: PTH106 -- as above
+        except OSError as error:
+            if error.errno != errno.EBUSY or time.monotonic() > deadline:
+                return
+            time.sleep(0.02)
+        else:
+            return
+
+
+def serve(link: socket.socket, wake: int, scratch: list[str], groups: list[str]) -> None:
+    """Obey until the command is gone; notes the scratch folders and control groups to remove."""
     buffer = b""
     fds: list[int] = []
     while True:
@@ -133,15 +159,17 @@ def serve(link: socket.socket, wake: int) -> list[str]:
         try:
             data, new_fds, _, _ = socket.recv_fds(link, 1 << 20, 16)
         except ConnectionResetError:
-            return scratch
+            return
         if not data:
-            return scratch
+            return
         fds.extend(new_fds)
         *lines, buffer = (buffer + data).split(b"\n")
         for line in lines:
             order = json.loads(line)
             if "scratch" in order:
                 scratch.append(order["scratch"])
+            elif "spawn" not in order:
+                groups.append(order["group"])
             else:
                 mine, fds = fds[:3], fds[3:]
                 spawn(link, order, mine)
@@ -158,10 +186,13 @@ def main() -> None:
     os.set_blocking(wake_write, False)
     signal.set_wakeup_fd(wake_write)
     scratch: list[str] = []
+    groups: list[str] = []
     try:
-        scratch = serve(link, wake_read)
+        serve(link, wake_read, scratch, groups)
     finally:
         end_subtree()
+        for folder in groups:
+            remove_group(folder)
         for folder in scratch:
             unmount_below(folder)
             shutil.rmtree(folder, ignore_errors=True)

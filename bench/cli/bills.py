@@ -133,6 +133,40 @@ def tell_policies(document: Document) -> None:
     wide_console().print(table)
 
 
+def tell_growth(document: Document) -> None:
+    """Each platform from size to size, and what the sizes rest on."""
+    console = wide_console()
+    names = ("platform", "MB/s", "bound by", "units at the end", "USD a month", "USD per GB in", "sizes are")
+    table = _table("", {name: name.startswith(("MB", "USD")) for name in names})
+    for platform, found in document["platforms"].items():
+        for at, one in enumerate(found["stretches"]):
+            first, last = one["from"], one["to"]
+            parts = ", ".join(f"{part['count']:,.6g} {part['what']}" for part in last["parts"][:1])
+            rates = " to ".join(dict.fromkeys(_size(one["mb_s"]) for one in (first, last)))
+            table.add_row(
+                "" if at else platform, rates, last["bound_by"], parts,
+                _from_to(first["usd_month"], last["usd_month"], ",.0f"),
+                _from_to(first["usd_gb_in"], last["usd_gb_in"], ".3g"), last["support"] if last["feasible"] else "",
+            )  # fmt: skip
+    console.print(table)
+    for text in document["support"]["sentences"]:
+        _write(console, text)
+    limit = document["partition_mb_s"]
+    alike = "Assumed: bytes and CPU per event stay as they are"
+    _write(console, f"{alike}; a partition carries {limit:g} MB/s at peak before there are more of them.")
+
+
+def _size(mb_s: float) -> str:
+    return f"{mb_s:,.0f}" if mb_s >= 100 else f"{mb_s:.3g}"
+
+
+def _from_to(first: float | None, last: float | None, digits: str) -> str:
+    if first is None or last is None:
+        return "-" if first is last is None else "no total at one end"
+    ends = dict.fromkeys(format(end, digits) for end in (first, last))
+    return " to ".join(ends)
+
+
 def tell_promptness(rows: Iterable[Document]) -> None:
     """Losses and bills of each cadence under each tau."""
     names = ("tau", "cadence", "lost, USD a month", "bill, USD a month", "all, USD a month")

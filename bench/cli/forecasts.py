@@ -151,3 +151,37 @@ def promptness(source: Path, case_file: Path | None, platform: str, *, json_: bo
         f"{asked.detector.recall:g}, precision {asked.detector.precision:g}, false alarms "
         f"{asked.detector.false_alarms_usd_month:,.0f} USD a month at every cadence. Batches without storage."
     )
+
+
+@simulate.command()
+@click.argument("source", type=click.Path(path_type=Path))
+@click.option("--platform", "--stack", "platforms", multiple=True,
+              help="A platform, or a stack KAFKA+FLINK; repeatable. All that fit.")  # fmt: skip
+@click.option("--from-mb-s", "low", metavar="MB/S", default="1", show_default=True)
+@click.option("--to-mb-s", "high", metavar="MB/S", default="1000", show_default=True)
+@click.option("--partition-mb-s", "partition", metavar="MB/S", default="10", show_default=True,
+              help="What one partition carries at peak before there are more (assumed).")  # fmt: skip
+@click.option("--figure", type=click.Path(dir_okay=False, path_type=Path), help="Draw USD per GB by size (SVG or PNG).")
+@as_json
+def growth(  # noqa: PLR0917 -- one parameter an option
+    source: Path, platforms: tuple[str, ...], low: str, high: str, partition: str, figure: Path | None, *, json_: bool
+) -> None:
+    """The stream of SOURCE from small to large: what binds each platform, dollars, where measured support ends."""
+    from costmodel import extrapolation
+    from costmodel import growth as growing
+
+    usage = only_usage(source)
+    reach = extrapolation.support(usage, extrapolation.recorded())
+    found = growing.grow(
+        usage, platforms, low=number(low, "--from-mb-s"), high=number(high, "--to-mb-s"),
+        partition_mb_s=number(partition, "--partition-mb-s"), reach=reach,
+    )  # fmt: skip
+    document = growing.to_json(found)
+    if figure is not None:
+        from reports import costing
+
+        write_figure(costing.growth(document), figure)
+    if json_:
+        answer(document)
+        return
+    bills.tell_growth(document)

@@ -258,7 +258,10 @@ class Topic(Section):
 
 
 class Limits(Section):
-    """What each container may use; without, all of the machine. Needs a backend of containers (--backend compose)."""
+    """What each container may use; without, all of the machine. Needs a backend of containers (--backend compose).
+
+    `task_manager_cpus` works on local processes too (as root, with control groups): a quota, on cores of their own.
+    """
 
     broker_cpus: Positive | None = None
     broker_memory_mb: Annotated[int, Field(ge=384)] | None = None

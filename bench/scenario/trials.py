@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import math
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -91,6 +92,9 @@ class Trial:
             }
         bounded_disk = any(fault.do == "fill-disk" for fault in self.settings.faults)
         cluster = self.settings.cluster.model_dump(mode="json")
+        cpus = self.settings.cluster.limits.task_manager_cpus
+        if self.backend == "local" and cpus is not None:  # the quota changes while it runs, its cores do not
+            cluster["limits"]["task_manager_cpus"] = math.ceil(cpus)
         where = [self.backend, self.turn]
         shape = {"where": where, "cluster": cluster, "flink": flink, "bounded_disk": bounded_disk}
         return _canonical(shape)

@@ -12,7 +12,7 @@ from typing import Any
 import docker
 from docker.errors import APIError, DockerException, NotFound
 
-from bench.backends import Account, ClusterSpec, Pipes, Victim
+from bench.backends import Account, ClusterSpec, Limits, Pipes, Victim
 from bench.backends.accounting import Cgroup, FileUse, topic_bytes
 from bench.backends.containers import compose, engine, ephemeral, images
 from bench.backends.containers import plan as planning
@@ -145,6 +145,9 @@ class ContainerCluster:
             ended = _ended(container)
             if ended:
                 raise BrokerError(f"{_log_name(name).replace('-', ' ')} ended ({ended})\n{_tails({name: container})}")
+
+    def hold(self, limits: Limits) -> None:
+        """They were started with them."""
 
     def check(self) -> None:
         self._check_brokers()

@@ -1,0 +1,150 @@
+"""Streams that grow: what binds where, no size for less than it costs, and no word of support that was not measured."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+import bench.cli.forecasts  # noqa: F401 -- registers `simulate`
+from bench.analysis.prediction import Drained, held_out
+from bench.cli import cli
+from bench.errors import ScenarioError
+from costmodel import extrapolation, growth, price
+from costmodel.extrapolation import Foretold, Support, support
+from costmodel.growth import Growth, grow
+from costmodel.usage import Usage
+
+MEASURED: dict[str, Any] = {"value": 20, "low": 18, "high": 22, "basis": "measured", "n": 3}
+USAGE: dict[str, Any] = {
+    "schema": 1,
+    "region": "us-east-1",
+    "ingest": {"mb_s": 40, "record_bytes": 1000, "measured_at_mb_s": 10},
+    "retention": {"days": 1},
+    "topics": {"partitions": 12},
+    "processing": {"cpu_s_per_million_events": MEASURED},
+}
+LOW, HIGH = Decimal(1), Decimal(1000)
+
+
+def usage(**changes: Any) -> Usage:
+    return Usage.model_validate(USAGE | changes)
+
+
+def grown(platforms: list[str], **how: Any) -> Growth:
+    return grow(usage(), platforms, low=LOW, high=HIGH, **how)
+
+
+def foretold() -> Foretold:
+    """A prediction of four times as much CPU that is 10 % off in two repetitions, and no interval to speak of."""
+    drains = [Drained(quota, quota / 20 * 1e6 * (0.9 if quota == 1 else 1), 20.0) for quota in (0.25, 0.5, 1.0)]
+    found = held_out([drains, drains])
+    assert found is not None
+    return Foretold("studies/prediction", found)
+
+
+def test_a_size_is_the_bill_of_that_size() -> None:
+    """A curve by another rule than the bill's would meet it nowhere."""
+    (sizes,) = grown(["msk-standard"], partition_mb_s=Decimal(1000)).sizes.values()
+    for one in (sizes[0], sizes[len(sizes) // 2], sizes[-1]):
+        (bill,) = price(usage().with_value("ingest.mb_s", one.mb_s), ["msk-standard"], draws=0)
+        assert one.usd_month == float(bill.usd_month or 0)
+    assert (sizes[0].mb_s, sizes[-1].mb_s) == (LOW, HIGH)
+
+
+@pytest.mark.parametrize(
+    "platform", ["self-ec2", "msk-standard", "kinesis-provisioned", "flink-ec2", "flink-managed-aws"]
+)
+def test_a_larger_stream_never_costs_less(platform: str) -> None:
+    dollars = [one.usd_month for one in grown([platform]).sizes[platform]]
+    known = [usd for usd in dollars if usd is not None]
+
+    assert known == sorted(known) and len(known) == len(dollars)
+
+
+def test_a_stretch_is_bound_by_one_thing_and_a_quota_ends_it_in_words() -> None:
+    found = grown(["msk-serverless", "flink-managed-aws"])
+    serverless, kpus = found.stretches("msk-serverless"), found.stretches("flink-managed-aws")
+
+    assert serverless[-1].last.bound_by == "cannot be had: ingress" and serverless[-1].last.usd_month is None
+    assert [one.last.bound_by for one in kpus] == ["minimum of 1 KPU", "minimum of 1 KPU", "CPU"]
+    assert [one.last.support for one in kpus] == ["measured", "computed", "computed"]
+    for platform, sizes in found.sizes.items():
+        assert sum(len([s for s in sizes if one.first.mb_s <= s.mb_s <= one.last.mb_s])
+                   for one in found.stretches(platform)) == len(sizes)  # fmt: skip
+
+
+def test_there_are_as_many_partitions_as_the_peak_needs_and_never_fewer_than_there_were() -> None:
+    """1,000 MB/s x 1.5 at 10 MB/s each: 150. A stream of 1 MB/s keeps the twelve it has."""
+    sizes = grown(["self-ec2"]).sizes["self-ec2"]
+
+    assert (sizes[0].partitions, sizes[-1].partitions) == (12, 150)
+
+
+def test_support_ends_where_measuring_did_or_where_a_prediction_was_tested() -> None:
+    never, once = support(usage(), None), support(usage(), foretold())
+    given = support(usage(processing={"cpu_s_per_million_events": 20}), foretold())
+
+    assert (never.measured_mb_s, never.tested_mb_s) == (10, 10) and "never tested here" in never.sentences[1]
+    assert (once.measured_mb_s, once.tested_mb_s) == (10, 40) and "within 11% up to 4 times" in once.sentences[1]
+    assert [once.of(mb_s) for mb_s in (10, 40, 40.1)] == ["measured", "tested", "computed"]
+    assert given.of(0.001) == "computed" and "not" not in given.sentences[0].split()[0]
+
+
+def test_what_stands_beside_a_bill() -> None:
+    """A size for four times the measured load looks like any other; that nobody tried it must stand beside it."""
+    assert "never tested here" in (extrapolation.beside(usage(), None) or "")
+    assert "predicted within 11%" in (extrapolation.beside(usage(), foretold()) or "")
+    assert extrapolation.beside(usage(ingest={**USAGE["ingest"], "mb_s": 10}), None) is None
+
+
+def test_no_study_is_no_test(tmp_path: Path) -> None:
+    assert extrapolation.recorded(tmp_path / "prediction") is None
+    assert extrapolation.to_json(None) is None and (extrapolation.to_json(foretold()) or {})["times"] == 4
+
+
+def said(tmp_path: Path, *words: str) -> str:
+    file = tmp_path / "usage.yaml"
+    file.write_text(json.dumps(USAGE))
+    return CliRunner().invoke(cli, ["simulate", "growth", str(file), *words], catch_exceptions=False).stdout
+
+
+def test_the_command_prints_what_binds_and_where_support_ends(tmp_path: Path) -> None:
+    words = ("--platform", "msk-serverless", "--platform", "flink-ec2", "--to-mb-s", "500")
+    told = said(tmp_path, *words)
+    document = json.loads(said(tmp_path, *words, "--json"))
+
+    assert "cannot be had:" in told and "Measured at 10 MB/s" in told and "10 MB/s at peak before" in told
+    assert document["support"]["measured_mb_s"] == 10
+    assert document["platforms"]["flink-ec2"]["sizes"][-1]["mb_s"] == 500
+    figure = tmp_path / "growth.svg"
+    said(tmp_path, *words, "--figure", str(figure))
+    assert "What a GB costs as the stream grows" in figure.read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (["--from-mb-s", "10", "--to-mb-s", "1"], "expected 0 < low < high, got 10 to 1 MB/s"),
+        (["--to-mb-s", "much"], "--to-mb-s much: expected a number"),
+        (["--partition-mb-s", "0"], "expected more than 0 MB/s a partition"),
+        (["--platform", "msk-standrad"], "did you mean msk-standard?"),
+    ],
+)
+def test_wrong_words_are_refused(tmp_path: Path, words: list[str], error: str) -> None:
+    file = tmp_path / "usage.yaml"
+    file.write_text(json.dumps(USAGE))
+    refused = CliRunner().invoke(cli, ["simulate", "growth", str(file), *words])
+
+    assert isinstance(refused.exception, ScenarioError) and error in str(refused.exception)
+
+
+def test_the_ends_of_support_are_among_the_sizes() -> None:
+    reach = Support(12.345, 49.38, ("",))
+    sizes = growth.grow(usage(), ["flink-ec2"], low=LOW, high=HIGH, reach=reach).sizes["flink-ec2"]
+
+    assert {12.345, 49.38} <= {float(one.mb_s) for one in sizes}
