@@ -157,8 +157,8 @@ def promptness(source: Path, case_file: Path | None, platform: str, *, json_: bo
 @click.argument("source", type=click.Path(path_type=Path))
 @click.option("--platform", "--stack", "platforms", multiple=True,
               help="A platform, or a stack KAFKA+FLINK; repeatable. All that fit.")  # fmt: skip
-@click.option("--from-mb-s", "low", metavar="MB/S", default="1", show_default=True)
-@click.option("--to-mb-s", "high", metavar="MB/S", default="1000", show_default=True)
+@click.option("--from-mb-s", "low", metavar="MB/S", default="1", show_default=True, help="The smallest stream.")
+@click.option("--to-mb-s", "high", metavar="MB/S", default="1000", show_default=True, help="The largest.")
 @click.option("--partition-mb-s", "partition", metavar="MB/S", default="10", show_default=True,
               help="What one partition carries at peak before there are more (assumed).")  # fmt: skip
 @click.option("--figure", type=click.Path(dir_okay=False, path_type=Path), help="Draw USD per GB by size (SVG or PNG).")
