@@ -10,6 +10,7 @@
     money      cost, prices, usage
     bills      how a bill looks on a terminal
     forecasts  simulate
+    advising   advise, validate
     instrument ceiling
     claims     claims
     gallery    gallery
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 RESULTS = Path("results")
 # each registers its commands with `cli`
-MODULES = ("studies", "reporting", "comparing", "money", "forecasts", "instrument", "claims", "gallery")
+MODULES = ("studies", "reporting", "comparing", "money", "forecasts", "advising", "instrument", "claims", "gallery")
 
 
 def say(text: str) -> None:

@@ -58,7 +58,7 @@ def cost(sources: tuple[Path, ...], platforms: tuple[str, ...], **how: Any) -> N
         raise ScenarioError("cost: expected a usage.yaml, a deployment.yaml or a results folder (or --claims)")
     wanted = list(platforms) or None
     catalogs = [catalogues.load(folder) for folder in how["catalogs"]] or [catalogues.built_in()]
-    usages = _usages(sources, _assumptions(how["assumptions"]))
+    usages = _usages(sources, assumptions(how["assumptions"]))
     if how["axis"]:
         _break_even(usages, wanted, catalogs[0], how)
         return
@@ -260,7 +260,8 @@ def number(word: str, option: str) -> Decimal:
         raise ScenarioError(f"{option} {word}: expected a number") from None
 
 
-def _assumptions(words: Sequence[str]) -> dict[str, Any]:
+def assumptions(words: Sequence[str]) -> dict[str, Any]:
+    """KEY=VALUE words, values as YAML reads them."""
     from ruamel.yaml import YAML
 
     found = {}

@@ -1,0 +1,188 @@
+"""advise: how many partitions a topic needs, from runs at several counts, and what they cost a month."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bench.cli import answer, as_json, cli, say, share, wide_console
+from bench.cli.money import assumptions
+from bench.errors import ScenarioError
+
+if TYPE_CHECKING:
+    from costmodel.advice import Need
+    from costmodel.ladder import Ladder
+    from costmodel.option import Option
+
+STUDIES = Path(__file__).resolve().parents[2] / "studies"
+EVIDENCE = ("partition-sizing", "quickstart")  # recorded studies that are asked if none is named, the best first
+
+
+@cli.group()
+def advise() -> None:
+    """Answers from recorded runs: how many partitions, and what they cost."""
+
+
+@advise.command()
+@click.option("--target-mbps", "target_mb_s", type=click.FloatRange(0, min_open=True), required=True, metavar="MB/S",
+              help="Mean MB/s of uncompressed records that the topic has to carry.")  # fmt: skip
+@click.option("--record-bytes", type=click.FloatRange(0, min_open=True), help="Bytes of one record; else the runs'.")
+@click.option("--consumers", type=click.IntRange(1), help="Consumers in the largest group; else 1.")
+@click.option("--consumer-mbps", "consumer_mb_s", type=click.FloatRange(0, min_open=True), metavar="MB/S",
+              help="What one of your consumers reads; else what one of the runs' did.")  # fmt: skip
+@click.option("--growth", type=click.FloatRange(1), help="How many times today's rate it has to carry later; else 1.")
+@click.option("--slo-ms", type=click.FloatRange(0, min_open=True), help="Limit on the 99th percentile; else 500.")
+@click.option("--peak-to-mean", "peak", type=click.FloatRange(1),
+              help="Busiest minutes over the mean, as in a usage.yaml; else 1.5.")  # fmt: skip
+@click.option("--skew", help="The busiest key's share of the traffic, such as 5%; else none stands out.")
+@click.option("--results", type=click.Path(exists=True, file_okay=False, path_type=Path),
+              help="The runs to answer from: results/SCENARIO or studies/SCENARIO.")  # fmt: skip
+@click.option("--where", "where", multiple=True, metavar="KEY=VALUE",
+              help="Only runs with this setting, such as producer.routing=sticky.")  # fmt: skip
+@click.option("--set", "pricing", multiple=True, metavar="KEY=VALUE", help="Another pricing assumption of the results.")
+@click.option("--platform", "platforms", multiple=True, help="Price only this one; else every Kafka that fits.")
+@as_json
+def partitions(**how: Any) -> None:
+    """The fewest partitions that carry a rate within a limit on latency, and the dollars of P, 2P and 10P."""
+    from costmodel import advised
+    from costmodel.advice import advise as answered
+    from costmodel.advice import bills
+    from costmodel.prices import built_in
+
+    ladder = evidence(how["results"], how["where"], how["pricing"])
+    advice = answered(_need(how, ladder), ladder)
+    priced = bills(advice, advised.counts(advice), list(how["platforms"]) or None, built_in())
+    document = advised.to_json(advice, priced)
+    if how["json_"]:
+        answer(document)
+    else:
+        _tell(document, priced)
+    for text in stale(priced):
+        say(text)
+
+
+def stale(priced: Mapping[str, Mapping[int, Option]]) -> list[str]:
+    """A sentence if prices in use are old."""
+    from datetime import UTC, datetime
+
+    from costmodel.formats import warnings
+
+    return warnings([option for options in priced.values() for option in options.values()], datetime.now(UTC).date())
+
+
+def evidence(results: Path | None, where: Sequence[str], pricing: Sequence[str]) -> Ladder:
+    """The ladder in a folder of results; without one in the best recorded study there is."""
+    from bench import study
+    from costmodel.rungs import ladder
+
+    if results is None:
+        results = next((STUDIES / name for name in EVIDENCE if (STUDIES / name).is_dir()), None)
+        if results is None:
+            raise ScenarioError(
+                "no recorded study of partition counts; expected --results results/SCENARIO, which "
+                "`streamgauge run partition-sizing` makes"
+            )
+        if results.name != EVIDENCE[0]:
+            say(f"no {EVIDENCE[0]} study is recorded: {results.parent.name}/{results.name} answers instead")
+    found = study.recall(results, judged=False)
+    for text in found.unreadable:
+        say(text)
+    told = "/".join(results.resolve().parts[-2:])
+    known = {**found.scenario.pricing.model_dump(), **assumptions(pricing)}
+    return ladder(found.runs, told, where=assumptions(where), pricing=known)
+
+
+def _need(how: Mapping[str, Any], ladder: Ladder) -> Need:
+    from costmodel.advice import Need
+
+    names = ("record_bytes", "consumers", "growth", "slo_ms", "peak")
+    given: dict[str, Any] = {name: how[name] for name in names if how[name] is not None}
+    if how["skew"] is not None:
+        given["top_key"] = share(how["skew"], "--skew")
+    left = frozenset({*names, "top_key"} - set(given))
+    given.setdefault("record_bytes", ladder.record_bytes)
+    return Need(target_mb_s=how["target_mb_s"], consumer_mb_s=how["consumer_mb_s"], assumed=left, **given)
+
+
+def _tell(document: Mapping[str, Any], priced: Mapping[str, Mapping[int, Option]]) -> None:
+    console = wide_console()
+
+    def line(text: str) -> None:
+        console.print(text, markup=False, highlight=False)
+
+    line(f"{document['sentence']}.")
+    for text in document["warnings"]:
+        line(f"  ! {text}")
+    line("")
+    for bound in document["because"]:
+        count = "none" if bound["partitions"] is None else f"{bound['partitions']:,}"
+        line(f"{bound['bound']:<11} {count:>6}  {bound['sentence']}")
+    line("")
+    line(f"What 6 would do: {document['six']['sentence']}.")
+    if document["scale"]:
+        line(f"When to scale: {document['scale']['sentence']}.")
+    line(f"Share group: {document['share_group']['sentence']}.")
+    if document["next"]:
+        line(f"Measure next, {document['next']}.")
+    console.print(_bytes(document))
+    console.print(_dollars(priced))
+    for platform, usd in document["usd_month"].items():
+        for text in (*(f"{n} partitions: {why}" for n, why in usd["infeasible"].items()), *usd["notes"]):
+            line(f"{platform}: {text}")
+    line(f"Assumed: {'; '.join(document['assumed'])}.")
+    line(f"From {document['evidence']['source']}, {len(document['runs'])} runs: {', '.join(document['runs'])}")
+    for text in document["evidence"]["others"]:
+        line(f"Not used (--where): {text}")
+
+
+def _bytes(document: Mapping[str, Any]) -> Any:
+    from rich.table import Table
+
+    table = Table(title="By number of partitions, at today's mean", title_justify="left")
+    names = ("partitions", "today", "after growth", "enough up to, MB/s", "wire B/event", "disk B/event",
+             "broker CPU-s/1M events", "beyond the runs")  # fmt: skip
+    for name in names:
+        table.add_column(name, justify="left" if name in names[1:3] else "right")
+    quantities = ("wire_bytes_per_event", "disk_bytes_per_event", "broker_cpu_s_per_million_events")
+    for row in document["at"]:
+        known = [row[name] for name in quantities]
+        beyond = max((found["beyond"] for found in known if found), default=1.0)
+        table.add_row(f"{row['partitions']:,}", row["today"], row["after_growth"], f"{row['enough_until_mb_s']:,.3g}",
+                      *map(_quantity, known), f"{beyond:.3g} x" if beyond > 1.005 else "")  # fmt: skip
+    return table
+
+
+def _quantity(found: Mapping[str, Any] | None) -> str:
+    if found is None:
+        return "missing"
+    band = "" if found["low"] is None else f" ({found['low']:.3g} to {found['high']:.3g})"
+    return f"{found['value']:.3g}{band}"
+
+
+def _dollars(priced: Mapping[str, Mapping[int, Option]]) -> Any:
+    from rich.table import Table
+
+    table = Table(title="USD a month today, by number of partitions", title_justify="left")
+    table.add_column("platform")
+    counts = list(dict.fromkeys(count for options in priced.values() for count in options))
+    for count in counts:
+        table.add_column(f"{count:,}", justify="right")
+    for platform, options in sorted(priced.items(), key=_cheapest_first):
+        table.add_row(platform, *(_month(options[count]) for count in counts))
+    return table
+
+
+def _cheapest_first(row: tuple[str, Mapping[int, Option]]) -> tuple[bool, float]:
+    bills = [option.bill.usd_month for option in row[1].values() if option.bill and not option.bill.at_least]
+    return not bills, float(min(bills, default=0))
+
+
+def _month(option: Option) -> str:
+    if option.bill is None:
+        return "infeasible"
+    least = "at least " if option.bill.at_least else ""
+    flag = " *" if option.bill.unverified or option.unverified_quotas else ""
+    return f"{least}{option.bill.usd_month:,.0f}{flag}"

@@ -1,0 +1,248 @@
+"""How many partitions: held against brokers whose limits are known, and against what must hold of any answer."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench.errors import ScenarioError
+from costmodel import advised
+from costmodel.advice import FURTHEST, Need, Standing, advise, bills, smallest, usage
+from costmodel.ladder import Ladder, Status, hot_share, too_many
+from costmodel.option import size
+from costmodel.prices import built_in
+from costmodel.rungs import ladder, top_key_share
+from tests.simulated.ladder import Broker, doubling, recorded, study
+
+BROKER = Broker(partition_mb_s=5.05)  # a little over the 5 that its ladder can show: at the limit itself queues wander
+
+
+@functools.cache
+def known(broker: Broker = BROKER, most: int = 64, rates: tuple[float, ...] = (40.0,), repeats: int = 5) -> Ladder:
+    return recorded(broker, doubling(most), rates, repeats=repeats)
+
+
+def need(target_mb_s: float = 40.0, **changes: float) -> Need:
+    return Need(**{"target_mb_s": target_mb_s, "record_bytes": 200.0, "peak": 1.0, **changes})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("noise", [0.0, 0.02])
+def test_the_true_smallest_number_lies_within_the_stated_interval(seed: int, noise: float) -> None:
+    """An interval that misses the truth would send somebody to production with too few partitions."""
+    broker = Broker(partition_mb_s=1.3 * 1.31 ** (seed % 9), reader_mb_s=(1e9, 7.0)[seed % 2], run_noise=noise)
+    found = recorded(broker, [1, 2, 4, 6, 12, 24, 48, 96], (10.0, 40.0), seed=seed)
+    for target in (3.0, 17.0, 40.0, 123.0):
+        advice = advise(need(target), found)
+        slow = Broker(broker.partition_mb_s * (1 - 0.84 * noise), broker.reader_mb_s * (1 - 0.84 * noise))
+        truth = slow.true_smallest(target)
+        assert advice.low is not None
+        assert advice.partitions is not None
+        assert advice.low <= truth <= advice.partitions, (broker, target, advice.partition)
+
+
+@pytest.mark.parametrize("top_key", [0.05, 0.1])
+def test_a_skewed_key_needs_more_partitions_as_the_broker_would(top_key: float) -> None:
+    """Evenly spread, 40 MB/s need 8; with a tenth on one key that partition has 4 MB/s before any other key comes."""
+    advice = advise(need(top_key=top_key), known(rates=(10.0, 40.0, 38.0)))
+    assert advice.low is not None
+    assert advice.partitions is not None
+    assert advice.low <= BROKER.true_smallest(40.0, top_key) <= advice.partitions
+    assert advice.partitions > (advise(need(), known(rates=(10.0, 40.0, 38.0))).partitions or 0)
+
+
+def test_a_key_too_busy_for_any_partition_has_no_number() -> None:
+    """More partitions never split a key: a number would be a promise that nobody can keep."""
+    advice = advise(need(top_key=0.5), known())
+    assert (advice.partitions, advice.low) == (None, None)
+    assert "busiest key alone brings 20 MB/s" in advised.headline(advice)
+    assert advised.to_json(advice, {})["partitions"] is None
+
+
+NEEDS = st.builds(
+    Need,
+    target_mb_s=st.floats(0.1, 390),
+    record_bytes=st.floats(25, 1900),
+    consumers=st.integers(1, 60),
+    growth=st.floats(1, 8),
+    peak=st.floats(1, 4),
+    top_key=st.floats(0, 0.02),
+    consumer_mb_s=st.none() | st.floats(0.5, 50),
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(asked=NEEDS, more=st.floats(1, 3))
+def test_every_answer_is_monotone_and_above_its_lower_bounds(asked: Need, more: float) -> None:
+    """A larger stream that needs fewer partitions, or an answer below t/p, t/c or the consumers, would be nonsense."""
+    advice = advise(asked, known())
+    if advice.partitions is None:
+        assert None in advice.bounds.values()
+        return
+    assert advice.low is not None
+    assert 1 <= advice.low <= advice.partitions
+    assert advice.partitions == max(bound for bound in (asked.consumers, *advice.bounds.values()) if bound is not None)
+    assert advice.partition.shown is not None
+    hot = asked.design_mb_s * hot_share(advice.partitions, asked.top_key)
+    assert hot <= advice.partition.shown * (1 + 1e-6)
+    assert advice.standing(advice.partitions, asked.design_mb_s) is Standing.CARRIES
+    grown = advise(replace(asked, target_mb_s=max(asked.target_mb_s, min(asked.target_mb_s * more, 399.0))), known())
+    assert grown.partitions is None or grown.partitions >= advice.partitions
+    assert grown.low is None or grown.low >= advice.low
+
+
+@given(st.floats(0.01, 1e4), st.floats(0.01, 1e3))
+def test_without_skew_the_bound_is_the_classical_t_over_p(mb_s: float, capacity: float) -> None:
+    """t/p, rounded up: anything else is not what readers know by that name."""
+    count = smallest(mb_s, capacity)
+    assert count is not None
+    assert count * capacity >= mb_s * (1 - 1e-6)
+    assert (count - 1) * capacity < mb_s
+
+
+def test_the_classical_bounds_of_a_known_broker() -> None:
+    """40 MB/s, 1.5 x that at the busiest, twice that after growth, 5 MB/s a partition: 12 and 24; 30 consumers: 30."""
+    asked = need(peak=1.5, growth=2.0)
+    advice = advise(asked, known())
+    assert dict(advice.bounds) == {"throughput": 12, "consumers": 12, "growth": 24}
+    assert advice.partitions == 24
+    assert advise(need(peak=1.5, growth=2.0, consumers=30), known()).partitions == 30
+    slow = advise(need(peak=1.5, consumer_mb_s=2.0), known())
+    assert dict(slow.bounds) == {"throughput": 12, "consumers": 30, "growth": 30}
+
+
+def test_consumers_that_decide_could_be_a_share_group() -> None:
+    """Paying for partitions only to feed consumers is what KIP-932 ends; where bytes decide it saves nothing."""
+    consumers = advised.share_group(advise(need(consumers=40), known()))
+    assert (consumers["instead"], consumers["partitions"]) == (True, 8)
+    assert not advised.share_group(advise(need(), known()))["instead"]
+
+
+def test_another_study_changes_the_answer() -> None:
+    """An answer that is the same whatever was measured would be folklore again."""
+    slow, fast = (advise(need(), known(Broker(partition_mb_s=p))) for p in (1.01, 20.2))
+    assert slow.partitions == 64
+    assert fast.partitions == 2
+
+
+def test_beyond_the_measured_range_it_says_how_far_and_past_ten_times_nothing() -> None:
+    """A ladder at 40 MB/s says little about 300 and nothing about 4,000."""
+    near = advise(need(300.0), known())
+    assert near.extrapolated_by == pytest.approx(7.5, rel=0.01)
+    assert any("7.5 x beyond what was measured" in text for text in advised.warnings(near))
+    assert advise(need(20.0), known()).extrapolated_by == 1.0
+    with pytest.raises(ScenarioError, match=r"100 times the 40 MB/s .* expected at most 400 MB/s"):
+        advise(need(4000.0), known())
+    with pytest.raises(ScenarioError, match=r"records of 5,?000 bytes are 25 times away"):
+        advise(need(record_bytes=5000.0), known())
+    assert FURTHEST == 10
+
+
+def test_smaller_records_are_taken_at_the_worst_by_their_number() -> None:
+    """A partition that carried 25,000 events/s of 200 bytes was shown no more than that of 100 bytes."""
+    small, same = advise(need(record_bytes=100.0), known()), advise(need(), known())
+    assert (same.partitions, small.partitions) == (8, 16)
+    assert small.low is not None
+    assert same.low is not None
+    assert small.low <= same.low  # at the best a partition carries as many bytes
+
+
+def test_where_no_run_meets_the_limit_nothing_is_shown() -> None:
+    """A number would then rest on nothing."""
+    with pytest.raises(ScenarioError, match=r"none of 7 cells keeps p99 below 1 ms"):
+        advise(need(slo_ms=1.0), known())
+
+
+def test_a_host_at_its_limit_says_nothing_about_partitions() -> None:
+    """80 MB/s fail on this host at every count: 5 MB/s a partition would be blamed for it."""
+    found = recorded(Broker(partition_mb_s=5.05, host_mb_s=50.0), doubling(64), (40.0, 80.0))
+    advice = advise(need(), found)
+    assert advice.partition.shown == pytest.approx(5.0)
+    assert advice.partition.ruled_out == pytest.approx(10.0)  # 4 partitions at 40 MB/s, not 16 at 80
+    assert advice.range_mb_s == pytest.approx(40.0)
+
+
+def test_too_many_partitions_are_seen_and_said() -> None:
+    """Latency that partitions themselves add is no want of partitions."""
+    found = recorded(Broker(partition_mb_s=5.05, per_partition_ms=1.0), doubling(512), (40.0,))
+    advice = advise(need(), found)
+    worst = too_many(advice.cells)
+    assert worst is not None
+    assert worst.partitions == 256
+    assert any("256 partitions on 1 broker were too many" in text for text in advised.warnings(advice))
+    assert advice.partition.ruled_out == pytest.approx(10.0)
+
+
+def test_what_was_not_measured_is_no_pass() -> None:
+    """A run without its tail, or without its backlog, may have been behind all along."""
+    runs = study(BROKER, [16], (40.0,))
+    blind = [{k: v for k, v in run.metrics.items() if k != "e2e_latency_ms"} for run in runs]
+    for run, metrics in zip(runs, blind, strict=True):
+        object.__setattr__(run, "metrics", metrics)
+    cells = ladder(runs, "blind", where={}, pricing={}).cells(500.0)
+    assert [(cell.status, cell.why) for cell in cells] == [(Status.FAILS, "its p99 is missing")]
+
+
+def test_bytes_are_read_at_the_rate_that_fills_a_batch() -> None:
+    """Half the rate over half the partitions fills batches alike; that is what lets one ladder speak of other rates."""
+    for target, count in ((40.0, 8), (20.0, 4), (40.0, 32), (10.0, 8)):
+        found = advise(need(target), known()).read("wire", count)
+        assert found is not None
+        assert float(found.number.value) == pytest.approx(BROKER.wire_share(target / count), rel=1e-6)
+        assert found.beyond == pytest.approx(1.0)
+    between = advise(need(), known()).read("wire", 11)
+    assert between is not None
+    assert float(between.number.value) == pytest.approx(BROKER.wire_share(40.0 / 11), rel=0.05)
+    outside = advise(need(), known()).read("wire", 640)
+    assert outside is not None
+    assert outside.beyond == pytest.approx(10.0)
+
+
+def test_dollars_are_those_of_the_same_usage() -> None:
+    """What `advise` says a month costs is what `cost` says of the same stream: one model, not two."""
+    advice = advise(need(peak=1.5, growth=2.0), known())
+    assert advice.partitions == 24
+    found = bills(advice, [24, 240], ["msk-serverless", "self-ec2"], built_in())
+    for count in (24, 240):
+        for platform, options in found.items():
+            again = size(usage(advice, count), platform, built_in())
+            assert options[count].usd_month == again.usd_month
+    dearer = {
+        name: float(options[240].usd_month or 0) - float(options[24].usd_month or 0) for name, options in found.items()
+    }
+    partition_hours = (240 - 24) * 730 * 0.0015
+    assert dearer["msk-serverless"] > partition_hours  # its price per partition, and worse batches on top
+    assert dearer["self-ec2"] > 0
+
+
+def test_the_busiest_key_of_zipfs_law() -> None:
+    """Over ten keys with exponent 1 the first has 1 / 2.929; uniform ones have a tenth each."""
+    assert top_key_share({"keys": {"distinct": 10, "zipf": 1.0}}) == pytest.approx(1 / 2.9289682)
+    assert top_key_share({"keys": {"distinct": 10, "zipf": 0.0}}) == pytest.approx(0.1)
+    assert hot_share(4, 0.2) == pytest.approx(0.4)
+
+
+def test_every_number_names_its_runs() -> None:
+    """A number without its run cannot be doubted."""
+    advice = advise(need(peak=1.5, growth=2.0, consumers=12), known())
+    document = advised.to_json(advice, bills(advice, advised.counts(advice), ["self-ec2"], built_in()))
+    names = {rung.run for rung in known().rungs}
+    assert set(document["runs"]) <= names
+    assert document["runs"]
+    for row in document["at"]:
+        assert set(row["wire_bytes_per_event"]["runs"]) <= names
+    for bound in document["because"]:
+        assert set(bound["runs"]) <= names
+    assert set(document["usd_month"]["self-ec2"]) >= {"p", "2p", "10p"}
+
+
+def test_the_folk_start_is_held_against_the_same_evidence() -> None:
+    """Six carry 30 MB/s here and not 60: the sentence about 6 must turn where the broker turns."""
+    enough, short = (advised.six(advise(need(target), known())) for target in (28.0, 90.0))
+    assert enough["today"] == "carries it"
+    assert short["today"] == "does not carry it"
+    assert enough["enough_until_mb_s"] == pytest.approx(30.0)
