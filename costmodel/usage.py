@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -19,11 +19,13 @@ from costmodel.bands import between
 Basis = Literal["measured", "given", "assumed"]
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """What is read from a file: frozen, without unknown keys, its quantities `Number`s."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
 
-class Number(_Section):
+class Number(Section):
     """One quantity: a value, `{value, low, high}`, or `{assumed: value}` in YAML.
 
     `low`..`high` is the 95 % t-interval over `n` runs where basis is measured, a band someone stands for otherwise.
@@ -116,9 +118,23 @@ AtLeastOne = Annotated[Number, _range("1")]
 Count = Annotated[Number, _range("1", whole=True)]
 CountOrNone = Annotated[Number, _range("0", whole=True)]
 Share = Annotated[Number, _range("0", above=True, maximum="1")]
+ShareOrNone = Annotated[Number, _range("0", maximum="1")]
 
 
-class Units(_Section):
+class Sized(Section):
+    """A file's whole: it knows its quantities by their dotted paths."""
+
+    def numbers(self) -> Iterator[tuple[str, Number]]:
+        """(dotted path, Number) of every quantity, in the file's order."""
+        yield from _numbers(self, "")
+
+    def at(self, quantiles: Mapping[str, Decimal]) -> Self:
+        """The same with each named number at its quantile (0..1) and no interval left."""
+        drawn: Self = _at(self, "", quantiles)
+        return drawn
+
+
+class Units(Section):
     """Why published totals differ with nobody wrong: hours in a month, what a GB is, when cents are rounded."""
 
     month_hours: Decimal = Field(default=Decimal(730), gt=0, le=744)
@@ -131,7 +147,7 @@ class Units(_Section):
         return "no" if given is False else given  # YAML 1.1 readers turn a bare `no` into false
 
 
-class Ingest(_Section):
+class Ingest(Section):
     """What comes in."""
 
     mb_s: Positive = Field(description="MB a second of raw (uncompressed) records, a mean over the month")
@@ -141,7 +157,7 @@ class Ingest(_Section):
     measured_at_mb_s: Positive | None = None  # the rate of the runs that bytes and CPU per event come from
 
 
-class Broker(_Section):
+class Broker(Section):
     """What a broker did for it, measured on some host."""
 
     cpu_s_per_million_events: NotNegative = assumed("1.1", "0.5", "2.2", "not measured")
@@ -152,19 +168,19 @@ class Broker(_Section):
     )
 
 
-class Consumers(_Section):
+class Consumers(Section):
     """Consumer groups, each reading everything; a Flink job is one of them."""
 
     groups: CountOrNone = assumed("1")
 
 
-class Producers(_Section):
+class Producers(Section):
     """`zone_aware`: they write to partitions led in their own zone."""
 
     zone_aware: bool = False
 
 
-class Topics(_Section):
+class Topics(Section):
     """`partitions` are per topic."""
 
     count: Count = assumed("1")
@@ -172,20 +188,20 @@ class Topics(_Section):
     replication_factor: Count = assumed("3")
 
 
-class Retention(_Section):
+class Retention(Section):
     """How long records are kept, and how long on local disk where there is a second tier."""
 
     days: Positive = Field(description="a number of days, more than 0")
     tiered_local_days: Positive = assumed("1")
 
 
-class Storage(_Section):
+class Storage(Section):
     """The kind of disk under self-managed brokers."""
 
     disk: Literal["gp3", "st1"] = "gp3"
 
 
-class Processing(_Section):
+class Processing(Section):
     """The Flink job."""
 
     cpu_s_per_million_events: Positive = Field(description="CPU-seconds of Flink per million input events")
@@ -201,14 +217,14 @@ class Processing(_Section):
     restart_s: NotNegative = assumed("45", "20", "120", "the job stands still when its size changes; not measured")
 
 
-class Sinks(_Section):
+class Sinks(Section):
     """GB (compressed) that results occupy."""
 
     clickhouse_gb_month: NotNegative = assumed("0")
     s3_gb_month: NotNegative = assumed("0")
 
 
-class Sizing(_Section):
+class Sizing(Section):
     """One rule for every option: physical baselines are filled this far at peak, a vendor's quota is used whole."""
 
     disk_fill: Share = assumed("0.6")
@@ -217,14 +233,14 @@ class Sizing(_Section):
     ec2_types: tuple[str, ...] = ()  # self-managed brokers are chosen among these; empty: all catalogued
 
 
-class Operations(_Section):
+class Operations(Section):
     """People. Always assumed, and the same on every option: break-even hours say how many fewer an option must need."""
 
     hours_month: NotNegative
     usd_hour: NotNegative
 
 
-class Usage(_Section):
+class Usage(Sized):
     """A workload and the rules of sizing for it. Knows no platform."""
 
     version: Literal[1] = Field(alias="schema", description="schema: 1")
@@ -246,15 +262,6 @@ class Usage(_Section):
     operations: Operations | None = None
     environments: AtLeastOne = assumed("1")
 
-    def numbers(self) -> Iterator[tuple[str, Number]]:
-        """(dotted path, Number) of every quantity, in the file's order."""
-        yield from _numbers(self, "")
-
-    def at(self, quantiles: Mapping[str, Decimal]) -> Usage:
-        """This usage with each named number at its quantile (0..1) and no interval left."""
-        drawn: Usage = _at(self, "", quantiles)
-        return drawn
-
     def with_value(self, path: str, value: Decimal) -> Usage:
         """This usage with one number, by its dotted path, set to `value` and checked like one read from a file."""
         section, _, name = path.rpartition(".")
@@ -267,7 +274,7 @@ class Usage(_Section):
         return _dump(self)
 
 
-class StandingPart(_Section):
+class StandingPart(Section):
     """One part of a deployment: how much of what. Which measure a part takes, its platform says."""
 
     what: str
@@ -287,7 +294,7 @@ class StandingPart(_Section):
         return given if given is None else _decimal(given)
 
 
-class AsBuilt(_Section):
+class AsBuilt(Section):
     """deployment.yaml: parts priced as they stand. It carries no load, so it has no $/GB and no idle share."""
 
     version: Literal[1] = Field(alias="schema", description="schema: 1")

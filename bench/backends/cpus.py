@@ -17,6 +17,7 @@ from bench.backends.accounting import cgroup_mounts
 from bench.errors import HostError
 
 PERIOD_US = 100_000  # the kernel's default, and what container engines use
+CORES = tuple(sorted(os.sched_getaffinity(0)))  # of this program when it began: later it may stay on some of them
 
 
 @dataclass(frozen=True)
@@ -101,10 +102,10 @@ def why_no_quota() -> str:
 
 def apart(count: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """(`count` cores for somebody alone, the others). HostError when that leaves none."""
-    cores = sorted(os.sched_getaffinity(0))
-    if count >= len(cores):
-        raise HostError(f"{count} cores of {len(cores)} for TaskManagers alone leave none for the broker and all else")
-    return tuple(cores[len(cores) - count :]), tuple(cores[: len(cores) - count])
+    rest = len(CORES) - count
+    if rest < 1:
+        raise HostError(f"{count} cores of {len(CORES)} for TaskManagers alone leave none for the broker and all else")
+    return CORES[rest:], CORES[:rest]
 
 
 @contextmanager

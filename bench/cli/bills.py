@@ -167,6 +167,27 @@ def _from_to(first: float | None, last: float | None, digits: str) -> str:
     return " to ".join(ends)
 
 
+def tell_leaving(document: Document) -> None:
+    """What leaving takes once, what it changes a month, when it has paid, and what all that assumes."""
+    console, once, usd = wide_console(), document["once"], document["usd_month"]
+    table = _table(f"Leaving {document['from']} for {document['to']}", {"": False, "USD": True})
+    for name, key in (
+        ("people who change what speaks to it", "rewrite_usd"), ("both side by side", "both_run_usd"),
+        ("one more reader of the old one, meanwhile", "mirror_usd"), ("data that crosses", "crossing_usd"),
+    ):  # fmt: skip
+        table.add_row(name, "no price" if once[key] is None else f"{once[key]:,.0f}")
+    table.add_row("once, in all", ("at least " if once["at_least"] else "") + f"{once['usd']:,.0f}")
+    for name, key in ((document["from"], "from"), (document["to"], "to"), ("difference", "saved")):
+        table.add_row(f"{name}, a month", f"{usd[key]:,.0f}")
+    console.print(table)
+    for text in document["sentences"]:
+        _write(console, text)
+    bands = (f"{path} {n['value']:g}" + (f" ({n['low']:g} to {n['high']:g})" if n["low"] is not None else "")
+             for path, n in document["assumed"].items())  # fmt: skip
+    _write(console, f"Assumed: {'; '.join(bands)}. Not priced: what a vendor asks for reading old data, contracts that "
+                    "run on.")  # fmt: skip
+
+
 def tell_promptness(rows: Iterable[Document]) -> None:
     """Losses and bills of each cadence under each tau."""
     names = ("tau", "cadence", "lost, USD a month", "bill, USD a month", "all, USD a month")

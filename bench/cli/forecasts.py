@@ -185,3 +185,27 @@ def growth(  # noqa: PLR0917 -- one parameter an option
         answer(document)
         return
     bills.tell_growth(document)
+
+
+@simulate.command()
+@click.argument("source", type=click.Path(path_type=Path))
+@click.option("--from", "old", required=True, metavar="PLATFORM", help="What is left.")
+@click.option("--to", "new", required=True, metavar="PLATFORM", help="What it is left for.")
+@click.option("--case", "case_file", type=click.Path(dir_okay=False, path_type=Path),
+              help="People, time side by side, data to copy; without it costmodel/examples/leaving.yaml.")  # fmt: skip
+@click.option("--within", "horizon", type=click.IntRange(1, 120), default=24, show_default=True,
+              help="Months in which leaving has to pay, for the sizes at which it does.")  # fmt: skip
+@click.option("--draws", type=click.IntRange(20, 100_000), default=1000, show_default=True, help="Draws of all bands.")
+@as_json
+def leaving(  # noqa: PLR0917 -- one parameter an option
+    source: Path, old: str, new: str, case_file: Path | None, horizon: int, draws: int, *, json_: bool
+) -> None:
+    """What it takes to leave a platform (rewriting, running both, moving data), and when the other bill has paid it."""
+    from costmodel import leaving as exits
+
+    case = exits.read(case_file or exits.EXAMPLE)
+    document = exits.to_json(exits.leave(only_usage(source), old, new, case, draws=draws, horizon=horizon), case)
+    if json_:
+        answer(document)
+        return
+    bills.tell_leaving(document)

@@ -29,6 +29,8 @@ class Platform:
     size: Size
     parts: Mapping[str, Standing] = field(default_factory=dict)
     unit: Callable[[Usage, Catalog], ScalingUnit] | None = None  # of a fleet that can follow its load: Flink's
+    speaks: str = ""  # the protocol of its clients; empty: Kafka's, or Flink's jobs
+    cloud: str = "aws"  # whose network its data leaves
 
 
 @functools.cache

@@ -140,5 +140,6 @@ PLATFORMS = [
             "processing-unit": timed("processing unit", "compute", "azure.eventhubs.premium.pu", "PU-hour"),
             "events": measured("ingress events", "requests", "azure.eventhubs.events", "million events", "millions"),
         },
+        cloud="azure",
     )
 ]

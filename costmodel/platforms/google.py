@@ -41,5 +41,7 @@ PLATFORMS = [
             "throughput": measured("published and delivered", "ingress", "gcp.pubsub.throughput", "TiB", "tib"),
             "storage": measured("retained messages", "storage", "gcp.pubsub.storage", "GiB-month", "gib"),
         },
+        speaks="Pub/Sub",
+        cloud="google",
     )
 ]

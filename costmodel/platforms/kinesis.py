@@ -143,6 +143,7 @@ PLATFORMS = [
             "extended-retention": timed("retention beyond 24 h", "storage", "kinesis.ext_retention", "shard-hour"),
             "put-units": measured("PUT payload units", "requests", "kinesis.put_units", "million units", "millions"),
         },
+        speaks="Kinesis",
     ),
     Platform(
         "kinesis-on-demand",
@@ -154,5 +155,6 @@ PLATFORMS = [
             "data-in": measured("data in", "ingress", "kinesis.ondemand.in", "GB", "gb"),
             "data-out": measured("data out", "egress", "kinesis.ondemand.out", "GB", "gb"),
         },
+        speaks="Kinesis",
     ),
 ]

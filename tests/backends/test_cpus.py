@@ -67,6 +67,7 @@ def test_cores_apart_are_the_last_ones_and_somebody_keeps_the_others() -> None:
         assert theirs == (cores[-1],) and ours == tuple(cores[:-1])
         with only_on(ours):
             assert os.sched_getaffinity(0) == set(ours)
+            assert apart(1) == (theirs, ours)  # the next trial asks while this one's cluster is open
         assert os.sched_getaffinity(0) == set(cores)
 
 
