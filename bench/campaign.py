@@ -302,7 +302,7 @@ class _Clusters:
             self._stack.callback(session.close)
         self._stage = Stage(cluster, session, run_dir, cluster.spawn, self._web_port)
         self._key = one.shape_key
-        if session is not None:
+        if session is not None or one.settings.consumers:
             tell("prime", 25.0)
             trial.prime(one, self._stage)
         cluster.hold(limits)  # not before: a compiler that is held back is still at work in the first runs

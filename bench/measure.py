@@ -280,6 +280,23 @@ def storage_metrics(found: Findings, disk: Mapping[str, int], sent: Sent) -> Non
         )
         found.put("payload_bytes_per_event", payload)
         found.put("compression_ratio", payload * events / disk["log"] if disk["log"] else math.nan)
+        found.put("topic_segments", disk["segments"])
+        for kind, name in (("log", "log"), ("index", "index"), ("timeindex", "time_index")):
+            found.put(f"topic_{name}_bytes", disk[kind])
+            found.put(f"topic_{name}_allocated_bytes", disk[f"{kind}_allocated"])
+
+
+def protocol_metric(found: Findings, replicas: int) -> None:
+    """What the wire carries beside record batches; after `generator_metrics` and `storage_metrics`."""
+    wire, log = found.metrics.get("wire_bytes_per_event"), found.metrics.get("log_bytes_per_event")
+    if wire and log:
+        found.put("protocol_bytes_per_event", wire.value - log.value / replicas)
+
+
+def footprint_metrics(found: Findings, footprint: Mapping[str, int]) -> None:
+    """What the brokers hold: files, maps, live heap, as far as it can be seen."""
+    for name in ("open_files", "memory_maps", "live_heap_bytes"):
+        found.put(f"broker_{name}", footprint.get(name, math.nan))
 
 
 def drain_window(samples: Samples, events: int, counter: str) -> Window | None:

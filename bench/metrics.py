@@ -66,6 +66,7 @@ _LATENCY = {"value": Effect(0.10), "p50": Effect(0.10), "p99": Effect(0.20, abso
 
 _LOW, _HIGH, _NEUTRAL = Better.LOWER, Better.HIGHER, Better.NEUTRAL
 _HISTOGRAM = "Value: the median; percentiles from a log-linear histogram, only as far as 10 samples lie beyond."
+_FILES = "length and st_blocks of the files in the partitions' folders"
 _CPU = "user and system time of all its processes over the measured window, from /proc or the container's cgroup"
 
 
@@ -157,10 +158,14 @@ _ALL = (
     _rss("flink", "JobManager, TaskManagers and their Python workers"),
     _rss("generator", "the load generator"),
     _rss("consumer", "the consuming engine"),
-    Metric("broker_open_files", "files", "Open file descriptors of the brokers at the end of the measured window.",
-           "/proc/PID/fd", _LOW, True),
-    Metric("broker_memory_maps", "maps", "Memory mappings of the brokers at the end of the measured window.",
-           "/proc/PID/maps", _LOW, True),
+    Metric("broker_open_files", "files", "Open file descriptors of the brokers once the load is over.",
+           "/proc/PID/fd", _LOW, True, _FIVE_PERCENT),
+    Metric("broker_memory_maps", "maps", "Memory mappings of the brokers once the load is over.",
+           "/proc/PID/maps", _LOW, True, _FIVE_PERCENT),
+    Metric("broker_live_heap_bytes", "bytes",
+           "Heap of the brokers that is in use after a full collection, once the load is over: what they cannot do "
+           "without.",
+           "the JVM's GC.heap_info after GC.run, over its attach socket", _LOW, True, _FIVE_PERCENT),
     Metric("host_busy_share", "share",
            "CPU time of the whole host that was not idle, over the measured window. Most kernels sample it at their "
            "tick: of work that wakes in step with it, as a paced load does, they see too much or too little. The "
@@ -187,6 +192,33 @@ _ALL = (
     Metric("log_bytes_per_event", "bytes/event",
            "Size of the topic's log segments on all brokers without their indexes, per acknowledged event.",
            "file sizes in the partitions' folders, or DescribeLogDirs", _LOW, True, _FIVE_PERCENT),
+    Metric("protocol_bytes_per_event", "bytes/event",
+           "Bytes the producers sent that are no record batches (requests around them, what is asked about topics), "
+           "per acknowledged event: wire_bytes_per_event less one replica's log_bytes_per_event.",
+           "librdkafka's tx_bytes and file sizes in the partitions' folders", _LOW, True, _FIVE_PERCENT),
+    Metric("topic_log_bytes", "bytes", "Length of the topic's log segments on all brokers once the load is over.",
+           _FILES, _LOW, True, _FIVE_PERCENT),
+    Metric("topic_log_allocated_bytes", "bytes", "Disk blocks that these log segments take.", _FILES, _LOW, True,
+           _FIVE_PERCENT),
+    Metric("topic_index_bytes", "bytes",
+           "Length of the segments' offset indexes. Kafka claims 10 MiB for each in advance: mostly holes.",
+           _FILES, _LOW, True, _FIVE_PERCENT),
+    Metric("topic_index_allocated_bytes", "bytes", "Disk blocks that the offset indexes take.", _FILES, _LOW, True,
+           _FIVE_PERCENT),
+    Metric("topic_time_index_bytes", "bytes",
+           "Length of the segments' time indexes. Kafka claims 10 MiB for each in advance: mostly holes.",
+           _FILES, _LOW, True, _FIVE_PERCENT),
+    Metric("topic_time_index_allocated_bytes", "bytes", "Disk blocks that the time indexes take.", _FILES, _LOW, True,
+           _FIVE_PERCENT),
+    Metric("topic_segments", "segments", "Log segments of the topic on all brokers once the load is over.", _FILES,
+           _LOW, True, _FIVE_PERCENT),
+    Metric("topic_create_s", "s",
+           "From the request that makes the input topic to a broker that knows a leader for every partition.",
+           "the admin client's clock", _LOW, False, {"value": Effect(0.20)}),
+    Metric("topic_delete_s", "s",
+           "From the request that deletes the input topic to the moment when no folder of it is left on any broker. A "
+           "broker waits a second (log.segment.delete.delay.ms, as set here) before it removes them.",
+           "the admin client's clock and the brokers' data folders", _LOW, False, {"value": Effect(0.20)}),
     Metric("compression_ratio", "ratio",
            "Payload bytes over the bytes of their record batches; below 1 when headers outweigh compression.",
            "the generator's count and the brokers' BytesInPerSec or log size", _HIGH, True, _FIVE_PERCENT),

@@ -54,10 +54,10 @@ def fresh(trial: Trial, outputs: Iterable[str]) -> Names:
     return Names(run, f"{run}-in", {name: f"{run}-{name}" for name in outputs})
 
 
-def create_all(names: Names, settings: Settings, bootstrap: str) -> None:
-    """The input as the scenario has it; an output partition for each parallel sink."""
+def create_all(names: Names, settings: Settings, bootstrap: str) -> float:
+    """The input as the scenario has it; an output partition for each parallel sink. Seconds that the input took."""
     topic, pipeline = settings.topic, settings.pipeline
-    create(
+    took_s = create(
         bootstrap,
         names.input,
         partitions=topic.partitions,
@@ -68,14 +68,20 @@ def create_all(names: Names, settings: Settings, bootstrap: str) -> None:
         # LogAppendTime: append minus due is then computable afterwards, whatever the reader's speed (method 7)
         config = {"message.timestamp.type": "LogAppendTime"}
         create(bootstrap, output, partitions=pipeline.parallelism if pipeline else 1, config=config)
+    return took_s
 
 
 def create(
     bootstrap: str, topic: str, *, partitions: int, replication: int = 1, config: Mapping[str, str] | None = None
-) -> None:
-    """Make a topic and wait until every partition has a leader. BrokerError with the broker's reason."""
+) -> float:
+    """Make a topic and wait until every partition has a leader; seconds from the request to the broker that knows all.
+
+    BrokerError with the broker's reason.
+    """
     admin = _admin(bootstrap)
     try:
+        admin.list_topics(timeout=ADMIN_TIMEOUT_S)  # connected: what follows is the broker's time
+        began = time.monotonic()
         admin.create_topics(
             [NewTopic(topic, partitions, replication, config=dict(config or {}))], operation_timeout=ADMIN_TIMEOUT_S
         )[topic].result(ADMIN_TIMEOUT_S)
@@ -84,7 +90,7 @@ def create(
             found = admin.list_topics(topic, timeout=ADMIN_TIMEOUT_S).topics[topic]
             led = sum(p.leader >= 0 for p in found.partitions.values())
             if found.error is None and led == partitions:
-                return
+                return time.monotonic() - began
             admin.poll(0.02)
     except KafkaException as error:
         raise BrokerError(f"creating topic {topic}: {error.args[0].str()}") from error

@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from bench import logdirs
 from bench.errors import BrokerError
-from costmodel import documents, logdirs
-from costmodel.logdirs import Replica
+from bench.logdirs import Replica
+from costmodel import documents
 from costmodel.measured import number
 from costmodel.usage import Usage
 

@@ -12,6 +12,7 @@ import pytest
 
 from bench import measure
 from bench.analysis.histogram import LogLinearHistogram
+from bench.backends.accounting import FileUse, topic_bytes
 from bench.jobs import Output
 from bench.loadgen import Schedule, Sent
 from bench.loadgen.handover import HandOver
@@ -102,6 +103,10 @@ def test_a_counter_that_began_or_ended_inside_the_window_has_no_difference() -> 
         assert math.isnan(samples.delta("broker_cpu_s", WINDOW.from_s, WINDOW.to_s))
 
 
+NOTHING = topic_bytes([], "t")
+ONE_SEGMENT = {"log": (30_000, 60), "index": (10_485_760, 0), "timeindex": (10_485_756, 7)}  # bytes, blocks of 512
+
+
 def test_bytes_that_the_client_never_told_are_not_zero() -> None:
     """A run shorter than the client's statistics would be one whose network is free: the bill loses a line."""
     silent = sent().seconds.assign(tx_bytes=math.nan, batches=math.nan, batch_records=math.nan, batch_bytes=math.nan)
@@ -111,7 +116,7 @@ def test_bytes_that_the_client_never_told_are_not_zero() -> None:
     assert "wire_bytes_per_event" in found.missing
     found = Findings()
     silent = sent().seconds.assign(offered_bytes=math.nan)
-    measure.storage_metrics(found, {"partitions": 1, "allocated": 100, "log": 100}, sent(seconds=silent))
+    measure.storage_metrics(found, {**NOTHING, "partitions": 1, "allocated": 100, "log": 100}, sent(seconds=silent))
     assert {"payload_bytes_per_event", "compression_ratio"} <= set(found.missing)
 
 
@@ -289,13 +294,40 @@ def test_a_windows_latency_has_as_many_samples_as_windows(countries: int) -> Non
     assert few.metrics == {}  # a median of seven is an anecdote
 
 
+def test_protocol_overhead_is_what_the_wire_carries_beside_one_copy_of_the_log() -> None:
+    """Three replicas on disk would make the overhead negative, a missing count would make it the whole wire."""
+    found = Findings()
+    found.put("wire_bytes_per_event", 130.0)
+    measure.protocol_metric(found, 3)
+    assert "protocol_bytes_per_event" not in found.metrics
+    found.put("log_bytes_per_event", 300.0)
+    measure.protocol_metric(found, 3)
+    assert found.metrics["protocol_bytes_per_event"].value == 30.0
+
+
+def test_what_cannot_be_seen_of_a_broker_is_missing() -> None:
+    """A broker in a container shows no heap: 0 would be the best of all."""
+    found = Findings()
+    measure.footprint_metrics(found, {"open_files": 300, "memory_maps": 900})
+    assert values(found) == {"broker_open_files": 300, "broker_memory_maps": 900}
+    assert found.missing == ["broker_live_heap_bytes"]
+
+
 def test_storage_counts_what_is_allocated_over_all_replicas() -> None:
     """Index files claim 10 MB each and take none: apparent bytes would make 96 partitions cost a fortune."""
     found = Findings()
-    disk = {"partitions": 6, "apparent": 126_000_000, "allocated": 2_400_000, "log": 2_000_000}
+    disk = topic_bytes(
+        [FileUse(f"t-{n}", "", 0, 0) for n in range(6)]
+        + [FileUse(f"t-{n}", f"0.{kind}", *use) for n in range(6) for kind, use in ONE_SEGMENT.items()], "t"
+    )  # fmt: skip
     measure.storage_metrics(found, disk, sent())
     assert values(found) == {
-        "disk_bytes_per_event": 120, "log_bytes_per_event": 100, "payload_bytes_per_event": 200, "compression_ratio": 2,
+        "disk_bytes_per_event": 6 * 512 * 67 / 20_000, "log_bytes_per_event": 6 * 30_000 / 20_000,
+        "payload_bytes_per_event": 200, "compression_ratio": pytest.approx(200 * 20_000 / 180_000),
+        "topic_segments": 6,
+        "topic_log_bytes": 180_000, "topic_log_allocated_bytes": 6 * 512 * 60,
+        "topic_index_bytes": 6 * 10_485_760, "topic_index_allocated_bytes": 0,
+        "topic_time_index_bytes": 6 * 10_485_756, "topic_time_index_allocated_bytes": 6 * 512 * 7,
     }  # fmt: skip
     found = Findings()
     measure.storage_metrics(found, dict.fromkeys(disk, 0), sent())  # the topic was not found: no bytes, not 0 bytes

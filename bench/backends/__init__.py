@@ -163,7 +163,13 @@ class Cluster(Protocol):
         ...
 
     def disk_bytes(self, topic: str) -> dict[str, int]:
-        """Over all replicas of a topic: bytes "apparent", "allocated", in "log", "index", "timeindex"; "segments"."""
+        """Over all replicas of a topic: see `bench.backends.accounting.topic_bytes`."""
+        ...
+
+    def broker_footprint(self) -> dict[str, int]:
+        """What the brokers hold now: "open_files", "memory_maps", "live_heap_bytes" (what a full collection leaves: it
+        collects). What cannot be seen from here is left out.
+        """
         ...
 
     def spawn(

@@ -12,6 +12,7 @@ from bench.backends import Account
 
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = os.sysconf("SC_PAGESIZE")
+KINDS = ("log", "index", "timeindex")  # of the files that a segment has
 
 
 class Ledger:
@@ -64,6 +65,18 @@ def _all_stats() -> dict[int, tuple[int, int, int]]:
         # proc(5): state is field 3, so field k is at k - 3: ppid 4, utime..cstime 14-17, rss 24
         found[int(name)] = (int(field[1]), sum(int(x) for x in field[11:15]), int(field[21]))
     return found
+
+
+def held(pids: Iterable[int]) -> dict[str, int]:
+    """What these processes hold now: "open_files" and "memory_maps"; one that may not be looked at leaves both out."""
+    total = {"open_files": 0, "memory_maps": 0}
+    for pid in pids:
+        try:
+            total["open_files"] += len(os.listdir(f"/proc/{pid}/fd"))  # noqa: PTH208 -- thousands of entries
+            total["memory_maps"] += Path(f"/proc/{pid}/maps").read_bytes().count(b"\n")
+        except OSError:
+            return {}
+    return total
 
 
 @dataclass(frozen=True)
@@ -128,18 +141,26 @@ class FileUse(NamedTuple):
 
 
 def topic_bytes(files: Iterable[FileUse], topic: str) -> dict[str, int]:
-    """Bytes of one topic in `files`, all replicas: apparent (length), allocated (blocks), and by kind of file."""
-    total = dict.fromkeys(("apparent", "allocated", "log", "index", "timeindex", "segments", "partitions"), 0)
+    """Bytes of one topic in `files`, all replicas: apparent (length), allocated (blocks), and both by kind of file.
+
+    "leaving": folders of partitions that were deleted and are still there.
+    """
+    kinds = (*KINDS, *(f"{kind}_allocated" for kind in KINDS))
+    total = dict.fromkeys(("apparent", "allocated", *kinds, "segments", "partitions", "leaving"), 0)
     for file in files:
-        if not file.folder.removeprefix(f"{topic}-").isdigit():
-            continue  # another topic whose name begins alike, or a partition on its way out
+        number, _, rest = file.folder.removeprefix(f"{topic}-").partition(".")
+        if not number.isdigit() or rest:
+            # another topic whose name begins alike, or a partition on its way out: topic-0.UUID-delete
+            total["leaving"] += number.isdigit() and rest.endswith("-delete") and not file.name
+            continue
         if not file.name:
             total["partitions"] += 1
             continue
         total["apparent"] += file.size_bytes
         total["allocated"] += file.blocks * 512
         kind = file.name.rpartition(".")[2]
-        if kind in ("log", "index", "timeindex"):
+        if kind in KINDS:
             total[kind] += file.size_bytes
+            total[f"{kind}_allocated"] += file.blocks * 512
         total["segments"] += kind == "log"
     return total

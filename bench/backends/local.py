@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from bench.backends import Account, ClusterSpec, Limits, Pipes, Victim, cores_apart
-from bench.backends.accounting import FileUse, Ledger, topic_bytes
+from bench.backends import Account, ClusterSpec, Limits, Pipes, Victim, cores_apart, hotspot
+from bench.backends.accounting import FileUse, Ledger, held, topic_bytes
 from bench.backends.cpus import Group, Place, apart, make_group, only_on
 from bench.backends.flink import FlinkPlan, SessionCluster
 from bench.backends.kafka import Broker, BrokerPlan, await_ready, format_all
@@ -154,6 +154,12 @@ class LocalCluster:
 
     def disk_bytes(self, topic: str) -> dict[str, int]:
         return topic_bytes((file for broker in self.brokers for file in data_files(broker.plan.data, topic)), topic)
+
+    def broker_footprint(self) -> dict[str, int]:
+        pids = [broker.child.pid for broker in self.brokers if broker.child]
+        heaps = [hotspot.live_heap_bytes(pid) for pid in pids]
+        whole = [size for size in heaps if size is not None]
+        return held(pids) | ({"live_heap_bytes": sum(whole)} if len(whole) == len(heaps) else {})
 
     def spawn(
         self, argv: Sequence[str], log: Path, *, env: Mapping[str, str] | None = None, fds: Pipes | None = None

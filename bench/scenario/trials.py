@@ -351,16 +351,17 @@ def estimate_s(
 ) -> float:
     """Expected seconds for these trials in this order; the defaults are what two cores took, and are no measurement.
 
-    `cluster_s` per change of cluster, with `prime_s` where there is a job. A trial's job takes `submit_s`, settles
-    within `settle_s` where it keeps up, and its events are compared at `verify_eps`. A drain is filled at `fill_eps`
-    and read at `drain_eps` by a job, at `consumers_eps` by consumers; a search takes its cap, `search_s`. Where nobody
-    reads, the topic is counted afterwards at `consumers_eps`. A maximum is guessed.
+    `cluster_s` per change of cluster, with `prime_s` where somebody reads meanwhile. A trial's job takes `submit_s`,
+    settles within `settle_s` where it keeps up, and its events are compared at `verify_eps`. A drain is filled at
+    `fill_eps` and read at `drain_eps` by a job, at `consumers_eps` by consumers; a search takes its cap, `search_s`.
+    Where nobody reads, the topic is counted afterwards at `consumers_eps`. A maximum is guessed.
     """
     total, shape = 0.0, ""
     for trial in trials:
         settings, load, has_job = trial.settings, trial.load, trial.settings.pipeline is not None
         if trial.shape_key != shape:
-            total, shape = total + cluster_s + (prime_s if has_job else 0.0), trial.shape_key
+            total, shape = total + cluster_s, trial.shape_key
+            total += prime_s if has_job or settings.consumers else 0.0
         if any(fault.target != "loadworker" and fault.do != "stop" for fault in settings.faults):
             shape = ""  # what a fault replaced is cold: another cluster is opened
         total += submit_s

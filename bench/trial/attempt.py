@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -19,7 +20,7 @@ from bench.loadgen import validity
 from bench.record import Check, Outcome, Run
 from bench.scenario import Trial
 from bench.topics import Names
-from bench.trial import census, steadiness
+from bench.trial import census, steadiness, stored_bytes
 from bench.trial.groups import GroupsReader
 from bench.trial.job import JobReader
 from bench.trial.loads import Load
@@ -111,12 +112,14 @@ def _objectives(trial: Trial) -> dict[str, Any]:
 def prime(trial: Trial, stage: Stage) -> None:
     """Warm the JVMs once per cluster (method 11): the trial's own job under load, and nothing kept.
 
-    A cold TaskManager's p99 is 3 s where a warm one's is 23 ms.
+    A cold TaskManager's p99 is 3 s where a warm one's is 23 ms; a cold broker takes twice the CPU of a warm one.
+    Without a job the consumer groups read.
     """
     rate = trial.settings.load.rate_eps if isinstance(trial.settings.load.rate_eps, float) else PRIME_EPS
     load = trial.settings.load.model_copy(update={"rate_eps": min(rate, PRIME_EPS), "drain": None, "shape": None})
     phases = trial.settings.phases.model_copy(update={"warmup_s": 0.0, "measure_s": PRIME_S, "settle_s": 5.0})
-    settings = trial.settings.model_copy(update={"load": load, "phases": phases, "faults": (), "consumers": ()})
+    consumers = () if trial.settings.pipeline is not None else trial.settings.consumers
+    settings = trial.settings.model_copy(update={"load": load, "phases": phases, "faults": (), "consumers": consumers})
     life = _Life(replace(trial, id=f"prime{trial.id}", settings=settings), stage, silence)
     try:
         topics.create_all(life.names, life.settings, life.bootstrap)
@@ -149,7 +152,8 @@ class _Life:
     def live(self, latency_slo_ms: float | None) -> None:
         """From topics to verified outputs."""
         self.tell("topics", 1.0)
-        topics.create_all(self.names, self.settings, self.bootstrap)
+        took_s = topics.create_all(self.names, self.settings, self.bootstrap)
+        self.notes.found.put("topic_create_s", took_s)
         self.notes.begin("load")
         seen = self.load()
         self.notes.window = seen.window
@@ -190,7 +194,7 @@ class _Life:
         if "faults" in self.notes.series:
             backlog = self.notes.series.get("backlog_events", self.notes.series["generator_queued"])
             measure.recovery_metric(found, backlog, self.notes.series["faults"])
-        measure.storage_metrics(found, self.stage.cluster.disk_bytes(self.names.input), sent)
+        stored_bytes.weigh(self.trial, self.stage, self.names, seen=seen, notes=self.notes)
         for reader in self.readers:
             reader.measure(seen, self.notes)
         if not self.readers:
@@ -214,6 +218,9 @@ class _Life:
             for reader in self.readers:
                 reader.tear_down()
             self.stage.cluster.check()
+            began = time.monotonic()
             topics.delete(self.bootstrap, *self.names.all)
+            if stored_bytes.await_gone(self.stage.cluster, self.names.input):
+                self.notes.found.put("topic_delete_s", time.monotonic() - began)
         except PlatformError as error:
             self.notes.warnings.append(f"cleaning up: {str(error).splitlines()[0]}")

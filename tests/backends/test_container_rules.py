@@ -282,9 +282,11 @@ def test_only_the_topics_own_partitions_are_counted() -> None:
         FileUse("t-0", "00000000000000000000.index", 10_485_760, 0),
         FileUse("t-0", "leader-epoch-checkpoint", 8, 8),
         FileUse("t-x-0", "00000000000000000000.log", 5000, 16),
+        FileUse("t-0.1a2b-delete", "", 0, 0),
         FileUse("t-0.1a2b-delete", "00000000000000000000.log", 7000, 16),
     ]
     assert topic_bytes(files, "t") == {
         "apparent": 1000 + 10_485_760 + 8, "allocated": 16 * 512, "log": 1000, "index": 10_485_760, "timeindex": 0,
-        "segments": 1, "partitions": 1,
+        "log_allocated": 8 * 512, "index_allocated": 0, "timeindex_allocated": 0, "segments": 1, "partitions": 1,
+        "leaving": 1,
     }  # fmt: skip

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
+from bench import logdirs
 from bench.errors import BrokerError
-from costmodel import logdirs, usage_from_cluster
+from costmodel import usage_from_cluster
 
 DAY_MS = 86_400_000
 

@@ -13,7 +13,7 @@ import docker
 from docker.errors import APIError, DockerException, NotFound
 
 from bench.backends import Account, ClusterSpec, Limits, Pipes, Victim
-from bench.backends.accounting import Cgroup, FileUse, topic_bytes
+from bench.backends.accounting import Cgroup, FileUse, held, topic_bytes
 from bench.backends.containers import compose, engine, ephemeral, images
 from bench.backends.containers import plan as planning
 from bench.backends.containers.plan import Plan
@@ -129,6 +129,10 @@ class ContainerCluster:
 
     def disk_bytes(self, topic: str) -> dict[str, int]:
         return topic_bytes((file for one in self.brokers.values() for file in _files(one, topic)), topic)
+
+    def broker_footprint(self) -> dict[str, int]:
+        # a JVM answers only who sees its files and its process as it does: its heap stays unknown from out here
+        return held(one.attrs["State"]["Pid"] for one in self.brokers.values())
 
     def spawn(
         self, argv: Sequence[str], log: Path, *, env: Mapping[str, str] | None = None, fds: Pipes | None = None

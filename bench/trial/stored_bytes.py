@@ -1,0 +1,59 @@
+"""What a trial's topic takes: bytes on disk, told three ways that have to agree, and what the brokers hold for it."""
+
+from __future__ import annotations
+
+import time
+
+from bench import logdirs, measure
+from bench.backends import Cluster
+from bench.errors import BrokerError
+from bench.record import Check
+from bench.scenario import Trial
+from bench.topics import Names
+from bench.trial.notes import Notes, Seen
+from bench.trial.stage import Stage
+
+GONE_TIMEOUT_S = 60.0  # 2,000 partitions are gone in a few seconds
+LOOK_S = 0.05
+BYTES_IN_SHARE = 0.01  # how far the broker's BytesIn may be off the log
+
+
+def weigh(trial: Trial, stage: Stage, names: Names, *, seen: Seen, notes: Notes) -> None:
+    """Storage metrics, the brokers' footprint, and the checks of the record bytes. Once nothing is written any more."""
+    found, replicas = notes.found, trial.settings.topic.replication_factor
+    disk = stage.cluster.disk_bytes(names.input)
+    measure.storage_metrics(found, disk, seen.sent)
+    measure.protocol_metric(found, replicas)
+    measure.footprint_metrics(found, stage.cluster.broker_footprint())
+    try:
+        told = described_bytes(stage.cluster.bootstrap, names.input)
+    except BrokerError as error:
+        notes.warnings.append(f"record bytes were not compared with the broker's word: {error}")
+    else:
+        notes.checks.append(Check("record bytes by DescribeLogDirs", disk["log"], told, told == disk["log"]))
+    came_in = seen.samples.last("broker_bytes_in")
+    if trial.settings.faults or not came_in > 0:
+        return  # a broker that was replaced counts from 0 again; a client that asks twice is counted twice
+    one_copy = disk["log"] / replicas
+    close = abs(came_in - one_copy) <= BYTES_IN_SHARE * one_copy
+    notes.checks.append(Check("record bytes by BytesIn", one_copy, came_in, close, f"within {BYTES_IN_SHARE:.0%}"))
+
+
+def described_bytes(bootstrap: str, topic: str) -> int:
+    """Bytes of the topic's replicas on all brokers, by their own word. BrokerError where one does not say."""
+    total = 0
+    for address in bootstrap.split(","):
+        host, _, port = address.rpartition(":")
+        total += sum(size for (name, _), size in logdirs.describe(host, int(port)).items() if name == topic)
+    return total
+
+
+def await_gone(cluster: Cluster, topic: str) -> bool:
+    """Until no folder of a deleted topic is left on any broker; False when the patience is over."""
+    end = time.monotonic() + GONE_TIMEOUT_S
+    while time.monotonic() < end:
+        disk = cluster.disk_bytes(topic)
+        if not disk["partitions"] and not disk["leaving"]:
+            return True
+        time.sleep(LOOK_S)
+    return False
