@@ -189,6 +189,31 @@ class Intervals(Figure):
 
 
 @dataclass(frozen=True)
+class Ladder:
+    """One line of a panel: a setting's values along the axis, each an estimate with its runs; one alone is a mark."""
+
+    name: str
+    arms: tuple[Estimated, ...]
+
+
+@dataclass(frozen=True)
+class LadderPanel:
+    """One metric over a numeric setting."""
+
+    name: str
+    unit: str
+    ladders: tuple[Ladder, ...]
+
+
+@dataclass(frozen=True)
+class Ladders(Figure):
+    """Panels that share their axis (log), a line for each way to run; `axis` names what varies along it."""
+
+    axis: str
+    panels: tuple[LadderPanel, ...]
+
+
+@dataclass(frozen=True)
 class Curve:
     """Latency by percentile of one arm: (percentile 0-100, value), only as far as the sample supports."""
 
@@ -312,7 +337,7 @@ class Sparks:
     panels: tuple[TimePanel, ...]
 
 
-AnyFigure = Intervals | Percentiles | OverTime | Stacks | Tornado | Tradeoff
+AnyFigure = Intervals | Ladders | Percentiles | OverTime | Stacks | Tornado | Tradeoff
 
 
 @dataclass(frozen=True)

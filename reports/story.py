@@ -19,7 +19,7 @@ from bench.analysis.thresholds import meets
 from bench.record import Outcome, Run
 from bench.scenario import BACKEND, Scenario
 from bench.verdict import Verdict as Judged
-from reports import backends, billing, details, dollars, plots, trust, wording
+from reports import backends, billing, details, dollars, partitioning, plots, trust, wording
 from reports import verdicts as verdict_blocks
 from reports.evidence import Arm, Evidence, gather, machine, run_id, run_name
 from reports.report import (
@@ -69,6 +69,7 @@ def tell(
         _verdicts(scenario, evidence, verdicts, asked, bills, asked_for),
         dollars.section(bills, _loads(evidence)),
         backends.section(evidence),
+        partitioning.section(evidence),
         _figures(evidence, bills),
         details.numbers(evidence),
         details.capacity(evidence),
@@ -276,7 +277,8 @@ def _counted(evidence: Evidence, asked_for: int) -> Paragraph:
 
 
 def _figures(evidence: Evidence, bills: dollars.Bills) -> Section:
-    found: list[Any] = plots.key_figures(evidence)
+    curves = partitioning.curves(evidence)
+    found: list[Any] = [*([curves] if curves else []), *plots.key_figures(evidence)]
     bill = billing.figure(bills)
     if bill is not None:
         found.append(bill)

@@ -191,7 +191,11 @@ def data_files(data: Path, topic: str) -> Iterator[FileUse]:
     """The topic's partition folders below a broker's data folder, and the files in them."""
     for folder in data.glob(f"{topic}-*"):
         yield FileUse(folder.name, "", 0, 0)
-        for file in folder.iterdir():
+        try:
+            files = list(folder.iterdir())
+        except FileNotFoundError:
+            continue  # deleted while we looked: renamed first, then removed
+        for file in files:
             try:
                 stat = file.stat()
             except FileNotFoundError:

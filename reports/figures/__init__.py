@@ -22,7 +22,7 @@ from matplotlib.figure import FigureBase
 
 from reports.figures import measured, priced
 from reports.figures.style import QUIET, STYLE
-from reports.report import AnyFigure, Intervals, OverTime, Percentiles, Stacks, Tornado, Tradeoff, plain
+from reports.report import AnyFigure, Intervals, Ladders, OverTime, Percentiles, Stacks, Tornado, Tradeoff, plain
 from reports.svg import framed, tidied
 
 WIDE_IN, NARROW_IN = 10.0, 3.9  # shown at 96 px an inch: a page's column, a telephone
@@ -106,10 +106,8 @@ def _drawn(figure: AnyFigure, *, narrow: bool, alone: bool) -> Iterator[Canvas]:
 
 def _height(figure: AnyFigure, *, narrow: bool) -> float:
     match figure:
-        case Intervals():
-            rows = max(len(panel.arms) for panel in figure.panels)
-            each = 3.0 if measured.is_ladder(figure) else 1.0 + 0.42 * rows
-            return each * (len(figure.panels) if narrow else 1)
+        case Intervals() | Ladders():
+            return measured.height(figure, narrow=narrow)
         case Percentiles():
             return 3.2 + 0.2 * len(figure.curves)
         case OverTime():
@@ -130,6 +128,8 @@ def _draw(canvas: FigureBase, figure: AnyFigure, *, narrow: bool) -> None:
     match figure:
         case Intervals():
             measured.intervals(canvas, figure, narrow=narrow)
+        case Ladders():
+            measured.ladders(canvas, figure, narrow=narrow)
         case Percentiles():
             measured.percentiles(canvas, figure, narrow=narrow)
         case OverTime():

@@ -8,14 +8,16 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import FigureBase
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from reports import wording
 from reports.figures.style import MARKERS, PALETTE, QUIET, at_most, digits, legend, log_ticks, log_values, look, ticks
-from reports.report import Estimated, IntervalPanel, Intervals, OverTime, Percentiles, TimePanel
+from reports.report import Estimated, IntervalPanel, Intervals, Ladder, Ladders, OverTime, Percentiles, TimePanel
 
 LETTER_IN, PANEL_IN = 0.085, 3.2  # a tick's letter; the narrowest panel of a ladder, without its labels
 WIDE = 30  # from so many times the least on, a ladder's values are on a log axis: one of them would hide the rest
+LOG_FROM = 8  # several ways to run in one panel: from so many times the least on, the least would lie on the axis
 LADDER = 5  # from so many numeric arms on, they are places on an axis and no longer rows
 
 
@@ -25,6 +27,15 @@ LADDER = 5  # from so many numeric arms on, they are places on an axis and no lo
 def is_ladder(figure: Intervals) -> bool:
     """Whether its arms are places on an axis."""
     return all(len(panel.arms) >= LADDER and all(arm.at is not None for arm in panel.arms) for panel in figure.panels)
+
+
+def height(figure: Intervals | Ladders, *, narrow: bool) -> float:
+    """Inches: intervals stand beside each other, ladders in pairs, both below each other where it is narrow."""
+    many = len(figure.panels)
+    if isinstance(figure, Ladders):
+        return 0.4 + 2.6 * (many if narrow else -(-many // 2))
+    each = 3.0 if is_ladder(figure) else 1.0 + 0.42 * max(len(panel.arms) for panel in figure.panels)
+    return each * (many if narrow else 1)
 
 
 def intervals(canvas: FigureBase, figure: Intervals, *, narrow: bool) -> None:
@@ -79,6 +90,53 @@ def _ladder(axes: Axes, panel: IntervalPanel, axis: str) -> None:
     axes.set_xlabel(f"{axis} (n = {' to '.join(str(n) for n in (runs[0], runs[-1])[: len(runs)])} runs each)")
     axes.set_ylabel(panel.unit)
     axes.set_title(panel.name)
+
+
+def ladders(canvas: FigureBase, figure: Ladders, *, narrow: bool) -> None:
+    """Two panels beside each other, a line for each way to run; a way with one place is a mark without a line."""
+    rows = len(figure.panels) if narrow else -(-len(figure.panels) // 2)
+    grid = canvas.subplots(rows, 1 if narrow else 2, squeeze=False, sharex=True).ravel()
+    names = list(dict.fromkeys(one.name for panel in figure.panels for one in panel.ladders))
+    places = sorted({arm.at for panel in figure.panels for one in panel.ladders for arm in one.arms if arm.at})
+    for axes, panel in zip(grid, figure.panels, strict=False):
+        for one in panel.ladders:  # by name: where a way is missing, the others keep their colour
+            _one_ladder(axes, one, names.index(one.name))
+        axes.set_xscale("log")
+        axes.xaxis.set_minor_locator(NullLocator())
+        ticks(axes.xaxis, FixedLocator(_legible(places, log=True)))
+        values = [run for one in panel.ladders for arm in one.arms for run in (*arm.runs, arm.value)]
+        if min(values) > 0 and max(values) / min(values) > LOG_FROM:
+            log_values(axes, values)
+        else:
+            axes.set_ylim(bottom=0)  # a height then is what it stands for
+            ticks(axes.yaxis, at_most(5))
+        axes.set_ylabel(panel.unit)
+        axes.set_title(panel.name)
+        axes.tick_params(labelbottom=True)
+    for axes in grid[len(figure.panels) :]:
+        axes.set_visible(False)
+    for axes in grid[max(0, len(figure.panels) - (1 if narrow else 2)) : len(figure.panels)]:
+        axes.set_xlabel(figure.axis)
+    legend(canvas, narrow=narrow, most=3, handles=[_key(index, name, figure) for index, name in enumerate(names)])
+
+
+def _one_ladder(axes: Axes, one: Ladder, index: int) -> None:
+    at, means = [arm.at or 0.0 for arm in one.arms], [arm.value for arm in one.arms]
+    bands = [(0.0, 0.0) if (band := _error(arm)) is None else (band[0][0], band[1][0]) for arm in one.arms]
+    dots = [(arm.at or 0.0, run) for arm in one.arms for run in arm.runs]
+    axes.plot(*zip(*dots, strict=True), "o", color=look(index)["color"], markersize=2.6, alpha=0.5, markeredgewidth=0)
+    axes.errorbar(at, means, yerr=np.transpose(bands), **_marks(index, len(at)), capsize=3, elinewidth=1.3)
+
+
+def _marks(index: int, places: int) -> dict[str, Any]:
+    line = look(index)
+    return {"color": line["color"], "linestyle": line["linestyle"] if places > 1 else "none",
+            "marker": MARKERS[index % len(MARKERS)], "markersize": 5.5 if places > 1 else 8}  # fmt: skip
+
+
+def _key(index: int, name: str, figure: Ladders) -> Any:
+    places = max(len(one.arms) for panel in figure.panels for one in panel.ladders if one.name == name)
+    return Line2D([], [], label=name, **_marks(index, places))
 
 
 def _legible(at: Sequence[float], *, log: bool) -> list[float]:
