@@ -151,6 +151,12 @@ def _attributed(one: Climb, controls: Sequence[Control]) -> Iterator[Any]:
         if found:
             yield Paragraph(_sentence(one, control, found))
             yield _table(one, control, found, few, many)
+        else:
+            yield said(
+                f"Load {one.name}: what is batching takes three repetitions of each end and of the control by "
+                f"{control.how}.",
+                Tone.UNSURE,
+            )
 
 
 def _parts(one: Climb, control: Control, metric: str, stat: str) -> Attribution | None:
@@ -163,7 +169,7 @@ def _parts(one: Climb, control: Control, metric: str, stat: str) -> Attribution 
 
 def _source(one: Climb, control: Control, metric: str, part: str) -> Source:
     arms = [one.arms[one.ends[0]], one.arms[one.ends[1]], control.few, control.many]
-    of = tuple(Source("cell", arm.key, f"{metric} value") for arm in dict.fromkeys(arms))
+    of = tuple(Source("cell", key, f"{metric} value") for key in dict.fromkeys(arm.key for arm in arms))
     return Source("derived", f"{metric} {part}, by {control.how}", "", of)
 
 
