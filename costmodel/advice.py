@@ -63,9 +63,9 @@ class Need:
 class Standing(StrEnum):
     """What the evidence says of a number of partitions under a rate."""
 
-    CARRIES = "carries it"
+    CARRIES = "enough"
     OPEN = "not shown"  # and not ruled out
-    CANNOT = "does not carry it"
+    CANNOT = "too few"
 
 
 @dataclass(frozen=True)

@@ -162,15 +162,13 @@ def _readers(advice: Advice) -> str:
     told = f"{need.consumers:,} consumer{'s' * (need.consumers != 1)}, each with a partition of its own"
     if consumer.shown is None:
         return f"{told}; what one of them reads was not measured (say it with --consumer-mbps)"
-    told += f"; one reads {_n(consumer.shown)} MB/s ({_named(consumer.shown_by)})"
+    told += f"; one was shown to read {_n(consumer.shown)} MB/s ({_named(consumer.shown_by)})"
     if advice.partitions is None:
         return told
     now, later = (advice.members(advice.partitions, rate) for rate in (need.peak_mb_s, need.design_mb_s))
     grown = f", and {later:,} after growth" if need.growth != 1 else ""
-    short_of = max(now or 0, later or 0) > need.consumers
-    return f"{told}, so that {now:,} keep up now{grown}" + (
-        f": more than the {need.consumers:,} asked" if short_of else ""
-    )
+    short_of = f": more than the {need.consumers:,} you have" if max(now or 0, later or 0) > need.consumers else ""
+    return f"{told}, at which {now:,} keep up now{grown}{short_of}"
 
 
 _SAID = {

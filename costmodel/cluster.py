@@ -34,7 +34,7 @@ class _Topic:
 
 
 @dataclass(frozen=True)
-class _Snapshot:
+class Snapshot:
     """End offsets, and bytes over all replicas."""
 
     at_s: float
@@ -60,12 +60,13 @@ def usage_from_cluster(
     size is `compression_ratio` (assumed 1) times as large. `config`: librdkafka settings beside the bootstrap servers.
     Raises BrokerError if the cluster cannot be asked or nothing was written, ScenarioError never.
     """
-    client = admin if admin is not None else _client(bootstrap, config or {})
+    client = admin if admin is not None else client_of(bootstrap, config or {})
     topics = _topics(client)
-    shots = [_snapshot(client, topics, log_dirs, clock)]
+    counts = {name: topic.partitions for name, topic in topics.items()}
+    shots = [snapshot(client, counts, log_dirs, clock)]
     for _ in range(WINDOWS):
         sleep(window_s / WINDOWS)
-        shots.append(_snapshot(client, topics, log_dirs, clock))
+        shots.append(snapshot(client, counts, log_dirs, clock))
     rates, sizes = _per_window(shots, topics)
     ratio = float(compression_ratio or 1)
     weight = _weights(shots, topics)
@@ -94,7 +95,8 @@ def usage_from_cluster(
     )
 
 
-def _client(bootstrap: str, config: Mapping[str, Any]) -> Any:
+def client_of(bootstrap: str, config: Mapping[str, Any]) -> Any:
+    """An admin client; it connects when it is first asked."""
     from confluent_kafka.admin import AdminClient
 
     return AdminClient({"bootstrap.servers": bootstrap, **config})
@@ -123,13 +125,14 @@ def _topics(client: Any) -> dict[str, _Topic]:
     return found
 
 
-def _snapshot(client: Any, topics: Mapping[str, _Topic], log_dirs: LogDirs, clock: Callable[[], float]) -> _Snapshot:
+def snapshot(client: Any, partitions: Mapping[str, int], log_dirs: LogDirs, clock: Callable[[], float]) -> Snapshot:
+    """Where every partition of these topics ends, and what all brokers hold of it."""
     from confluent_kafka import TopicPartition
 
     kafka: Any = importlib.import_module("confluent_kafka.admin")  # what it re-exports is untyped
 
     latest = kafka.OffsetSpec.latest()
-    wanted = {TopicPartition(name, p): latest for name, t in topics.items() for p in range(t.partitions)}
+    wanted = {TopicPartition(name, p): latest for name, count in partitions.items() for p in range(count)}
     try:
         offsets = {
             (one.topic, one.partition): int(future.result(TIMEOUT_S).offset)
@@ -143,10 +146,10 @@ def _snapshot(client: Any, topics: Mapping[str, _Topic], log_dirs: LogDirs, cloc
         for replica, size in log_dirs(broker.host, broker.port).items():
             if replica in offsets:
                 sizes[replica] = sizes.get(replica, 0) + size
-    return _Snapshot(clock(), offsets, sizes)
+    return Snapshot(clock(), offsets, sizes)
 
 
-def _per_window(shots: Sequence[_Snapshot], topics: Mapping[str, _Topic]) -> tuple[Any, Any]:
+def _per_window(shots: Sequence[Snapshot], topics: Mapping[str, _Topic]) -> tuple[Any, Any]:
     """(records/s, bytes per record of one copy) of each window, as arrays.
 
     A partition whose bytes fell lost an old segment to retention: its bytes say nothing, its records still count.
@@ -165,7 +168,7 @@ def _per_window(shots: Sequence[_Snapshot], topics: Mapping[str, _Topic]) -> tup
     return np.asarray(rates), np.asarray(sizes)
 
 
-def _weights(shots: Sequence[_Snapshot], topics: Mapping[str, _Topic]) -> dict[str, float]:
+def _weights(shots: Sequence[Snapshot], topics: Mapping[str, _Topic]) -> dict[str, float]:
     """Each topic's share of the records."""
     gained = {
         name: sum(shots[-1].offsets[name, p] - shots[0].offsets[name, p] for p in range(topic.partitions))
@@ -175,7 +178,7 @@ def _weights(shots: Sequence[_Snapshot], topics: Mapping[str, _Topic]) -> dict[s
     return {name: records / total for name, records in gained.items()}
 
 
-def _retention(topics: Mapping[str, _Topic], weight: Mapping[str, float], shots: Sequence[_Snapshot]) -> dict[str, Any]:
+def _retention(topics: Mapping[str, _Topic], weight: Mapping[str, float], shots: Sequence[Snapshot]) -> dict[str, Any]:
     """Days, weighted by traffic. A topic kept for ever counts as long as its present bytes took at its present rate."""
     days, endless = 0.0, []
     span_s = shots[-1].at_s - shots[0].at_s

@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from statistics import fmean
 from typing import Any
 
@@ -138,7 +139,7 @@ class Ladder:
 
     def at(self, quantity: str, fill_mb_s: float) -> Read | None:
         """`wire`, `disk` or `cpu` at a fill: between two rungs linear in its logarithm, outside like the last one."""
-        known = self._curve(quantity)
+        known = self._curves[quantity]
         if not known:
             return None
         fills = [fill for fill, _, _ in known]
@@ -152,6 +153,10 @@ class Ladder:
             tuple(dict.fromkeys((*left[2], *right[2]))),
             max(fills[0] / fill_mb_s, fill_mb_s / fills[-1], 1.0),
         )
+
+    @cached_property
+    def _curves(self) -> dict[str, list[tuple[float, Number, tuple[str, ...]]]]:
+        return {quantity: self._curve(quantity) for quantity in QUANTITIES}
 
     def _curve(self, quantity: str) -> list[tuple[float, Number, tuple[str, ...]]]:
         groups: dict[tuple[int, float], list[Rung]] = {}

@@ -38,7 +38,8 @@ def ladder(runs: Iterable[Run], source: str, *, where: Mapping[str, Any], pricin
     drains = tuple(
         (_name(run), run.metrics["drain_eps"].value * run.metrics["payload_bytes_per_event"].value / 1e6 / readers)
         for run in kept
-        if "drain_eps" in run.metrics
+        if run.settings["load"].get("drain")
+        and "drain_eps" in run.metrics
         and "payload_bytes_per_event" in run.metrics
         and (readers := _readers(run.settings))
     )

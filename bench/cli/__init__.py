@@ -10,7 +10,8 @@
     money      cost, prices, usage
     bills      how a bill looks on a terminal
     forecasts  simulate
-    advising   advise, validate
+    advising   advise
+    validating validate
     instrument ceiling
     claims     claims
     gallery    gallery
@@ -34,7 +35,18 @@ if TYPE_CHECKING:
 
 RESULTS = Path("results")
 # each registers its commands with `cli`
-MODULES = ("studies", "reporting", "comparing", "money", "forecasts", "advising", "instrument", "claims", "gallery")
+MODULES = (
+    "studies",
+    "reporting",
+    "comparing",
+    "money",
+    "forecasts",
+    "advising",
+    "validating",
+    "instrument",
+    "claims",
+    "gallery",
+)
 
 
 def say(text: str) -> None:

@@ -158,8 +158,8 @@ def _bytes(document: Mapping[str, Any]) -> Any:
 def _quantity(found: Mapping[str, Any] | None) -> str:
     if found is None:
         return "missing"
-    band = "" if found["low"] is None else f" ({found['low']:.3g} to {found['high']:.3g})"
-    return f"{found['value']:.3g}{band}"
+    value, low, high = (None if found[key] is None else f"{found[key]:.3g}" for key in ("value", "low", "high"))
+    return f"{value}" if low in (None, high) else f"{value} ({low} to {high})"
 
 
 def _dollars(priced: Mapping[str, Mapping[int, Option]]) -> Any:

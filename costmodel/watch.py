@@ -1,0 +1,266 @@
+"""A live cluster's topics, read-only: what each gained over a window, who reads it, and what could not be seen.
+
+Nothing is written and no group is joined. What the cluster does not let us describe is said in `Watched.unseen`, and
+the rest is told without it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from bench import logdirs
+from bench.errors import BrokerError
+from bench.logdirs import Replica
+from costmodel.cluster import MS_PER_DAY, TIMEOUT_S, LogDirs, Snapshot, client_of, snapshot
+from costmodel.inventory import Topic
+
+LEAST_EVENTS = 100  # of the busiest partition: fewer say nothing about skew
+SURE = 4.0  # standard deviations by which a partition must stick out
+
+
+@dataclass(frozen=True)
+class Watched:
+    """Every topic but Kafka's own, and sentences about what the cluster did not show."""
+
+    topics: tuple[Topic, ...]
+    unseen: tuple[str, ...]
+    seconds: float
+
+
+@dataclass
+class _Readers:
+    """Of one topic: groups, members of the largest, and events a second by which the worst group falls behind."""
+
+    groups: int = 0
+    members: int = 0
+    growing_s: float | None = None
+
+
+@dataclass
+class _Blind:
+    """Collects, once each, what may not be described."""
+
+    said: dict[str, str] = field(default_factory=dict)
+
+    def note(self, what: str, error: BaseException) -> None:
+        self.said.setdefault(what, f"{what} cannot be described here ({_short(error)})")
+
+
+def watch(
+    bootstrap: str,
+    *,
+    window_s: float = 60,
+    compression_ratio: float = 1.0,
+    record_bytes: float | None = None,
+    config: Mapping[str, Any] | None = None,
+    admin: Any = None,
+    log_dirs: LogDirs = logdirs.describe,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> Watched:
+    """Topics over `window_s`. `record_bytes` stands in where log directories may not be described.
+
+    Raises BrokerError if the cluster cannot list its topics or offsets: without them nothing can be said.
+    """
+    client = admin if admin is not None else client_of(bootstrap, config or {})
+    blind = _Blind()
+
+    def allowed(host: str, port: int) -> Mapping[Replica, int]:
+        try:
+            return log_dirs(host, port)
+        except BrokerError as error:
+            blind.note("log directories", error)
+            return {}
+
+    listed = _listed(client)
+    counts = {name: len(topic.partitions) for name, topic in listed.items()}
+    before = snapshot(client, counts, allowed, clock)
+    read_before = _committed(client, blind)
+    sleep(window_s)
+    after = snapshot(client, counts, allowed, clock)
+    read_after = _committed(client, blind)
+    if "log directories" in blind.said:  # of some brokers only, a sum over replicas would be too small
+        before, after = Snapshot(before.at_s, before.offsets, {}), Snapshot(after.at_s, after.offsets, {})
+    readers = _readers(client, (before, after), (read_before, read_after), blind)
+    kept = _retention(client, listed, blind)
+    stored = _Stored(before, after, compression_ratio, record_bytes)
+    topics = tuple(_topic(name, listed[name], stored, readers.get(name), kept.get(name)) for name in sorted(listed))
+    return Watched(topics, tuple(blind.said.values()), after.at_s - before.at_s)
+
+
+def _listed(client: Any) -> dict[str, Any]:
+    try:
+        found = client.list_topics(timeout=TIMEOUT_S).topics
+    except Exception as error:
+        raise BrokerError(f"the cluster does not list its topics: {error}") from error
+    topics = {name: topic for name, topic in found.items() if not name.startswith("__")}
+    if not topics:
+        raise BrokerError("the cluster shows no topic of its own: there is none, or none may be described")
+    return topics
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """Both ends of the window, and how stored bytes become raw ones."""
+
+    before: Snapshot
+    after: Snapshot
+    compression_ratio: float
+    record_bytes: float | None  # where what is stored may not be seen
+
+    @property
+    def seconds(self) -> float:
+        return self.after.at_s - self.before.at_s
+
+
+def _topic(name: str, listed: Any, stored: _Stored, readers: _Readers | None, days: float | None) -> Topic:
+    replicas = max((len(partition.replicas) for partition in listed.partitions.values()), default=1)
+    keys = [(name, p) for p in range(len(listed.partitions))]
+    gained = {key: stored.after.offsets[key] - stored.before.offsets[key] for key in keys}
+    events_s = sum(gained.values()) / stored.seconds
+    size = _record_bytes(gained, stored, replicas)
+    raw = stored.record_bytes if size is None else size * stored.compression_ratio
+    assumed = size is None and raw is not None and events_s > 0
+    return Topic(
+        name,
+        len(keys),
+        0.0 if not events_s else None if raw is None else raw * events_s / 1e6,
+        events_s,
+        raw,
+        readers.members if readers else None,
+        readers.groups if readers else None,
+        top_key=_top_key(list(gained.values())),
+        replication_factor=replicas,
+        retention_days=days,
+        wire_mb_s=None if size is None else events_s * size / 1e6,
+        growing_lag_s=readers.growing_s if readers else None,
+        notes=(f"records of {raw:g} bytes assumed (--record-bytes)",) if assumed else (),
+    )
+
+
+def _record_bytes(gained: Mapping[Replica, int], stored: _Stored, replicas: int) -> float | None:
+    """Stored bytes of a record, one copy, from what grew. None: not to be seen, or nothing came.
+
+    A partition whose bytes fell lost an old segment to retention meanwhile: it says nothing.
+    """
+    grown = {key: stored.after.sizes.get(key, 0) - stored.before.sizes.get(key, 0) for key in gained}
+    telling = [key for key in gained if gained[key] > 0 and grown[key] > 0]
+    records = sum(gained[key] for key in telling)
+    return sum(grown[key] for key in telling) / replicas / records if records else None
+
+
+def _top_key(gained: Sequence[int]) -> float | None:
+    """The share that one key must have for the busiest partition to stick out so far; 0 if chance would do.
+
+    None: one partition, or too few events to tell.
+    """
+    total, count, most = sum(gained), len(gained), max(gained, default=0)
+    if count < 2 or most < LEAST_EVENTS:
+        return None
+    mean = total / count
+    if most - mean < SURE * math.sqrt(mean):
+        return 0.0
+    return max((most / total * count - 1) / (count - 1), 0.0)
+
+
+Committed = Mapping[str, Mapping[Replica, int]]
+
+
+def _committed(client: Any, blind: _Blind) -> Committed:
+    """Group -> what it has committed, for every stable one that may be seen."""
+    from confluent_kafka import ConsumerGroupState, ConsumerGroupTopicPartitions
+
+    found: dict[str, Mapping[Replica, int]] = {}
+    try:
+        listed = client.list_consumer_groups(states={ConsumerGroupState.STABLE}).result(TIMEOUT_S)
+    except Exception as error:  # noqa: BLE001 -- librdkafka's errors and futures' timeouts: not to be seen, all alike
+        blind.note("consumer groups", error)
+        return found
+    for group in (one.group_id for one in listed.valid):
+        try:
+            asked = client.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])[group]
+            answer = asked.result(TIMEOUT_S).topic_partitions or ()
+        except Exception as error:  # noqa: BLE001
+            blind.note("consumer groups", error)
+            continue
+        found[group] = {(tp.topic, tp.partition): tp.offset for tp in answer if tp.offset >= 0}
+    return found
+
+
+def _readers(
+    client: Any, shots: tuple[Snapshot, Snapshot], committed: tuple[Committed, Committed], blind: _Blind
+) -> dict[str, _Readers]:
+    """Topic -> who reads it, from members' assignments and from offsets committed before and after."""
+    before, after = committed
+    found: dict[str, _Readers] = {}
+    groups = list(after)
+    try:
+        described = client.describe_consumer_groups(groups) if groups else {}
+    except Exception as error:  # noqa: BLE001
+        blind.note("consumer groups", error)
+        described = {}
+    seconds = shots[1].at_s - shots[0].at_s
+    for group, future in described.items():
+        try:
+            members = future.result(TIMEOUT_S).members
+        except Exception as error:  # noqa: BLE001
+            blind.note("consumer groups", error)
+            continue
+        held = [{tp.topic for tp in member.assignment.topic_partitions or ()} for member in members]
+        idle = sum(not topics for topics in held)
+        topics = set().union(*held, {topic for topic, _ in after[group]})
+        for topic in topics:
+            reader = found.setdefault(topic, _Readers())
+            reader.groups += 1
+            reader.members = max(reader.members, idle + sum(topic in mine for mine in held))
+            growth = _growing(topic, shots, (before.get(group, {}), after[group]), seconds)
+            if growth is not None:
+                reader.growing_s = growth if reader.growing_s is None else max(reader.growing_s, growth)
+    return found
+
+
+def _growing(
+    topic: str, shots: tuple[Snapshot, Snapshot], committed: tuple[Mapping[Replica, int], Mapping[Replica, int]],
+    seconds: float,
+) -> float | None:  # fmt: skip
+    """Events a second by which this group falls behind; None where it commits nothing."""
+    lags = [
+        {key: shot.offsets[key] - offset for key, offset in done.items() if key[0] == topic and key in shot.offsets}
+        for shot, done in zip(shots, committed, strict=True)
+    ]
+    both = lags[0].keys() & lags[1].keys()
+    if not both or all(committed[0][key] == committed[1][key] for key in both):
+        return None
+    return sum(lags[1][key] - lags[0][key] for key in both) / seconds
+
+
+def _retention(client: Any, topics: Mapping[str, Any], blind: _Blind) -> dict[str, float]:
+    """Topic -> days, where its settings may be described and it is not kept for ever."""
+    kafka: Any = importlib.import_module("confluent_kafka.admin")  # what it re-exports is untyped
+
+    found: dict[str, float] = {}
+    asked = [kafka.ConfigResource(kafka.ResourceType.TOPIC, name) for name in topics]
+    try:
+        answers = client.describe_configs(asked)
+    except Exception as error:  # noqa: BLE001
+        blind.note("topic settings", error)
+        return found
+    for one, future in answers.items():
+        try:
+            milliseconds = int(future.result(TIMEOUT_S)["retention.ms"].value)
+        except Exception as error:  # noqa: BLE001
+            blind.note("topic settings", error)
+            continue
+        if milliseconds > 0:
+            found[one.name] = milliseconds / MS_PER_DAY
+    return found
+
+
+def _short(error: BaseException) -> str:
+    inner = error.args[0] if error.args else error
+    return str(inner.str()) if hasattr(inner, "str") else str(error)

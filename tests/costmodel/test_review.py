@@ -1,0 +1,258 @@
+"""Topics that exist: verdicts on a broker whose limits are known, files with mistakes, clusters that hide something."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from concurrent.futures import Future
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from bench.errors import BrokerError, ScenarioError
+from costmodel.inventory import Topic, read
+from costmodel.ladder import Ladder
+from costmodel.prices import built_in
+from costmodel.review import Judged, Kind, Rules, headline, less, prices_of, review, to_json
+from costmodel.watch import Watched, watch
+from tests.simulated.ladder import Broker, doubling, recorded
+
+RULES = Rules(peak=1.0)
+
+
+@functools.cache
+def known() -> Ladder:
+    """5 MB/s a partition shown, 10 ruled out."""
+    return recorded(Broker(partition_mb_s=5.05), doubling(512), (40.0,))
+
+
+def topic(partitions: int, mb_s: float | None = 20.0, **more: Any) -> Topic:
+    events = None if mb_s is None else mb_s * 5000
+    return replace(Topic("orders", partitions, mb_s, events, 200.0), **more)
+
+
+def judged(one: Topic, rules: Rules = RULES) -> Judged:
+    return review([one], known(), rules)[0]
+
+
+@pytest.mark.parametrize(
+    ("one", "kind", "advised", "said"),
+    [
+        (topic(1), Kind.UNDER, 4, "20 MB/s on the busiest partition at peak; runs rule out 10 MB/s"),
+        (topic(3), Kind.NOT_SHOWN, 3, "6.67 MB/s on the busiest partition at peak; runs show 5"),
+        (topic(4), Kind.WELL, 4, "5 MB/s on the busiest partition at peak, of 5 that runs show"),
+        (topic(16), Kind.WELL, 16, ""),  # 8 after growth, and twice that is not too much
+        (topic(17), Kind.OVER, 8, "8 would do after growing 2 x"),
+        (topic(17, growth=4.0), Kind.WELL, 17, ""),
+        (topic(6, 0.001), Kind.WELL, 6, ""),  # a start of 6 is never too much
+        (topic(7, 0.001), Kind.OVER, 1, ""),
+        (topic(8, consumers=12), Kind.UNDER, 12, "4 of 12 consumers have no partition"),
+        (topic(96, consumers=40), Kind.OVER, 40, ""),
+        (topic(8, top_key=0.6), Kind.UNDER, 8, "the busiest key alone brings 12"),
+        (topic(8, top_key=0.6, keyed=False), Kind.WELL, 8, ""),  # no key decides where its records go
+        (topic(4, consumer_mb_s=1.0), Kind.UNDER, 20, "rule out 1 MB/s"),
+        (topic(4, growing_lag_s=5000.0, consumers=4), Kind.UNDER, 4, "no partition is left for another consumer"),
+        (topic(4, growing_lag_s=5000.0, consumers=2), Kind.WELL, 4, "2 more consumers would each have a partition"),
+        (topic(4, growing_lag_s=50.0, consumers=4), Kind.WELL, 4, ""),
+        (topic(4, 5000.0), Kind.NOT_SHOWN, 4, "125 times the 40 MB/s that met the limit"),
+        (topic(4, 5000.0, consumers=9), Kind.UNDER, 9, "5 of 9 consumers have no partition"),
+        (topic(48, 0.0), Kind.OVER, 1, "nothing was written to it"),
+        (topic(4, None), Kind.NOT_SHOWN, 4, "its rate is not known"),
+        (topic(1, None, events_s=100_000.0), Kind.UNDER, 4, "by events/s, its records taken to be as the runs' 200"),
+    ],
+)  # fmt: skip
+def test_a_topic_is_judged_by_what_partitions_carry(one: Topic, kind: Kind, advised: int, said: str) -> None:
+    """A wrong verdict sends somebody to move keys, or to pay on, for nothing."""
+    found = judged(one)
+    assert (found.kind, found.advised) == (kind, advised), found.why
+    assert said in found.why
+
+
+def test_over_partitioning_is_priced_by_bytes_and_by_partitions() -> None:
+    """384 partitions where 8 would do: a platform that bills them charges the hours, all of them the worse batches."""
+    many, fine = topic(384), replace(topic(4, 10.0), name="fine")
+    found = review([many, fine], known(), RULES)
+    costs = prices_of(found, known(), ["msk-serverless", "self-ec2"], built_in())
+    assert set(costs.by_topic) == {"orders"}
+    wasted = costs.by_topic["orders"]
+    assert wasted["msk-serverless"] is not None
+    assert wasted["self-ec2"] is not None
+    assert wasted["msk-serverless"] > (384 - 8) * 730 * 0.0015
+    assert wasted["self-ec2"] > 0
+    assert less(costs, "self-ec2") == pytest.approx(wasted["self-ec2"])
+    assert "msk-serverless" in headline(found, costs)
+    without_keys = review([replace(many, keyed=False)], known(), RULES)
+    assert prices_of(without_keys, known(), ["self-ec2"], built_in()).by_topic["orders"]["self-ec2"] == pytest.approx(0)
+
+
+def test_what_has_no_bytes_has_no_price() -> None:
+    """Zero dollars for a topic that could not be seen would read as free."""
+    found = review([topic(384, None, events_s=1000.0)], known(), RULES)
+    costs = prices_of(found, known(), ["self-ec2"], built_in())
+    assert costs.unpriced == ("orders",)
+    assert not costs.now
+    document = to_json(found, costs, known(), RULES, ())
+    assert document["usd_month"] == {}
+    assert document["unpriced"] == ["orders"]
+
+
+# ---- files
+
+
+def test_both_kinds_of_file_say_the_same(tmp_path: Path) -> None:
+    table, tree = tmp_path / "topics.csv", tmp_path / "topics.yaml"
+    table.write_text("topic,partitions,mb_s,record_bytes,consumers,keyed\norders,24,12,400,12,true\nlogs,6,3,,,false\n")
+    tree.write_text(
+        "schema: 1\ntopics:\n- {topic: orders, partitions: 24, mb_s: 12, record_bytes: 400, consumers: 12}\n"
+        "- {topic: logs, partitions: 6, mb_s: 3, keyed: false}\n"
+    )
+    assert read(table) == read(tree)
+    assert read(table)[0].events_s == pytest.approx(30_000)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("t.csv", "topic,partition,mb_s\na,1,2\n", r"t\.csv:1: partition: unknown column; did you mean partitions\?"),
+        ("t.csv", "topic,partitions,mb_s\na,1,2\nb,many,2\n", r"t\.csv:3: partitions: .*integer.*got 'many'"),
+        ("t.csv", "topic,partitions,mb_s\na,0,2\n", r"t\.csv:2: partitions: .*greater than or equal to 1"),
+        ("t.csv", "topic,partitions,mb_s\na,1\n", r"t\.csv:2: expected 3 columns"),
+        ("t.csv", "topic,partitions,mb_s\na,,2\n", r"t\.csv:2: partitions: missing; expected how many partitions"),
+        ("t.csv", "topic,partitions,mb_s\na,1,nan\n", r"t\.csv:2: mb_s: .*finite"),
+        ("t.csv", "topic,partitions,mb_s\na,1,2\na,1,2\n", r"the topic 'a' stands twice"),
+        ("t.csv", "", r"t\.csv:1: expected a header"),
+        ("t.yaml", "schema: 1\ntopics:\n- {topic: a, partitons: 3, mb_s: 1}\n", r"t\.yaml:3: .*mean partitions\?"),
+        ("t.yaml", "schema: 1\ntopics: []\n", r"t\.yaml:2: topics"),
+        ("t.txt", "a", r"ends in \.yaml or \.csv"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_answered_with_its_line_and_the_nearest_word(
+    tmp_path: Path, name: str, text: str, said: str
+) -> None:
+    file = tmp_path / name
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(ScenarioError, match=said):
+        read(file)
+
+
+# ---- a live cluster
+
+
+def done(value: Any) -> Future[Any]:
+    future: Future[Any] = Future()
+    future.set_result(value)
+    return future
+
+
+def refused() -> Future[Any]:
+    future: Future[Any] = Future()
+    future.set_exception(PermissionError("authorization failed"))
+    return future
+
+
+class Cluster:
+    """Two brokers; `orders` with four partitions gets 1,000 records/s of 200 B at RF 2, half of them on partition 0.
+
+    `billing` reads it with two members, and commits 900 records/s; a third member has no partition. `hides`: what may
+    not be described.
+    """
+
+    def __init__(self, *hides: str) -> None:
+        self.hides, self.now = hides, 0.0
+        self.shares = (0.5, 0.5 / 3, 0.5 / 3, 0.5 / 3)
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+    def list_topics(self, timeout: float) -> Any:
+        assert timeout
+        partitions = {p: SimpleNamespace(replicas=[0, 1]) for p in range(4)}
+        topics = {name: SimpleNamespace(partitions=partitions) for name in ("orders", "quiet")}
+        topics["__consumer_offsets"] = SimpleNamespace(partitions={0: SimpleNamespace(replicas=[0])})
+        brokers = {i: SimpleNamespace(host=f"b{i}", port=9092) for i in range(2)}
+        return SimpleNamespace(topics=topics, brokers=brokers)
+
+    def offset(self, name: str, partition: int, rate: float = 1000.0) -> int:
+        return round(rate * (1000 + self.now) * self.shares[partition]) if name == "orders" else 0
+
+    def list_offsets(self, wanted: Mapping[Any, Any]) -> Mapping[Any, Future[Any]]:
+        return {one: done(SimpleNamespace(offset=self.offset(one.topic, one.partition))) for one in wanted}
+
+    def describe_configs(self, asked: list[Any]) -> Mapping[Any, Future[Any]]:
+        answer = {"retention.ms": SimpleNamespace(value=str(3 * 86_400_000))}
+        return {one: refused() if "settings" in self.hides else done(answer) for one in asked}
+
+    def list_consumer_groups(self, states: Any) -> Future[Any]:
+        assert states
+        return (
+            refused() if "groups" in self.hides else done(SimpleNamespace(valid=[SimpleNamespace(group_id="billing")]))
+        )
+
+    def list_consumer_group_offsets(self, asked: list[Any]) -> Mapping[str, Future[Any]]:
+        behind = {p: self.offset("orders", p, 900.0) for p in range(4)}
+        found = [SimpleNamespace(topic="orders", partition=p, offset=offset) for p, offset in behind.items()]
+        return {asked[0].group_id: done(SimpleNamespace(topic_partitions=found))}
+
+    def describe_consumer_groups(self, groups: list[str]) -> Mapping[str, Future[Any]]:
+        held = [SimpleNamespace(topic_partitions=[SimpleNamespace(topic="orders", partition=p)] * bool(p < 2))
+                for p in range(3)]  # fmt: skip
+        members = [SimpleNamespace(assignment=one) for one in held]
+        return {group: done(SimpleNamespace(members=members)) for group in groups}
+
+    def log_dirs(self, host: str, port: int) -> dict[tuple[str, int], int]:
+        assert port
+        if "log directories" in self.hides or (host == "b1" and "one broker" in self.hides):
+            raise BrokerError(f"{host}: log directories: Kafka error 31")
+        return {("orders", p): self.offset("orders", p) * 200 for p in range(4)}
+
+    def seen(self, **how: Any) -> Watched:
+        return watch("fake:1", window_s=60, admin=self, log_dirs=self.log_dirs, sleep=self.sleep,
+                     clock=lambda: self.now, **how)  # fmt: skip
+
+
+def test_a_live_topic_is_seen_as_it_is() -> None:
+    """Rates, copies counted once, the busiest key, who reads it and whether they keep up: all that a verdict needs."""
+    found = Cluster().seen()
+    orders, quiet = found.topics
+    assert not found.unseen
+    assert (orders.name, orders.partitions, orders.replication_factor, orders.retention_days) == ("orders", 4, 2, 3)
+    assert orders.events_s == pytest.approx(1000, rel=1e-3)
+    assert orders.record_bytes == pytest.approx(200, rel=1e-3)
+    assert orders.mb_s == pytest.approx(0.2, rel=1e-3)
+    assert orders.top_key == pytest.approx(1 / 3, rel=1e-2)  # 1/3 + 2/3 / 4 = 1/2
+    assert (orders.consumers, orders.groups) == (3, 1)
+    assert orders.growing_lag_s == pytest.approx(100, rel=1e-2)
+    assert (quiet.mb_s, quiet.events_s) == (0.0, 0.0)
+
+
+def test_raw_bytes_are_what_is_stored_times_what_the_user_says() -> None:
+    orders = Cluster().seen(compression_ratio=3.0).topics[0]
+    assert orders.record_bytes == pytest.approx(600, rel=1e-3)
+    assert orders.wire_mb_s == pytest.approx(0.2, rel=1e-3)
+
+
+@pytest.mark.parametrize("hidden", ["log directories", "one broker"])
+def test_without_log_directories_events_still_speak_and_bytes_do_not(hidden: str) -> None:
+    """A sum over the brokers that answered would make every record look smaller than it is."""
+    found = Cluster(hidden).seen()
+    assert found.topics[0].mb_s is None
+    assert found.topics[0].events_s == pytest.approx(1000, rel=1e-3)
+    assert "log directories cannot be described here" in found.unseen[0]
+    one = review(found.topics, known(), RULES)
+    assert next(j for j in one if j.topic.name == "orders").kind is Kind.WELL
+    assert prices_of(one, known(), ["self-ec2"], built_in()).unpriced == ("orders",)
+    stated = Cluster(hidden).seen(record_bytes=500.0).topics[0]
+    assert stated.mb_s == pytest.approx(0.5, rel=1e-3)
+    assert "assumed (--record-bytes)" in stated.notes[0]
+
+
+def test_without_permission_for_settings_and_groups_the_rest_is_told() -> None:
+    found = Cluster("settings", "groups").seen()
+    assert found.topics[0].retention_days is None
+    assert found.topics[0].consumers is None
+    assert [text.split(" cannot")[0] for text in found.unseen] == ["consumer groups", "topic settings"]
+    assert all("authorization failed" in text for text in found.unseen)
+    assert review(found.topics, known(), RULES)[0].topic.mb_s is not None
