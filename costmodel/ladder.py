@@ -8,7 +8,7 @@ CPU per event). Both are read per partition, so that a ladder at 40 MB/s speaks 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
@@ -222,7 +222,7 @@ def partition_capacity(cells: Sequence[Cell]) -> Capacity:
     A cell that fails speaks against its partitions only if more of them meet the limit at the same rate: otherwise this
     host was the limit, or there were too many of them.
     """
-    too_few = [cell for cell in cells if cell.status is Status.FAILS and _better_with_more(cell, cells)]
+    too_few = [cell for cell in cells if cell.status is Status.FAILS and better_with_more(cell, cells)]
     met = [cell for cell in cells if cell.status is Status.MEETS]
     least_failed = min(too_few, key=lambda cell: cell.hot_mb_s, default=None)
     below = [cell for cell in met if least_failed is None or cell.hot_mb_s < least_failed.hot_mb_s]
@@ -236,28 +236,25 @@ def partition_capacity(cells: Sequence[Cell]) -> Capacity:
     )
 
 
-def _better_with_more(cell: Cell, cells: Iterable[Cell]) -> bool:
-    return any(
-        other.status is Status.MEETS
-        and other.partitions > cell.partitions
-        and abs(other.nominal_eps / cell.nominal_eps - 1) < SAME_RATE
-        for other in cells
-    )
+def better_with_more(cell: Cell, cells: Iterable[Cell]) -> bool:
+    """Whether more partitions meet the limit at its rate."""
+    return any(other.partitions > cell.partitions for other in _met_at_its_rate(cell, cells))
+
+
+def worse_than_fewer(cell: Cell, cells: Iterable[Cell]) -> bool:
+    """Whether fewer partitions meet the limit at its rate."""
+    return any(other.partitions < cell.partitions for other in _met_at_its_rate(cell, cells))
+
+
+def _met_at_its_rate(cell: Cell, cells: Iterable[Cell]) -> Iterator[Cell]:
+    for other in cells:
+        if other.status is Status.MEETS and abs(other.nominal_eps / cell.nominal_eps - 1) < SAME_RATE:
+            yield other
 
 
 def too_many(cells: Sequence[Cell]) -> Cell | None:
     """The cell with the fewest partitions that fails where fewer meet the limit at the same rate."""
-    worse = [
-        cell
-        for cell in cells
-        if cell.status is Status.FAILS
-        and any(
-            other.status is Status.MEETS
-            and other.partitions < cell.partitions
-            and abs(other.nominal_eps / cell.nominal_eps - 1) < SAME_RATE
-            for other in cells
-        )
-    ]
+    worse = [cell for cell in cells if cell.status is Status.FAILS and worse_than_fewer(cell, cells)]
     return min(worse, key=lambda cell: cell.partitions, default=None)
 
 

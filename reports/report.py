@@ -261,6 +261,47 @@ class OverTime(Figure):
 
 
 @dataclass(frozen=True)
+class Tried:
+    """One size that was run: where it lies, and `what` came out: enough, too few, too many, or other words."""
+
+    at: float
+    value: float
+    what: str
+    source: Source
+
+
+@dataclass(frozen=True)
+class Level:
+    """What is asked, as a line across."""
+
+    name: str
+    value: float
+
+
+@dataclass(frozen=True)
+class Sizing(Figure):
+    """How large is large enough, and what more costs: two panels over a size (log).
+
+    Left what each size was `shown` to carry and what is `ruled_out` (None: nothing is), the sizes that were tried, and
+    what is asked. Right `dearer`: a line a platform, against the `chosen` size. `low`..`chosen` is shaded: not known.
+    `folk` is marked for comparison.
+    """
+
+    axis: str
+    carries_unit: str
+    shown: Line
+    ruled_out: Line | None
+    tried: tuple[Tried, ...]
+    levels: tuple[Level, ...]
+    dearer_name: str
+    dearer_unit: str
+    dearer: tuple[Line, ...]
+    low: float
+    chosen: float
+    folk: float
+
+
+@dataclass(frozen=True)
 class Segment:
     """One part of a bar."""
 
@@ -337,7 +378,7 @@ class Sparks:
     panels: tuple[TimePanel, ...]
 
 
-AnyFigure = Intervals | Ladders | Percentiles | OverTime | Stacks | Tornado | Tradeoff
+AnyFigure = Intervals | Ladders | Percentiles | OverTime | Sizing | Stacks | Tornado | Tradeoff
 
 
 @dataclass(frozen=True)

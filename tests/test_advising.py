@@ -13,7 +13,10 @@ import bench.cli.advising
 import bench.cli.validating
 from bench.cli import cli
 from bench.errors import ScenarioError
+from costmodel.advice import Need, advise
 from costmodel.ladder import Ladder
+from costmodel.prices import built_in
+from reports.advising import sizing
 from tests.simulated.ladder import Broker, recorded
 
 ROOT = Path(__file__).parent.parent
@@ -125,3 +128,28 @@ def test_a_file_or_a_cluster_is_needed_and_not_both(topics: str) -> None:
     for words in ([], [topics, "--bootstrap", "localhost:1"]):
         with pytest.raises(ScenarioError, match="expected a topics file, or --bootstrap"):
             CliRunner().invoke(cli, ["validate", "partitions", *words], catch_exceptions=False)
+
+
+def test_the_figure_shows_where_the_answer_comes_from(ladder: Ladder, tmp_path: Path) -> None:
+    """Its line crosses what is asked at the answer; a figure that disagreed with the sentence would be believed."""
+    advice = advise(Need(40.0, 200.0, 12, 2.0), ladder)
+    drawn = sizing(advice, ["self-ec2", "msk-serverless"], built_in())
+    carried = dict(zip(drawn.shown.t_s, drawn.shown.values, strict=True))
+    assert drawn.chosen == advice.partitions
+    assert carried[drawn.chosen] >= advice.need.design_mb_s * (1 - 1e-9)
+    assert max(value for at, value in carried.items() if at < drawn.chosen) < advice.need.design_mb_s
+    assert {one.what for one in drawn.tried} == {"enough", "too few", "too many"}
+    for line in drawn.dearer:
+        own = dict(zip(line.t_s, line.values, strict=True))
+        assert own[drawn.chosen] == 0
+        assert line.values[-1] > 0
+    for name in ("sizing.svg", "sizing.png"):
+        said("--platform", "self-ec2", "--figure", str(tmp_path / name))
+        assert (tmp_path / name).stat().st_size > 5_000
+    assert "30 partitions for 40 MB/s" in (tmp_path / "sizing.svg").read_text(encoding="utf-8")
+
+
+@pytest.mark.usefixtures("ladder")
+def test_without_an_answer_there_is_nothing_to_draw(tmp_path: Path) -> None:
+    with pytest.raises(ScenarioError, match="nothing to draw"):
+        said("--skew", "50%", "--figure", str(tmp_path / "none.svg"))

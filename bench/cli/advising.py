@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench.cli import answer, as_json, cli, say, share, wide_console
-from bench.cli.money import assumptions
+from bench.cli.money import assumptions, write_figure
 from bench.errors import ScenarioError
 
 if TYPE_CHECKING:
-    from costmodel.advice import Need
+    from costmodel.advice import Advice, Need
     from costmodel.ladder import Ladder
     from costmodel.option import Option
 
@@ -44,6 +44,7 @@ def advise() -> None:
               help="Only runs with this setting, such as producer.routing=sticky.")  # fmt: skip
 @click.option("--set", "pricing", multiple=True, metavar="KEY=VALUE", help="Another pricing assumption of the results.")
 @click.option("--platform", "platforms", multiple=True, help="Price only this one; else every Kafka that fits.")
+@click.option("--figure", type=click.Path(dir_okay=False, path_type=Path), help="Draw it (SVG or PNG).")
 @as_json
 def partitions(**how: Any) -> None:
     """The fewest partitions that carry a rate within a limit on latency, and the dollars of P, 2P and 10P."""
@@ -56,12 +57,23 @@ def partitions(**how: Any) -> None:
     advice = answered(_need(how, ladder), ladder)
     priced = bills(advice, advised.counts(advice), list(how["platforms"]) or None, built_in())
     document = advised.to_json(advice, priced)
+    if how["figure"]:
+        _draw(advice, how)
     if how["json_"]:
         answer(document)
     else:
         _tell(document, priced)
     for text in stale(priced):
         say(text)
+
+
+def _draw(advice: Advice, how: Mapping[str, Any]) -> None:
+    from costmodel.prices import built_in
+    from reports.advising import sizing
+
+    if advice.partitions is None:
+        raise ScenarioError(f"--figure {how['figure']}: no number of partitions was shown to carry it: nothing to draw")
+    write_figure(sizing(advice, list(how["platforms"]) or None, built_in()), how["figure"])
 
 
 def stale(priced: Mapping[str, Mapping[int, Option]]) -> list[str]:

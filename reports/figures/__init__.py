@@ -20,9 +20,20 @@ mpl.use("Agg")
 from matplotlib.figure import Figure as Canvas
 from matplotlib.figure import FigureBase
 
-from reports.figures import measured, priced
+from reports.figures import measured, priced, sized
 from reports.figures.style import QUIET, STYLE
-from reports.report import AnyFigure, Intervals, Ladders, OverTime, Percentiles, Stacks, Tornado, Tradeoff, plain
+from reports.report import (
+    AnyFigure,
+    Intervals,
+    Ladders,
+    OverTime,
+    Percentiles,
+    Sizing,
+    Stacks,
+    Tornado,
+    Tradeoff,
+    plain,
+)
 from reports.svg import framed, tidied
 
 WIDE_IN, NARROW_IN = 10.0, 3.9  # shown at 96 px an inch: a page's column, a telephone
@@ -113,15 +124,10 @@ def _height(figure: AnyFigure, *, narrow: bool) -> float:
         case OverTime():
             columns = max(map(len, figure.rows))
             return (1.75 if figure.axis == "seconds" else 3.0) * len(figure.rows) * (columns if narrow else 1) + 0.4
-        case Stacks():
-            groups = len({bar.group for bar in figure.bars})
-            kinds = len({segment.kind for bar in figure.bars for segment in bar.segments})
-            return 0.9 + 0.42 * len(figure.bars) + 0.35 * groups + 0.22 * -(-kinds // (2 if narrow else 5))
-        case Tornado():
-            return 1.2 + (0.62 if narrow else 0.5) * len(figure.bars)
-        case Tradeoff():
-            families = len({way.family for way in figure.ways}) + 1
-            return 3.2 + 0.22 * -(-families // (1 if narrow else 3))
+        case Sizing():
+            return sized.height(figure, narrow=narrow)
+        case Stacks() | Tornado() | Tradeoff():
+            return priced.height(figure, narrow=narrow)
 
 
 def _draw(canvas: FigureBase, figure: AnyFigure, *, narrow: bool) -> None:
@@ -134,6 +140,8 @@ def _draw(canvas: FigureBase, figure: AnyFigure, *, narrow: bool) -> None:
             measured.percentiles(canvas, figure, narrow=narrow)
         case OverTime():
             measured.over_time(canvas, figure, narrow=narrow)
+        case Sizing():
+            sized.sizing(canvas, figure, narrow=narrow)
         case Stacks():
             priced.stacks(canvas, figure, narrow=narrow)
         case Tornado():

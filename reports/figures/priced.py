@@ -20,6 +20,18 @@ from reports.report import Bar, Stacks, Tornado, Tradeoff
 # ---- stacked bars
 
 
+def height(figure: Stacks | Tornado | Tradeoff, *, narrow: bool) -> float:
+    """Inches, by how many bars there are, and names in the legend."""
+    if isinstance(figure, Tornado):
+        return 1.2 + (0.62 if narrow else 0.5) * len(figure.bars)
+    if isinstance(figure, Tradeoff):
+        families = len({way.family for way in figure.ways}) + 1
+        return 3.2 + 0.22 * -(-families // (1 if narrow else 3))
+    groups = len({bar.group for bar in figure.bars})
+    kinds = len({segment.kind for bar in figure.bars for segment in bar.segments})
+    return 0.9 + 0.42 * len(figure.bars) + 0.35 * groups + 0.22 * -(-kinds // (2 if narrow else 5))
+
+
 def stacks(canvas: FigureBase, figure: Stacks, *, narrow: bool) -> None:
     """Horizontal bars of parts, grouped, each with its total and band."""
     axes = canvas.subplots()
