@@ -12,10 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from bench import logdirs
 from bench.errors import BrokerError
 from bench.logdirs import Replica
-from costmodel import documents
+from costmodel import access, documents
 from costmodel.measured import number
 from costmodel.usage import Usage
 
@@ -50,7 +49,7 @@ def usage_from_cluster(
     compression_ratio: Decimal | None = None,
     config: Mapping[str, Any] | None = None,
     admin: Any = None,
-    log_dirs: LogDirs = logdirs.describe,
+    log_dirs: LogDirs | None = None,
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> Usage:
@@ -60,8 +59,9 @@ def usage_from_cluster(
     size is `compression_ratio` (assumed 1) times as large. `config`: librdkafka settings beside the bootstrap servers.
     Raises BrokerError if the cluster cannot be asked or nothing was written, ScenarioError never.
     """
-    client = admin if admin is not None else client_of(bootstrap, config or {})
+    client = admin if admin is not None else access.client(bootstrap, config or {})
     topics = _topics(client)
+    log_dirs = log_dirs or access.log_dirs(config or {})
     counts = {name: topic.partitions for name, topic in topics.items()}
     shots = [snapshot(client, counts, log_dirs, clock)]
     for _ in range(WINDOWS):
@@ -93,13 +93,6 @@ def usage_from_cluster(
         },
         Usage,
     )
-
-
-def client_of(bootstrap: str, config: Mapping[str, Any]) -> Any:
-    """An admin client; it connects when it is first asked."""
-    from confluent_kafka.admin import AdminClient
-
-    return AdminClient({"bootstrap.servers": bootstrap, **config})
 
 
 def _topics(client: Any) -> dict[str, _Topic]:

@@ -13,10 +13,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench import logdirs
 from bench.errors import BrokerError
 from bench.logdirs import Replica
-from costmodel.cluster import MS_PER_DAY, TIMEOUT_S, LogDirs, Snapshot, client_of, snapshot
+from costmodel import access
+from costmodel.cluster import MS_PER_DAY, TIMEOUT_S, LogDirs, Snapshot, snapshot
 from costmodel.inventory import Topic
 
 LEAST_EVENTS = 100  # of the busiest partition: fewer say nothing about skew
@@ -59,7 +59,7 @@ def watch(
     record_bytes: float | None = None,
     config: Mapping[str, Any] | None = None,
     admin: Any = None,
-    log_dirs: LogDirs = logdirs.describe,
+    log_dirs: LogDirs | None = None,
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> Watched:
@@ -67,12 +67,13 @@ def watch(
 
     Raises BrokerError if the cluster cannot list its topics or offsets: without them nothing can be said.
     """
-    client = admin if admin is not None else client_of(bootstrap, config or {})
+    client = admin if admin is not None else access.client(bootstrap, config or {})
+    describe = log_dirs or access.log_dirs(config or {})
     blind = _Blind()
 
     def allowed(host: str, port: int) -> Mapping[Replica, int]:
         try:
-            return log_dirs(host, port)
+            return describe(host, port)
         except BrokerError as error:
             blind.note("log directories", error)
             return {}

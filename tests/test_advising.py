@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from syrupy.assertion import SnapshotAssertion
 
 import bench.cli.advising
+import bench.cli.money
 import bench.cli.validating
 from bench.cli import cli
 from bench.errors import ScenarioError
@@ -153,3 +154,13 @@ def test_the_figure_shows_where_the_answer_comes_from(ladder: Ladder, tmp_path: 
 def test_without_an_answer_there_is_nothing_to_draw(tmp_path: Path) -> None:
     with pytest.raises(ScenarioError, match="nothing to draw"):
         said("--skew", "50%", "--figure", str(tmp_path / "none.svg"))
+
+
+@pytest.mark.usefixtures("ladder")
+def test_the_priced_stream_can_be_priced_again_by_hand(tmp_path: Path) -> None:
+    """Two commands with two answers to one question would both be distrusted."""
+    file = tmp_path / "usage.yaml"
+    document = json.loads(said("--platform", "msk-serverless", "--json", "--usage", str(file)))
+    priced = CliRunner().invoke(cli, ["cost", str(file), "--platform", "msk-serverless", "--json"])
+    again = json.loads(priced.stdout)["options"][0]["usd_month"]["p50"]
+    assert again == pytest.approx(document["usd_month"]["msk-serverless"]["p"], rel=1e-9)

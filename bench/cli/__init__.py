@@ -7,7 +7,8 @@
     studies    doctor, list, plan, run, show
     reporting  report
     comparing  compare
-    money      cost, prices, usage
+    money      cost, prices
+    live       usage
     bills      how a bill looks on a terminal
     forecasts  simulate
     advising   advise
@@ -40,6 +41,7 @@ MODULES = (
     "reporting",
     "comparing",
     "money",
+    "live",
     "forecasts",
     "advising",
     "validating",

@@ -44,19 +44,26 @@ def advise() -> None:
               help="Only runs with this setting, such as producer.routing=sticky.")  # fmt: skip
 @click.option("--set", "pricing", multiple=True, metavar="KEY=VALUE", help="Another pricing assumption of the results.")
 @click.option("--platform", "platforms", multiple=True, help="Price only this one; else every Kafka that fits.")
+@click.option("--usage", "usage_file", type=click.Path(dir_okay=False, path_type=Path),
+              help="Write the answer as a usage.yaml for `cost`.")  # fmt: skip
 @click.option("--figure", type=click.Path(dir_okay=False, path_type=Path), help="Draw it (SVG or PNG).")
 @as_json
 def partitions(**how: Any) -> None:
     """The fewest partitions that carry a rate within a limit on latency, and the dollars of P, 2P and 10P."""
     from costmodel import advised
     from costmodel.advice import advise as answered
-    from costmodel.advice import bills
+    from costmodel.advice import bills, usage
     from costmodel.prices import built_in
 
     ladder = evidence(how["results"], how["where"], how["pricing"])
     advice = answered(_need(how, ladder), ladder)
     priced = bills(advice, advised.counts(advice), list(how["platforms"]) or None, built_in())
     document = advised.to_json(advice, priced)
+    if how["usage_file"]:
+        if advice.partitions is None:
+            raise ScenarioError(f"--usage {how['usage_file']}: no number of partitions was shown to carry it")
+        how["usage_file"].write_text(usage(advice, advice.partitions).to_yaml(), encoding="utf-8")
+        say(str(how["usage_file"]))
     if how["figure"]:
         _draw(advice, how)
     if how["json_"]:

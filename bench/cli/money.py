@@ -1,4 +1,4 @@
-"""cost, prices, usage: what a stream costs, from which prices, and what a live cluster carries."""
+"""cost, prices: what a stream costs, and from which prices."""
 
 from __future__ import annotations
 
@@ -364,24 +364,3 @@ def prices_refresh(*, write: bool) -> None:
     diff = refresh(client(), write=write)
     click.echo(diff, nl=False)
     say("every price agrees" if not diff else "written" if write else "not written; give --write to change the files")
-
-
-@cli.command()
-@click.option("--bootstrap", required=True, metavar="HOST:PORT", help="A live cluster; it is only read.")
-@click.option("--region", required=True, help="Where it would be priced, such as us-east-1.")
-@click.option(
-    "--window", "window_s", type=click.FloatRange(3), default=60.0, show_default=True, help="Seconds to watch."
-)
-@click.option("--compression-ratio", help="Raw over stored bytes, which Kafka cannot know; assumed 1.")
-@as_json
-def usage(bootstrap: str, region: str, window_s: float, compression_ratio: str | None, *, json_: bool) -> None:
-    """What a live cluster carries, as a usage.yaml for `cost`: offset and log-directory deltas, retention, groups."""
-    from costmodel.cluster import usage_from_cluster
-
-    ratio = number(compression_ratio, "--compression-ratio") if compression_ratio else None
-    say(f"watching {bootstrap} for {window_s:.0f} s")
-    found = usage_from_cluster(bootstrap, region=region, window_s=window_s, compression_ratio=ratio)
-    if json_:
-        answer(found.model_dump(mode="json", exclude_none=True, by_alias=True))
-    else:
-        click.echo(found.to_yaml(), nl=False)

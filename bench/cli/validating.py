@@ -10,6 +10,7 @@ import click
 
 from bench.cli import answer, as_json, cli, leave, say, wide_console
 from bench.cli.advising import evidence, stale
+from bench.cli.live import command_config
 from bench.errors import ScenarioError
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def validate() -> None:
 @click.option("--platform", "platforms", multiple=True, help=f"What to price them on; {DEFAULT_PLATFORM} else.")
 @click.option("--fail-on", "fail_on", multiple=True, type=click.Choice(["under", "over", "not-shown"]),
               help="Exit with 1 if a topic is so.")  # fmt: skip
+@command_config
 @as_json
 def partitions(file: Path | None, bootstrap: str | None, **how: Any) -> None:
     """Topic by topic: under-, well- or over-partitioned, why, and what it costs a month.
@@ -85,7 +87,9 @@ def _topics(file: Path | None, bootstrap: str | None, how: Mapping[str, Any]) ->
 
     say(f"watching {bootstrap} for {how['window_s']:.0f} s")
     ratio, record = how["compression_ratio"], how["record_bytes"]
-    found = watch(bootstrap, window_s=how["window_s"], compression_ratio=ratio, record_bytes=record)
+    found = watch(
+        bootstrap, window_s=how["window_s"], compression_ratio=ratio, record_bytes=record, config=how["config"]
+    )
     return found.topics, found.unseen
 
 

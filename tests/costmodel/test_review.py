@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from bench.errors import BrokerError, ScenarioError
+from costmodel import access
 from costmodel.inventory import Topic, read
 from costmodel.ladder import Ladder
 from costmodel.prices import built_in
@@ -256,3 +257,38 @@ def test_without_permission_for_settings_and_groups_the_rest_is_told() -> None:
     assert [text.split(" cannot")[0] for text in found.unseen] == ["consumer groups", "topic settings"]
     assert all("authorization failed" in text for text in found.unseen)
     assert review(found.topics, known(), RULES)[0].topic.mb_s is not None
+
+
+# ---- how it is reached
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("security.protocol\n", r"c\.properties:1: expected KEY=VALUE"),
+        ("# ours\n\nsasl.jaas.config=org.Plain s3cret;\n", r"c\.properties:3: .* librdkafka's sasl\.username and"),
+    ],
+)
+def test_client_settings_are_checked_and_never_shown(tmp_path: Path, text: str, said: str) -> None:
+    """A Java client's file is what most people have at hand; its password must not end up in a build's log."""
+    file = tmp_path / "c.properties"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(ScenarioError, match=said) as raised:
+        access.read(file)
+    assert "s3cret" not in str(raised.value)
+
+
+def test_a_setting_that_does_not_exist_is_the_users_mistake(tmp_path: Path) -> None:
+    file = tmp_path / "c.properties"
+    file.write_text("securty.protocol = SASL_SSL\n", encoding="utf-8")
+    with pytest.raises(ScenarioError, match=r"securty\.protocol"):
+        access.client("localhost:1", access.read(file))
+
+
+def test_over_sasl_log_directories_are_not_asked_for_and_that_is_said() -> None:
+    """Plain bytes sent to a SASL port would hang, or tell nothing."""
+    cluster = Cluster()
+    found = watch("fake:1", window_s=60, admin=cluster, sleep=cluster.sleep, clock=lambda: cluster.now,
+                  config={"security.protocol": "SASL_SSL"})  # fmt: skip
+    assert found.topics[0].mb_s is None
+    assert "not over SASL_SSL" in found.unseen[0]
