@@ -69,33 +69,60 @@ class Support:
         return "measured" if mb_s <= self.measured_mb_s else "tested" if mb_s <= self.tested_mb_s else "computed"
 
 
+def measured(usage: Usage) -> list[str]:
+    """Paths of what CPU per event was measured, where it is known at what rate; none where sizes rest on no run."""
+    if usage.ingest.measured_at_mb_s is None:
+        return []
+    return [path for path, number in usage.numbers() if path in CPU and number.basis == "measured"]
+
+
 def support(usage: Usage, test: Foretold | None) -> Support:
     """The range, and how it came about."""
-    at = usage.ingest.measured_at_mb_s
-    measured = [path for path, number in usage.numbers() if path in CPU and number.basis == "measured"]
-    if at is None or not measured:
+    paths, at = measured(usage), usage.ingest.measured_at_mb_s
+    if not paths or at is None:
         return Support(0.0, 0.0, ("No size here is supported by a measurement: CPU per event is assumed or given.",))
     reach = float(at.value)
-    first = f"Measured at {reach:.3g} MB/s: {', '.join(measured)}."
+    first = f"Measured at {reach:.3g} MB/s: {', '.join(paths)}."
     if test is None:
         return Support(reach, reach, (first, f"Beyond it computed; {NEVER}."))
     further = reach * test.prediction.times
     return Support(reach, further, (first, f"Tested up to {further:.3g} MB/s: {test.sentence()}. Beyond it computed."))
 
 
-def beside(usage: Usage, test: Foretold | None) -> str | None:
-    """What must stand beside a bill whose size rests on CPU per event; None where the rate is the measured one."""
+@dataclass(frozen=True)
+class Beside:
+    """What must stand beside every size that measured CPU was carried to."""
+
+    measured_at_mb_s: float
+    times: float  # the priced rate over the measured one
+    test: Foretold | None
+
+    def sentence(self) -> str:
+        """With how far it was carried; beyond what was tested that is said too."""
+        told = f"Priced at {self.times:.3g} times the measured rate ({self.measured_at_mb_s:.3g} MB/s)"
+        if self.test is None:
+            return f"{told}; {NEVER}."
+        beyond = "" if self.times <= self.test.prediction.times else ", and never tested beyond that"
+        return f"{told}; {self.test.sentence()}{beyond}."
+
+
+def beside(usage: Usage, folder: Path = RECORDED) -> Beside | None:
+    """None where no size is carried beyond what was measured: at the measured rate, or where nothing was."""
     at = usage.ingest.measured_at_mb_s
-    if at is not None and usage.ingest.mb_s.value <= at.value:
+    if at is None or not measured(usage) or usage.ingest.mb_s.value <= at.value:
         return None
-    return NEVER if test is None else test.sentence()
+    return Beside(float(at.value), float(usage.ingest.mb_s.value / at.value), recorded(folder))
 
 
-def to_json(test: Foretold | None) -> dict[str, Any] | None:
-    """For `--json`."""
+def to_json(found: Beside) -> dict[str, Any]:
+    """For `cost --json`: `tested` is null where no study has put it to the test."""
+    test = found.test
+    about = {"measured_at_mb_s": found.measured_at_mb_s, "times": found.times, "sentence": found.sentence()}
     if test is None:
-        return None
-    found = test.prediction
-    low, high = found.ratio.interval()
-    return {"study": test.study, "times": found.times, "off": found.off, "ratio": found.ratio.value, "low": low,
-            "high": high, "n": found.ratio.n}  # fmt: skip
+        return {**about, "tested": None}
+    low, high = test.prediction.ratio.interval()
+    return {**about, "tested": {
+        "study": test.study, "times": test.prediction.times, "off": test.prediction.off,
+        "predicted_over_measured": test.prediction.ratio.value, "low": low, "high": high,
+        "n": test.prediction.ratio.n,
+    }}  # fmt: skip

@@ -12,6 +12,8 @@ from typing import Any
 
 from costmodel.bill import KINDS, LineItem
 from costmodel.breakeven import break_even_hours
+from costmodel.extrapolation import beside
+from costmodel.extrapolation import to_json as extrapolated
 from costmodel.option import Option
 from costmodel.prices import STALE_AFTER_DAYS
 from costmodel.usage import AsBuilt, Usage
@@ -26,6 +28,12 @@ def to_json(
     document: dict[str, Any] = {"schema": SCHEMA, "options": [_option(option) for option in options]}
     if usage is not None:
         document["usage"] = _basis(usage)
+    carried = beside(usage) if isinstance(usage, Usage) else None
+    if carried is not None:
+        document["extrapolation"] = extrapolated(carried)
+        for option in document["options"]:
+            if option["bound_by"] and "CPU" in option["bound_by"]["constraint"]:
+                option["notes"].append(f"bound by CPU. {carried.sentence()}")
     if isinstance(usage, Usage) and usage.operations is not None:
         document["break_even_hours"] = break_even_hours(options, usage)
     if today is not None:

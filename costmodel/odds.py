@@ -1,7 +1,7 @@
 """How often a sentence about two bills is true, over draws of everything uncertain: the evidence of cost claims.
 
 `odds.yaml` names each sentence: a usage, what is changed in it, and which option is said to be cheaper than which, to
-cost at least a sum, or to pay by acting sooner.
+cost at least a sum, to pay by acting sooner, or to be the cheapest kind of stack for a need.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from bench.analysis.intervals import Estimate
 from bench.errors import ScenarioError
-from costmodel import documents, promptness, uncertainty
+from costmodel import documents, promptness, stack, uncertainty
 from costmodel.option import Option, size
 from costmodel.paired import compare
 from costmodel.prices import Catalog, built_in
@@ -65,6 +65,13 @@ class Sooner(_About):
     than: str
 
 
+class Advised(_About):
+    """`answer` is the kind of stack that meets `need` for the least money."""
+
+    need: Mapping[str, float | bool] = Field(description="a mapping, as `stack.Need`")
+    answer: stack.Kind
+
+
 @dataclass(frozen=True)
 class Compared:
     """A sentence with both of its bills at central values: what stands behind a probability."""
@@ -82,6 +89,10 @@ class _File(BaseModel):
     odds: Mapping[str, Sentence]
     sums: Mapping[str, Sum] = Field(default_factory=dict)
     sooner: Mapping[str, Sooner] = Field(default_factory=dict)
+    advised: Mapping[str, Advised] = Field(default_factory=dict)
+
+
+_Any = Sentence | Sum | Sooner | Advised
 
 
 def estimates(names: Iterable[str] | None = None, *, file: Path = FILE, draws: int = DRAWS) -> dict[str, Estimate]:
@@ -104,9 +115,9 @@ def compared(names: Iterable[str] | None = None, *, file: Path = FILE) -> dict[s
     return found
 
 
-def _sentences(names: Iterable[str] | None, file: Path) -> dict[str, Sentence | Sum | Sooner]:
+def _sentences(names: Iterable[str] | None, file: Path) -> dict[str, _Any]:
     read = documents.read(file, _File)
-    known: dict[str, Sentence | Sum | Sooner] = {**read.odds, **read.sums, **read.sooner}
+    known: dict[str, _Any] = {**read.odds, **read.sums, **read.sooner, **read.advised}
     wanted = list(known) if names is None else list(names)
     for name in wanted:
         if name not in known:
@@ -148,12 +159,23 @@ def sooner_pays(usage: Usage, asked: promptness.Promptness, one: Sooner, *, draw
     return true / draws
 
 
-def _estimate(name: str, one: Sentence | Sum | Sooner, folder: Path, draws: int) -> Estimate:
+def answered(usage: Usage, one: Advised, *, draws: int = DRAWS) -> float:
+    """The share of draws in which the kind costs least of those that meet the need; 0 where it does not meet it."""
+    try:
+        need = stack.Need(**one.need)  # type: ignore[arg-type]
+    except TypeError as error:
+        raise ScenarioError(f"need: {error}") from None
+    return stack.advise(usage, need, draws=draws, flips=False).choices[one.answer].cheapest_in
+
+
+def _estimate(name: str, one: _Any, folder: Path, draws: int) -> Estimate:
     usage = _usage(one, folder)
     if isinstance(one, Sentence):
         share = probability(usage, one.cheaper, one.than, by=one.by, kind=one.kind, draws=draws)
     elif isinstance(one, Sum):
         share = reaches(usage, one.platform, one.usd_month, kind=one.kind, draws=draws)
+    elif isinstance(one, Advised):
+        share = answered(usage, one, draws=draws)
     else:
         asked = promptness.read(folder / one.case)
         for word, among in ((one.tau, asked.tau_s), (one.cadence, asked.cadences), (one.than, asked.cadences)):

@@ -271,7 +271,9 @@ def rests_on(bills: Bills) -> Words:
     if rest > 0:
         left = wording.number(rest, "", Source("counted", "usage", f"{arm} assumed, not told"))
         words += [" and " if told else "", left, " more (listed below)" if told else " quantities (listed below)"]
-    return (*words, ".")
+    documents = [bill for bill in bills.values() if isinstance(bill, Mapping)]
+    carried = next((bill["extrapolation"] for bill in documents if bill.get("extrapolation")), None)
+    return (*words, f". {carried['sentence']}" if carried else ".")
 
 
 _TOLD = {

@@ -1,4 +1,4 @@
-"""advise: how many partitions a topic needs, from runs at several counts, and what they cost a month."""
+"""advise: how many partitions a topic needs, and whether it takes Flink or a serverless stream, with dollars."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ if TYPE_CHECKING:
     from costmodel.option import Option
 
 STUDIES = Path(__file__).resolve().parents[2] / "studies"
+STACK_EVIDENCE = "quickstart"  # what events take where nobody says
 EVIDENCE = ("partition-sizing", "quickstart")  # recorded studies that are asked if none is named, the best first
 
 
 @cli.group()
 def advise() -> None:
-    """Answers from recorded runs: how many partitions, and what they cost."""
+    """Answers from recorded runs and bills: how many partitions, and whether Kafka alone will do."""
 
 
 @advise.command()
@@ -205,3 +206,82 @@ def _month(option: Option) -> str:
     least = "at least " if option.bill.at_least else ""
     flag = " *" if option.bill.unverified or option.unverified_quotas else ""
     return f"{least}{option.bill.usd_month:,.0f}{flag}"
+
+
+@advise.command()
+@click.option("--rate", "rate_eps", type=click.FloatRange(0, min_open=True), required=True, metavar="EVENTS/S",
+              help="Events a second, in the mean.")  # fmt: skip
+@click.option("--record-bytes", type=click.FloatRange(0, min_open=True), default=1000, show_default=True,
+              help="Bytes of one record.")  # fmt: skip
+@click.option("--copies", type=click.IntRange(1, 5), default=3, show_default=True,
+              help="Durability: copies of each record; all but one may be lost at once.")  # fmt: skip
+@click.option("--retention-days", type=click.FloatRange(0, min_open=True), default=7, show_default=True,
+              help="How long records are kept.")  # fmt: skip
+@click.option("--fan-out", "readers", type=click.IntRange(1), default=1, show_default=True,
+              help="Consumer groups that each read everything.")  # fmt: skip
+@click.option("--windows", is_flag=True, help="Aggregates over windows of event time are needed.")
+@click.option("--patterns", is_flag=True, help="Patterns over several events (CEP) are needed.")
+@click.option("--from", "source", type=click.Path(path_type=Path),
+              help="What events take: results/SCENARIO or a usage.yaml. [default: studies/quickstart]")  # fmt: skip
+@click.option("--draws", type=click.IntRange(20, 100_000), default=400, show_default=True, help="Draws of all bands.")
+@as_json
+def stack(source: Path | None, draws: int, *, json_: bool, **need: Any) -> None:
+    """Kafka only, Kafka + Flink, or serverless: what meets a need for the least money, and what would flip that."""
+    from bench.cli.money import only_usage
+    from costmodel import stack as stacks
+
+    usage = only_usage(source or STUDIES / STACK_EVIDENCE)
+    found = stacks.advise(usage, stacks.Need(**need), draws=draws)
+    shown = {**stacks.to_json(found), "measured": _measured(found.need), "rests_on": stacks.rests_on(usage)}
+    if json_:
+        answer(shown)
+        return
+    _tell_stack(shown)
+
+
+def _measured(need: Any) -> list[dict[str, str]]:
+    """What the recorded studies say of what is needed: the claims about it, each with its verdict or that none ran."""
+    from bench import book
+    from bench.verdict import load_claims
+
+    about = {"when-kafka-when-flink": True, "ingest-1m": need.rate_eps >= 100_000, "windowing": need.windows,
+             "fraud-detection": need.patterns, "overkill-fan-out": need.readers > 1 and not need.processes}  # fmt: skip
+    studies, _ = book.read((), STUDIES)
+    entries = book.open_book(load_claims([name for name, asked in about.items() if asked]), studies, {})
+    return [
+        {"claim": one.claim.claim, "says": one.claim.primary.says, "state": str(one.state),
+         "sentence": one.primary.sentence} for one in entries
+    ]  # fmt: skip
+
+
+def _tell_stack(shown: Mapping[str, Any]) -> None:
+    from rich.table import Table
+
+    console = wide_console()
+
+    def line(text: str) -> None:
+        console.print(text, markup=False, highlight=False)
+
+    for text in shown["sentences"]:
+        line(text)
+    table = Table(title_justify="left")
+    for name in ("", "cheapest of its kind", "USD a month", "P10 to P90", "cheapest in", "bound by"):
+        table.add_column(name, justify="right" if name in ("USD a month", "P10 to P90", "cheapest in") else "left")
+    for row in shown["choices"]:
+        usd = row["usd_month"]
+        if usd is None:
+            table.add_row(row["kind"], "-", "-", "-", "-", row["reason"])
+        else:
+            band, often = f"{usd['p10']:,.0f} - {usd['p90']:,.0f}", f"{row['cheapest_in']:.0%}"
+            table.add_row(row["kind"], row["platform"], f"{usd['central']:,.0f}", band, often, row["bound_by"] or "")
+    console.print(table)
+    line("What would flip it:" if shown["flips"] else "Nothing that was tried would flip it.")
+    for flip in shown["flips"]:
+        line(f"  {flip['change']}: {flip['answer'] or 'nothing would meet that'}")
+    line("Measured here:")
+    for one in shown["measured"]:
+        line(f"  {one['claim']}, {one['state']}: {one['says']}")
+    for text in shown["rests_on"]:
+        line(text)
+    line("Not weighed: latency (who keeps records in an object store answers later), free tiers, people who are there "
+         "already. A job is taken to read everything once and to write little.")  # fmt: skip

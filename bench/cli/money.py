@@ -164,7 +164,8 @@ def _tell_costs(
     for label, options in priced.items():
         usage = of[label]
         rests = () if isinstance(usage, costmodel.AsBuilt) else (rules(usage), *basis(usage))
-        bills.tell_options(label, options, documents[label], rests)
+        carried = documents[label].get("extrapolation")
+        bills.tell_options(label, options, documents[label], (*rests, *([carried["sentence"]] if carried else ())))
         if lines:
             bills.tell_lines(documents[label])
     if compared:

@@ -31,6 +31,7 @@ class Platform:
     unit: Callable[[Usage, Catalog], ScalingUnit] | None = None  # of a fleet that can follow its load: Flink's
     speaks: str = ""  # the protocol of its clients; empty: Kafka's, or Flink's jobs
     cloud: str = "aws"  # whose network its data leaves
+    serverless: bool = False  # nobody chooses how many machines it has
 
 
 @functools.cache

@@ -141,5 +141,6 @@ PLATFORMS = [
             "events": measured("ingress events", "requests", "azure.eventhubs.events", "million events", "millions"),
         },
         cloud="azure",
+        serverless=True,
     )
 ]

@@ -110,7 +110,12 @@ def _parts(tier: str) -> dict[str, Standing]:
 PLATFORMS = [
     *(
         Platform(
-            f"confluent-{tier}", "kafka", f"Confluent Cloud, {tier.title()}", partial(size, tier=tier), _parts(tier)
+            f"confluent-{tier}",
+            "kafka",
+            f"Confluent Cloud, {tier.title()}",
+            partial(size, tier=tier),
+            _parts(tier),
+            serverless=True,
         )
         for tier in ("basic", "standard", "enterprise")
     ),
@@ -121,5 +126,6 @@ PLATFORMS = [
         size_flink,
         {"cfu": timed("CFU", "processing", "confluent.flink.cfu", "CFU-hour")},
         flink_unit,
+        serverless=True,
     ),
 ]

@@ -43,5 +43,6 @@ PLATFORMS = [
         },
         speaks="Pub/Sub",
         cloud="google",
+        serverless=True,
     )
 ]

@@ -144,6 +144,7 @@ PLATFORMS = [
             "put-units": measured("PUT payload units", "requests", "kinesis.put_units", "million units", "millions"),
         },
         speaks="Kinesis",
+        serverless=True,
     ),
     Platform(
         "kinesis-on-demand",
@@ -156,5 +157,6 @@ PLATFORMS = [
             "data-out": measured("data out", "egress", "kinesis.ondemand.out", "GB", "gb"),
         },
         speaks="Kinesis",
+        serverless=True,
     ),
 ]

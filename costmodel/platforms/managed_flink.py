@@ -81,5 +81,6 @@ PLATFORMS = [
             "backup": measured("durable backup", "storage", "msf.backup", "GB-month", "gb_month"),
         },
         unit,
+        serverless=True,
     )
 ]

@@ -211,5 +211,5 @@ PLATFORMS = [
         _STANDARD,
     ),
     Platform("msk-express", "kafka", "Amazon MSK, Express brokers", size_express, _EXPRESS),
-    Platform("msk-serverless", "kafka", "Amazon MSK Serverless", size_serverless, _SERVERLESS),
+    Platform("msk-serverless", "kafka", "Amazon MSK Serverless", size_serverless, _SERVERLESS, serverless=True),
 ]

@@ -54,5 +54,6 @@ PLATFORMS = [
             "data-out": measured("data out", "egress", "redpanda.serverless.gb_out", "GB", "gb"),
             "storage": measured("storage", "storage", "redpanda.serverless.gb_month", "GB-month", "gb"),
         },
+        serverless=True,
     )
 ]

@@ -16,6 +16,7 @@ from bench.cli import cli
 from bench.errors import ScenarioError
 from costmodel import extrapolation, growth, price
 from costmodel.extrapolation import Foretold, Support, support
+from costmodel.formats import to_json
 from costmodel.growth import Growth, grow
 from costmodel.usage import Usage
 
@@ -95,16 +96,33 @@ def test_support_ends_where_measuring_did_or_where_a_prediction_was_tested() -> 
     assert given.of(0.001) == "computed" and "not" not in given.sentences[0].split()[0]
 
 
-def test_what_stands_beside_a_bill() -> None:
+def test_what_stands_beside_a_bill(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A size for four times the measured load looks like any other; that nobody tried it must stand beside it."""
-    assert "never tested here" in (extrapolation.beside(usage(), None) or "")
-    assert "predicted within 11%" in (extrapolation.beside(usage(), foretold()) or "")
-    assert extrapolation.beside(usage(ingest={**USAGE["ingest"], "mb_s": 10}), None) is None
+    never = extrapolation.beside(usage(), tmp_path / "no-study")
+    monkeypatch.setattr(extrapolation, "recorded", lambda _folder: foretold())
+    once, further = extrapolation.beside(usage()), extrapolation.beside(usage(ingest={**USAGE["ingest"], "mb_s": 41}))
+
+    assert never is not None and never.sentence().startswith("Priced at 4 times the measured rate (10 MB/s)")
+    assert "never tested here" in never.sentence() and extrapolation.to_json(never)["tested"] is None
+    assert once is not None and "predicted within 11% up to 4 times as much CPU" in once.sentence()
+    assert "beyond" not in once.sentence() and extrapolation.to_json(once)["tested"]["study"] == "studies/prediction"
+    assert further is not None and "never tested beyond that" in further.sentence()
+    assert extrapolation.beside(usage(ingest={**USAGE["ingest"], "mb_s": 10})) is None
+    assert extrapolation.beside(usage(processing={"cpu_s_per_million_events": 20})) is None
+
+
+def test_the_bill_carries_it_and_the_options_that_cpu_binds_repeat_it() -> None:
+    heavy = usage(processing={"cpu_s_per_million_events": {**MEASURED, "value": 200, "low": 180, "high": 220}})
+    document = to_json(price(heavy, ["flink-ec2", "kinesis-provisioned"], draws=0), heavy)
+    flink, kinesis = document["options"]
+
+    assert document["extrapolation"]["times"] == 4
+    assert any(note.startswith("bound by CPU. Priced at 4 times") for note in flink["notes"])
+    assert not any("bound by CPU" in note for note in kinesis["notes"])
 
 
 def test_no_study_is_no_test(tmp_path: Path) -> None:
     assert extrapolation.recorded(tmp_path / "prediction") is None
-    assert extrapolation.to_json(None) is None and (extrapolation.to_json(foretold()) or {})["times"] == 4
 
 
 def said(tmp_path: Path, *words: str) -> str:

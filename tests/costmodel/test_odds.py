@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from decimal import Decimal
 from pathlib import Path
 
@@ -27,7 +28,9 @@ def test_every_cost_hypothesis_names_odds_that_exist_or_says_why_nothing_can_dec
 
 
 def test_the_claims_come_to_the_verdicts_that_their_bills_support() -> None:
-    verdicts = judge(load_claims(CLAIMS), Evidence([], estimates=odds.estimates(draws=100)))
+    verdicts = judge(
+        load_claims([*CLAIMS, "when-kafka-when-flink", "tiered-75"]), Evidence([], estimates=odds.estimates(draws=100))
+    )
     answers = {f"{verdict.claim} {verdict.hypothesis}": verdict.verdict for verdict in verdicts}
 
     assert answers["managed-flink cheaper-at-10-mbps"] is Answer.REFUTED
@@ -36,6 +39,10 @@ def test_the_claims_come_to_the_verdicts_that_their_bills_support() -> None:
     assert answers["serverless-startups msk-serverless-for-a-startup"] is Answer.REFUTED
     assert answers["upstash upstash-itself"] is Answer.NOT_TESTABLE_HERE
     assert answers["idle-saves-14k idle-at-1000-mbps"] is Answer.REFUTED
+    assert answers["when-kafka-when-flink kafka-alone-at-100k"] is Answer.SUPPORTED
+    assert answers["when-kafka-when-flink kafka-alone-at-1k"] is Answer.REFUTED
+    assert answers["when-kafka-when-flink flink-for-fan-out"] is Answer.REFUTED
+    assert answers["tiered-75 total-at-30-days"] is Answer.REFUTED
     assert answers["daily-reports-50k the-loss-itself"] is Answer.NOT_TESTABLE_HERE  # a loss assumed proves no loss
     assert answers["daily-reports-50k stream-against-hourly-at-minutes"] is Answer.SUPPORTED
 
@@ -61,6 +68,15 @@ def test_what_is_unpriced_or_infeasible_is_never_the_cheaper_one() -> None:
 
     assert odds.probability(usage(), "kinesis-on-demand", "msk-standard", prices=unpriced, draws=20) == 0
     assert odds.probability(huge, "msk-serverless", "msk-standard", draws=20) == 0
+
+
+def test_a_mistyped_need_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "odds.yaml"
+    about = {"usage": str(odds.FILE.parent / "examples" / "flink-job.yaml"), "answer": "Kafka only"}
+    wrong = {"rate_eps": 1000, "windowed": True}
+    file.write_text(json.dumps({"schema": 1, "odds": {}, "advised": {"wrong": {**about, "need": wrong}}}))
+    with pytest.raises(ScenarioError, match="windowed"):
+        odds.estimates(file=file, draws=1)
 
 
 def test_a_sentence_that_is_not_there_is_refused_by_name() -> None:
