@@ -117,6 +117,19 @@ class Advice:
         """The smallest number shown to carry the bytes alone, whoever reads them."""
         return smallest(self.need.design_mb_s, self.partition.shown, self.need.top_key)
 
+    def nearest(self, partitions: int) -> Cell:
+        """The cell whose busiest partition had most nearly what one of so many has today when busiest.
+
+        Of cells that are as near, the one whose topic is nearer: half as much weight.
+        """
+        peak = self.need.peak_mb_s
+        hot = peak * hot_share(partitions, self.need.top_key)
+
+        def distance(cell: Cell) -> float:
+            return abs(math.log(cell.hot_mb_s / hot)) + abs(math.log(cell.mb_s / peak)) / 2
+
+        return min(self.cells, key=distance)
+
     def read(self, quantity: str, partitions: int) -> Read | None:
         """Bytes or CPU at this many partitions under the mean rate."""
         return self.ladder.at(quantity, self.ladder.fill(self.need.target_mb_s, partitions))

@@ -8,7 +8,7 @@ from typing import Any
 
 from costmodel.advice import START, Advice, Standing
 from costmodel.formats import notes
-from costmodel.ladder import Capacity, Read, hot_share, too_many
+from costmodel.ladder import Capacity, Cell, Read, hot_share, too_many
 from costmodel.option import Option
 
 SCHEMA = 1
@@ -54,12 +54,7 @@ def to_json(advice: Advice, bills: Bills) -> dict[str, Any]:
         "evidence": {
             "source": advice.ladder.source, "setting": dict(advice.ladder.setting),
             "others": list(advice.ladder.others),
-            "cells": [
-                {"partitions": cell.partitions, "mb_s": cell.mb_s, "busiest_partition_mb_s": cell.hot_mb_s,
-                 "status": str(cell.status), "passed": cell.passed, "n": len(cell.runs), "p99_ms": list(cell.p99_ms),
-                 "why": cell.why, "runs": list(cell.runs)}
-                for cell in advice.cells
-            ],
+            "cells": [_cell(cell) for cell in advice.cells],
         },
         "runs": list(advice.runs),
     }  # fmt: skip
@@ -272,10 +267,19 @@ def _at(advice: Advice, count: int) -> dict[str, Any]:
         "today": str(advice.standing(count, need.peak_mb_s)),
         "after_growth": str(advice.standing(count, need.design_mb_s)),
         "enough_until_mb_s": advice.enough_until_mb_s(count),
+        "nearest": _cell(advice.nearest(count)),
         "wire_bytes_per_event": _number(wire, record),
         "disk_bytes_per_event": _number(disk, record),
         "broker_cpu_s_per_million_events": _number(cpu, 1.0),
     }
+
+
+def _cell(cell: Cell) -> dict[str, Any]:
+    return {
+        "partitions": cell.partitions, "mb_s": cell.mb_s, "busiest_partition_mb_s": cell.hot_mb_s,
+        "status": str(cell.status), "passed": cell.passed, "n": len(cell.runs), "p99_ms": list(cell.p99_ms),
+        "why": cell.why, "runs": list(cell.runs),
+    }  # fmt: skip
 
 
 def _number(found: Read | None, times: float) -> dict[str, Any] | None:
@@ -288,8 +292,9 @@ def _number(found: Read | None, times: float) -> dict[str, Any] | None:
 
 def _usd(advice: Advice, options: Mapping[int, Option]) -> dict[str, Any]:
     base = advice.partitions
-    wanted = {} if base is None else {name: base * times for name, times in MULTIPLES.items()}
-    found: dict[str, Any] = {name: _month(options.get(count)) for name, count in wanted.items()}
+    found: dict[str, Any] = {
+        name: None if base is None else _month(options.get(base * times)) for name, times in MULTIPLES.items()
+    }
     found["six"] = _month(options.get(START))
     broken = {f"{count:,}": one.infeasible.reason for count, one in options.items() if one.infeasible}
     said = dict.fromkeys(text for one in options.values() for text in notes(one))

@@ -226,7 +226,8 @@ def partition_capacity(cells: Sequence[Cell]) -> Capacity:
     met = [cell for cell in cells if cell.status is Status.MEETS]
     least_failed = min(too_few, key=lambda cell: cell.hot_mb_s, default=None)
     below = [cell for cell in met if least_failed is None or cell.hot_mb_s < least_failed.hot_mb_s]
-    shown = max(below, key=lambda cell: cell.hot_mb_s, default=None)
+    lowest = sorted(met, key=lambda cell: cell.hot_mb_s)[:1]  # where cells contradict each other, the least is shown
+    shown = max(below or lowest, key=lambda cell: cell.hot_mb_s, default=None)
     highest_met = max((cell.hot_mb_s for cell in met), default=0.0)
     return Capacity(
         None if shown is None else shown.hot_mb_s,

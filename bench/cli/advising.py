@@ -153,7 +153,8 @@ def _tell(document: Mapping[str, Any], priced: Mapping[str, Mapping[int, Option]
         for text in (*(f"{n} partitions: {why}" for n, why in usd["infeasible"].items()), *usd["notes"]):
             line(f"{platform}: {text}")
     line(f"Assumed: {'; '.join(document['assumed'])}.")
-    line(f"From {document['evidence']['source']}, {len(document['runs'])} runs: {', '.join(document['runs'])}")
+    trials = ", ".join("/".join(run.split("/")[1:2]) for run in document["runs"])
+    line(f"From {document['evidence']['source']}, {len(document['runs'])} runs (bundles with --json): {trials}")
     for text in document["evidence"]["others"]:
         line(f"Not used (--where): {text}")
 
@@ -162,24 +163,32 @@ def _bytes(document: Mapping[str, Any]) -> Any:
     from rich.table import Table
 
     table = Table(title="By number of partitions, at today's mean", title_justify="left")
-    names = ("partitions", "today", "after growth", "enough up to, MB/s", "wire B/event", "disk B/event",
-             "broker CPU-s/1M events", "beyond the runs")  # fmt: skip
+    names = ("partitions", "today", "after growth", "enough up to, MB/s", "p99 of the runs nearest in load",
+             "wire B/event", "disk B/event", "broker CPU-s/1M", "beyond the runs")  # fmt: skip
     for name in names:
-        table.add_column(name, justify="left" if name in names[1:3] else "right")
+        table.add_column(name, justify="left" if name in (*names[1:3], names[4]) else "right")
     quantities = ("wire_bytes_per_event", "disk_bytes_per_event", "broker_cpu_s_per_million_events")
     for row in document["at"]:
         known = [row[name] for name in quantities]
-        beyond = max((found["beyond"] for found in known if found), default=1.0)
+        times = max((found["beyond"] for found in known if found), default=1.0)
+        beyond = f"{times:.3g} x" if times > 1.005 else ""
         table.add_row(f"{row['partitions']:,}", row["today"], row["after_growth"], f"{row['enough_until_mb_s']:,.3g}",
-                      *map(_quantity, known), f"{beyond:.3g} x" if beyond > 1.005 else "")  # fmt: skip
+                      _tail(row["nearest"]), *map(_quantity, known), beyond)  # fmt: skip
     return table
 
 
 def _quantity(found: Mapping[str, Any] | None) -> str:
     if found is None:
         return "missing"
-    value, low, high = (None if found[key] is None else f"{found[key]:.3g}" for key in ("value", "low", "high"))
-    return f"{value}" if low in (None, high) else f"{value} ({low} to {high})"
+    if found["low"] is None or found["low"] == found["high"]:
+        return f"{found['value']:.3g}"
+    return f"{found['value']:.3g} ±{(found['high'] - found['low']) / 2:.2g}"
+
+
+def _tail(cell: Mapping[str, Any]) -> str:
+    p99 = cell["p99_ms"]
+    told = f"{min(p99):,.0f} to {max(p99):,.0f} ms" if p99 else "missing"
+    return f"{told} ({cell['partitions']:,} at {cell['mb_s']:.3g} MB/s)"
 
 
 def _dollars(priced: Mapping[str, Mapping[int, Option]]) -> Any:

@@ -16,7 +16,7 @@ import numpy as np
 
 from bench.record import Measurement, Run
 from costmodel.ladder import Ladder, hot_share
-from costmodel.rungs import ladder
+from costmodel.rungs import ladder, top_key_share
 from tests.simulated.system import Bench, System
 
 WINDOW_S = 20.0
@@ -34,6 +34,7 @@ class Broker:
     base_ms: float = 10.0
     per_partition_ms: float = 0.0
     run_noise: float = 0.0
+    zipf: float = 0.0  # of the keys that the study sends; 0: all as busy
 
     def capacity_mb_s(self, partitions: int, top_key: float = 0.0) -> float:
         """What so many partitions carry, before noise."""
@@ -67,10 +68,11 @@ def recorded(broker: Broker, counts: Iterable[int], rates_mb_s: Sequence[float],
 
 
 def _run(broker: Broker, partitions: int, mb_s: float, seed: Sequence[int], repetition: int) -> Run:
+    workload = {"name": "simulated", "keys": {"distinct": 10_000, "zipf": broker.zipf}}
     eps = mb_s * 1e6 / broker.record_bytes
     system = System(
         "ladder",
-        broker.capacity_mb_s(partitions) * 1e6 / broker.record_bytes,
+        broker.capacity_mb_s(partitions, top_key_share(workload)) * 1e6 / broker.record_bytes,
         run_noise=broker.run_noise,
         base_ms=broker.base_ms + broker.per_partition_ms * partitions,
     )
@@ -86,7 +88,7 @@ def _run(broker: Broker, partitions: int, mb_s: float, seed: Sequence[int], repe
         "broker_cpu_s_per_million_events": (1.0 + 2.0 / (1 + 40 * mb_s / partitions), "CPU-s/1M events"),
     }
     settings = {
-        "workload": {"name": "simulated", "keys": {"distinct": 10_000_000, "zipf": 0.0}},
+        "workload": workload,
         "load": {"rate_eps": eps, "workers": 1},
         "producer": {"routing": "keyed", "linger_ms": 10.0, "compression": "lz4"},
         "topic": {"partitions": partitions, "replication_factor": 1},
