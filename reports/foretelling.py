@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from statistics import fmean
 from typing import Any
 
+from bench.analysis.intervals import mean_interval
 from bench.analysis.prediction import QUOTA, WITHIN, Prediction, predict, predicted_eps
 from bench.record import Run
 from reports import wording
 from reports.details import bare
-from reports.evidence import Evidence, machine
+from reports.evidence import FEWEST, Evidence, machine
 from reports.report import (
     Column,
-    Line,
+    Estimated,
+    IntervalPanel,
+    Intervals,
     Number,
-    OverTime,
     Paragraph,
     Section,
     Source,
     Table,
-    TimePanel,
     Tone,
     Words,
     said,
 )
+
+_DOTS = "Small dots: single repetitions, each of which predicts for itself."
 
 
 def section(evidence: Evidence) -> Section | None:
@@ -37,7 +40,7 @@ def section(evidence: Evidence) -> Section | None:
             "Nothing is predicted yet: it takes three quotas, each finished in two repetitions.", Tone.UNSURE
         )
         return Section("prediction", "Does part of a core tell what a whole one carries?", (block,))
-    blocks = (_verdict(found), _table(found), _figure(found, evidence.runs))
+    blocks = (_verdict(found), *_held_back(found), _table(found), _figure(found, evidence.runs))
     return Section("prediction", "Does part of a core tell what a whole one carries?", blocks)
 
 
@@ -52,11 +55,21 @@ def _verdict(found: Prediction) -> Paragraph:
         " (95 % interval ", ends[0], " to ", ends[1], ", ", _number(found.ratio.n, "", "repetitions"), " repetitions)",
     )  # fmt: skip
     limit = wording.percent(WITHIN)
-    if found.off <= WITHIN:
+    if found.off <= WITHIN and not found.held_back:
         return Paragraph((*words, f". That is within the {limit} that sizing can live with."), Tone.GOOD)
     if low - 1 > WITHIN or high - 1 < -WITHIN:
         return Paragraph((*words, f": further off than {limit}, so that sizes from CPU per event mislead."), Tone.BAD)
     return Paragraph((*words, f": whether it is within {limit} is open."), Tone.UNSURE)
+
+
+def _held_back(found: Prediction) -> Iterator[Paragraph]:
+    if found.held_back:
+        quotas = wording.listed([f"{quota:g}" for quota in found.held_back])
+        yield said(
+            f"Under {quotas} the job did not use up its quota: something else held it back (the broker's core, a busy "
+            "machine), and of that CPU predicts nothing. Run it again on a quiet machine.",
+            Tone.WARNING,
+        )
 
 
 def _table(found: Prediction) -> Table:
@@ -81,31 +94,31 @@ def _table(found: Prediction) -> Table:
     return Table("prediction", "Drains by quota, means of the repetitions", columns, tuple(rows), note)
 
 
-def _figure(found: Prediction, runs: Sequence[Run]) -> OverTime:
-    quotas = tuple(each.cpus for each in found.drains[0])
-    lines = [
-        Line(f"repetition {at}", quotas, tuple(each.rate_eps for each in drains), _source(f"drained, repetition {at}"))
-        for at, drains in enumerate(found.drains, 1)
+def _figure(found: Prediction, runs: Sequence[Run]) -> Intervals:
+    """Every repetition's drains as dots below their mean, and beside the held-out ones what was predicted for them."""
+    columns: list[tuple[str, list[float]]] = [
+        (f"{drains[0].cpus:g} of a core", [each.rate_eps for each in drains])
+        for drains in zip(*found.drains, strict=True)
     ]
-    fit = tuple(_predicted(found, quota) for quota in quotas)
-    lines.append(Line("predicted from the smaller ones", quotas, fit, _source("predicted")))
-    panel = TimePanel("drain rate", "events/s by cores", "events/s", tuple(lines))
-    return OverTime(
+    told = [predicted_eps(drains[:-1], found.cpus) for drains in found.drains]
+    columns = [*columns[:-1], (f"{found.cpus:g}, predicted", told), (f"{found.cpus:g}, drained", columns[-1][1])]
+    arms = []
+    for name, values in columns:
+        mean, low, high = mean_interval(values)
+        shown = (low, high) if len(values) >= FEWEST else (None, None)
+        arms.append(Estimated(name, None, mean, *shown, tuple(values), _source(name)))
+    return Intervals(
         key="prediction",
         title="Drained under each quota, and predicted from the smaller ones",
-        alt=(f"{found.sentence()}",),
-        note=(f"Each repetition predicts for itself; the line is their mean. {_machine(runs)}",),
-        rows=((panel,),),
-        axis="cores",
+        alt=(found.sentence(),),
+        note=(f"Large marks: means, with 95 % intervals from {FEWEST} repetitions on. {_DOTS} {machine(runs)}.",),
+        axis="quota of the TaskManager",
+        panels=(IntervalPanel("drain rate", "events/s", tuple(arms)),),
     )
 
 
 def _predicted(found: Prediction, quota: float) -> float:
     return fmean(predicted_eps(drains[:-1], quota) for drains in found.drains)
-
-
-def _machine(runs: Sequence[Run]) -> str:
-    return f"{machine(runs)}."
 
 
 def _number(value: float, unit: str, of: str) -> Number:

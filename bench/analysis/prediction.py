@@ -19,6 +19,7 @@ from bench.record import Outcome, Run
 
 QUOTA = "cluster.limits.task_manager_cpus"
 RATE, CPU = "drain_eps", "flink_cpu_s_per_million_events"
+USED = 0.9  # of a quota, below which something else held the drain back
 WITHIN = 0.15  # what a prediction may be off by to be of use for sizing
 
 
@@ -29,6 +30,11 @@ class Drained:
     cpus: float
     rate_eps: float
     cpu_s_per_million_events: float
+
+    @property
+    def used(self) -> float:
+        """Of the quota; a JobManager, which has none, is counted with Flink and may lift it above 1."""
+        return self.rate_eps * self.cpu_s_per_million_events / 1e6 / self.cpus
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,12 @@ class Prediction:
         """The most that predicted and measured differ by within the 95 % interval, as a share of the measured."""
         low, high = self.ratio.interval()
         return max(abs(low - 1), abs(high - 1))
+
+    @property
+    def held_back(self) -> tuple[float, ...]:
+        """Quotas that the drains did not use up, so that something else was the limit: of them CPU predicts nothing."""
+        by_quota = zip(*self.drains, strict=True)
+        return tuple(of[0].cpus for of in by_quota if float(np.mean([each.used for each in of])) < USED)
 
     def sentence(self) -> str:
         """What a reader takes away."""

@@ -371,7 +371,9 @@ def estimate_s(
         seconds = settings.phases.warmup_s + settings.phases.measure_s
         events = load.drain or expected_events(load, seconds, maximum_eps)
         if load.drain is not None:
-            total += load.drain / fill_eps + load.drain / (drain_eps if has_job else consumers_eps)
+            cpus = settings.cluster.limits.task_manager_cpus
+            job_eps = drain_eps if cpus is None else drain_eps * cpus / 2
+            total += load.drain / fill_eps + load.drain / (job_eps if has_job else consumers_eps)
         elif has_job or settings.consumers:
             total += seconds + min(settings.phases.settle_s, settle_s)
         else:

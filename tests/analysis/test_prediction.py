@@ -60,6 +60,15 @@ def test_the_held_out_quota_is_not_among_what_is_fitted() -> None:
     assert "as it has to within 15%" in honest.sentence()
 
 
+def test_a_drain_that_something_else_held_back_is_told() -> None:
+    """A core that waits for the broker would be called a prediction that failed, or worse: one that held by chance."""
+    waiting = [replace(each, rate_eps=each.rate_eps / 2) if each.cpus == 1.0 else each for each in drains()]
+    honest, held = held_out([drains(), drains()]), held_out([waiting, waiting])
+
+    assert honest is not None and honest.held_back == ()
+    assert held is not None and held.held_back == (1.0,)
+
+
 def test_the_interval_covers_what_it_has_to_under_noise() -> None:
     """5 repetitions with the noise of a quiet machine: the truth, 1, lies in the 95 % interval in about 95 %."""
     covered = 0
