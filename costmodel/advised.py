@@ -254,7 +254,11 @@ def assumed(advice: Advice) -> list[str]:
     parts = [text.format(pricing[key]) for key, text in told.items() if pricing.get(key) is not None]
     if parts:
         found.append(f"bills: {', '.join(parts)} (--set)")
-    found.append("as many producers as in the runs, each with a batch open for every partition it writes to")
+    setting = advice.ladder.setting
+    how = [f"linger {setting['producer.linger_ms']:g} ms"] if setting.get("producer.linger_ms") is not None else []
+    how += [f"compression {setting['producer.compression']}"] if setting.get("producer.compression") else []
+    producers = ", ".join(["producers as in the runs", *how])
+    found.append(f"{producers}, and as many of them: each has a batch open for every partition that it writes to")
     return found
 
 

@@ -11,6 +11,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bench.errors import BrokerError, ScenarioError
 from costmodel import access
@@ -70,6 +72,29 @@ def test_a_topic_is_judged_by_what_partitions_carry(one: Topic, kind: Kind, advi
     found = judged(one)
     assert (found.kind, found.advised) == (kind, advised), found.why
     assert said in found.why
+
+
+ORDER = [Kind.UNDER, Kind.NOT_SHOWN, Kind.WELL, Kind.OVER]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    mb_s=st.floats(0.01, 390), consumers=st.integers(0, 40), top_key=st.floats(0, 0.3), growth=st.floats(1, 4),
+    record=st.floats(25, 1900),
+)  # fmt: skip
+def test_more_partitions_never_turn_a_topic_from_well_to_under(
+    mb_s: float, consumers: int, top_key: float, growth: float, record: float
+) -> None:
+    """Who adds partitions on this advice must not be told afterwards that there are too few."""
+    rows = [
+        judged(Topic("t", count, mb_s, mb_s * 1e6 / record, record, consumers, top_key=top_key, growth=growth))
+        for count in (1, 2, 3, 6, 7, 12, 24, 50, 100, 384, 2000)
+    ]
+    places = [ORDER.index(row.kind) for row in rows]
+    assert places == sorted(places), [(row.topic.partitions, row.kind, row.why) for row in rows]
+    for row in rows:
+        again = judged(replace(row.topic, partitions=row.advised))
+        assert again.kind in (row.kind, Kind.WELL)  # as advised it is well, or as little known as before
 
 
 def test_over_partitioning_is_priced_by_bytes_and_by_partitions() -> None:
