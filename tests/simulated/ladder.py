@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from bench.record import Measurement, Run
+from costmodel.advice import Need, advise
 from costmodel.ladder import Ladder, hot_share
 from costmodel.rungs import ladder, top_key_share
 from tests.simulated.system import Bench, System
@@ -104,6 +105,26 @@ def _run(broker: Broker, partitions: int, mb_s: float, seed: Sequence[int], repe
         metrics={**run.metrics, **{key: Measurement(value, unit) for key, (value, unit) in more.items()}},
         bundle=Path("simulated") / f"p{partitions}-{mb_s:g}-{name}" / "now",
     )
+
+
+def off_by(noise: float, studies: int, *, seed: int = 5) -> list[int]:
+    """By how many partitions the truth lies outside the stated interval (0: inside), over seeded brokers and targets.
+
+    `noise`: of a broker's speed from run to run; the truth is what 4 of 5 runs carry, as the method has it.
+    """
+    rng = np.random.default_rng(seed)
+    found = []
+    for study_seed in range(studies):
+        speed = float(np.exp(rng.uniform(np.log(0.8), np.log(30.0))))
+        known = recorded(Broker(partition_mb_s=speed, run_noise=noise), [1, 2, 6, 12, 24, 96], (40.0,), seed=study_seed)
+        slow = Broker(partition_mb_s=speed * (1 - 0.8416 * noise))
+        for target in (5.0, 40.0, 100.0):
+            advice = advise(Need(target, 200.0, peak=1.0), known)
+            assert advice.low is not None
+            assert advice.partitions is not None
+            truth = slow.true_smallest(target)
+            found.append(max(advice.low - truth, truth - advice.partitions, 0))
+    return found
 
 
 def doubling(most: int) -> list[int]:
