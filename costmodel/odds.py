@@ -1,7 +1,8 @@
 """How often a sentence about two bills is true, over draws of everything uncertain: the evidence of cost claims.
 
 `odds.yaml` names each sentence: a usage, what is changed in it, and which option is said to be cheaper than which, to
-cost at least a sum, to pay by acting sooner, or to be the cheapest kind of stack for a need.
+cost at least a sum, to pay by acting sooner, to be the cheapest kind of stack for a need, or to be
+too dear to leave.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from bench.analysis.intervals import Estimate
 from bench.errors import ScenarioError
-from costmodel import documents, promptness, stack, uncertainty
+from costmodel import documents, leaving, promptness, stack, uncertainty
 from costmodel.option import Option, size
 from costmodel.paired import compare
 from costmodel.prices import Catalog, built_in
@@ -72,6 +73,15 @@ class Advised(_About):
     answer: stack.Kind
 
 
+class Held(_About):
+    """Leaving `old` for `new` has not paid within `months`, if it ever does."""
+
+    case: str = Field(description="a leaving.yaml, relative to this file")
+    old: str
+    new: str
+    months: Literal[6, 12, 24, 36]
+
+
 @dataclass(frozen=True)
 class Compared:
     """A sentence with both of its bills at central values: what stands behind a probability."""
@@ -90,9 +100,10 @@ class _File(BaseModel):
     sums: Mapping[str, Sum] = Field(default_factory=dict)
     sooner: Mapping[str, Sooner] = Field(default_factory=dict)
     advised: Mapping[str, Advised] = Field(default_factory=dict)
+    held: Mapping[str, Held] = Field(default_factory=dict)
 
 
-_Any = Sentence | Sum | Sooner | Advised
+_Any = Sentence | Sum | Sooner | Advised | Held
 
 
 def estimates(names: Iterable[str] | None = None, *, file: Path = FILE, draws: int = DRAWS) -> dict[str, Estimate]:
@@ -117,7 +128,7 @@ def compared(names: Iterable[str] | None = None, *, file: Path = FILE) -> dict[s
 
 def _sentences(names: Iterable[str] | None, file: Path) -> dict[str, _Any]:
     read = documents.read(file, _File)
-    known: dict[str, _Any] = {**read.odds, **read.sums, **read.sooner, **read.advised}
+    known: dict[str, _Any] = {**read.odds, **read.sums, **read.sooner, **read.advised, **read.held}
     wanted = list(known) if names is None else list(names)
     for name in wanted:
         if name not in known:
@@ -176,6 +187,11 @@ def _estimate(name: str, one: _Any, folder: Path, draws: int) -> Estimate:
         share = reaches(usage, one.platform, one.usd_month, kind=one.kind, draws=draws)
     elif isinstance(one, Advised):
         share = answered(usage, one, draws=draws)
+    elif isinstance(one, Held):
+        left = leaving.leave(usage, one.old, one.new, leaving.read(folder / one.case), draws=draws)
+        share = (
+            left.known_in - left.within[one.months]
+        )  # where a price is missing nothing is known, and nothing claimed
     else:
         asked = promptness.read(folder / one.case)
         for word, among in ((one.tau, asked.tau_s), (one.cadence, asked.cadences), (one.than, asked.cadences)):

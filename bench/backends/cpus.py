@@ -47,6 +47,11 @@ class Group:
             (self.folder / "cpu.cfs_period_us").write_text(str(PERIOD_US))
             (self.folder / "cpu.cfs_quota_us").write_text(str(-1 if quota is None else quota))
 
+    def told(self) -> str:
+        """The quota as the kernel has it: microseconds a period, and the period; no limit is "max" or -1."""
+        names = ["cpu.max"] if self.modern else ["cpu.cfs_quota_us", "cpu.cfs_period_us"]
+        return " ".join((self.folder / name).read_text().strip() for name in names)
+
 
 def make_group(name: str, *, proc: Path = Path("/proc")) -> Group:
     """A control group below our own (version 2: the nearest that gives CPU on); HostError with the reason."""

@@ -76,7 +76,7 @@ class LocalCluster:
             for n in range(1, spec.brokers + 1)
         ]
         self.flink: SessionCluster | None = None
-        self._groups: list[Group] = []  # one a TaskManager, where they are limited
+        self.groups: list[Group] = []  # one a TaskManager, where they are limited
         if spec.task_managers:
             plan = FlinkPlan(
                 run_dir / "flink",
@@ -135,11 +135,11 @@ class LocalCluster:
             return Place()
         group = make_group(f"streamgauge-{os.getpid()}-taskmanager-{index}")
         self.subtree.remove_group_at_end(group.folder)
-        self._groups.append(group)
+        self.groups.append(group)
         return Place(str(group.folder), self._cores)
 
     def hold(self, limits: Limits) -> None:
-        for group in self._groups:
+        for group in self.groups:
             group.hold(limits.task_manager_cpus)
 
     def account(self) -> dict[str, Account]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import time
 from collections.abc import Iterator
@@ -15,7 +16,8 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
 from bench import topics
-from bench.backends import ClusterSpec
+from bench.backends import ClusterSpec, Limits
+from bench.backends.cpus import CORES, why_no_quota
 from bench.backends.flink import MEASURABLE, get_json
 from bench.backends.local import LocalCluster, open_local
 from bench.errors import BrokerError
@@ -183,3 +185,29 @@ def test_a_broker_that_cannot_start_says_why_and_leaves_no_trace(tmp_path: Path)
         pytest.fail("opened")
     assert {process.pid for process in psutil.Process().children(recursive=True)} <= before
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.skipif(bool(why_no_quota()) or len(CORES) < 2, reason=why_no_quota() or "one core cannot be shared out")
+def test_a_limited_taskmanager_is_alone_on_its_core_and_stays_held_back_when_replaced(tmp_path: Path) -> None:
+    """A prediction from parts of a core is none if the broker shares it, or if a new process runs free of its quota."""
+    spec = ClusterSpec(
+        broker_heap_mb=512, task_managers=1, slots=1, task_heap_mb=512, limits=Limits(task_manager_cpus=0.5)
+    )
+    everywhere = os.sched_getaffinity(0)
+    with cluster_that_leaves_no_trace(spec, tmp_path) as opened:
+        assert opened.flink is not None
+        (taskmanager,), (broker,), jobmanager = opened.flink.taskmanagers, opened.brokers, opened.flink.jobmanager
+        assert taskmanager.child is not None and broker.child is not None and jobmanager is not None
+        (group,) = opened.groups
+        assert os.sched_getaffinity(taskmanager.child.pid) == {CORES[-1]}
+        for other in (broker.child.pid, jobmanager.pid, 0):
+            assert os.sched_getaffinity(other) == set(CORES[:-1])
+        assert "max" in group.told() or "-1" in group.told()  # the compiler is not held back while it is primed
+        opened.hold(Limits(task_manager_cpus=0.25))
+        assert "25000" in group.told()
+        taskmanager.kill()
+        taskmanager.start()
+        assert (group.folder / "cgroup.procs").read_text().split() == [str(taskmanager.child.pid)]
+        assert os.sched_getaffinity(taskmanager.child.pid) == {CORES[-1]}
+    assert not group.folder.exists()
+    assert os.sched_getaffinity(0) == everywhere

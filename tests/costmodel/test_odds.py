@@ -36,6 +36,9 @@ def test_the_claims_come_to_the_verdicts_that_their_bills_support() -> None:
     assert answers["managed-flink cheaper-at-10-mbps"] is Answer.REFUTED
     assert answers["serverless-startups kinesis-for-a-startup"] is Answer.SUPPORTED
     assert answers["serverless-startups kinesis-after-growth"] is Answer.REFUTED
+    assert answers["serverless-startups lock-in-for-a-startup"] is Answer.SUPPORTED
+    assert answers["serverless-startups lock-in-after-growth"] is Answer.INCONCLUSIVE  # a coin's toss, and said so
+    assert answers["serverless-startups lock-in-after-more-growth"] is Answer.REFUTED
     assert answers["serverless-startups msk-serverless-for-a-startup"] is Answer.REFUTED
     assert answers["upstash upstash-itself"] is Answer.NOT_TESTABLE_HERE
     assert answers["idle-saves-14k idle-at-1000-mbps"] is Answer.REFUTED
