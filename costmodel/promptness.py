@@ -71,6 +71,7 @@ class Promptness(_Section):
     loss: Loss
     tau_s: Annotated[Mapping[str, Annotated[float, Field(gt=0)]], Field(min_length=1)]
     detector: Detector = Detector()
+    today: Detector | None = Field(default=None, description="whom the loss was said of; none: the detector")
     cadences: Annotated[Mapping[str, Cadence], Field(min_length=1)]
 
     @model_validator(mode="after")
@@ -101,6 +102,18 @@ class Row:
     lost_usd_month: float
     bill_usd_month: float
     total_usd_month: float
+
+
+def measured(asked: Promptness, recall: float, precision: float, alert_s: float | None) -> Promptness:
+    """The case with a detector as runs measured it, and a stream as late as its alerts were.
+
+    The owner's loss stays what it is under today's detector, the case's own: a better one does not make it larger.
+    """
+    found = asked.detector.model_copy(update={"recall": recall, "precision": precision})
+    late = {} if alert_s is None else {"takes_s": alert_s}
+    cadences = {name: c.model_copy(update=late) if c.streams else c for name, c in asked.cadences.items()}
+    today = asked.today or asked.detector
+    return asked.model_copy(update={"detector": found, "today": today, "cadences": cadences})
 
 
 def compare(asked: Promptness, usage: Usage, platform: str, *, prices: Catalog | None = None) -> list[Row]:
@@ -135,14 +148,14 @@ def bill(cadence: Cadence, usage: Usage, platform: str, prices: Catalog) -> Deci
 
 
 def _row(asked: Promptness, tau: str, name: str, usd: float) -> Row:
-    at_most = asked.loss.usd_month / _lost(asked, asked.loss.under, tau)
-    lost = at_most * _lost(asked, name, tau)
+    at_most = asked.loss.usd_month / _lost(asked, asked.today or asked.detector, asked.loss.under, tau)
+    lost = at_most * _lost(asked, asked.detector, name, tau)
     return Row(tau, name, lost, usd, lost + usd + asked.detector.false_alarms_usd_month)
 
 
-def _lost(asked: Promptness, cadence: str, tau: str) -> float:
+def _lost(asked: Promptness, detector: Detector, cadence: str, tau: str) -> float:
     """The share of all that could be lost: what the detector misses, and what it sees too late."""
-    return 1 - asked.detector.recall * (1 - lost_share(asked.cadences[cadence], asked.tau_s[tau]))
+    return 1 - detector.recall * (1 - lost_share(asked.cadences[cadence], asked.tau_s[tau]))
 
 
 def read(path: Path) -> Promptness:

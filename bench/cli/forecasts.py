@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +14,10 @@ from bench.cli.money import number, only_usage, write_figure
 from bench.errors import ScenarioError
 
 if TYPE_CHECKING:
+    from bench.analysis.intervals import Estimate
     from costmodel.arrivals import Load
     from costmodel.outcomes import Outcome
+    from costmodel.promptness import Promptness, Row
     from costmodel.simulate import Plan
     from costmodel.usage import Usage
 
@@ -133,22 +135,65 @@ def _needed(plan: Plan, usage: Usage, platform: str, load: Load, usd: Decimal, *
     help="The loss, how fast it grows and the cadences; without it costmodel/examples/promptness.yaml.",
 )
 @click.option("--platform", default="flink-ec2", show_default=True, help="What computes it: a Flink.")
+@click.option("--detector", "runs", type=click.Path(exists=True, file_okay=False, path_type=Path),
+              help="Recall, precision and lateness as measured, cell by cell: results/fraud-detection.")  # fmt: skip
 @as_json
-def promptness(source: Path, case_file: Path | None, platform: str, *, json_: bool) -> None:
+def promptness(source: Path, case_file: Path | None, platform: str, runs: Path | None, *, json_: bool) -> None:
     """What it is worth to act sooner: losses by delay against the bill of daily, hourly, 5-minute and streaming."""
     from costmodel import promptness as prompt
 
-    asked = prompt.read(case_file or prompt.EXAMPLE)
-    rows = prompt.compare(asked, only_usage(source), platform)
-    if json_:
-        answer(prompt.to_json(rows))
+    asked, usage = prompt.read(case_file or prompt.EXAMPLE), only_usage(source)
+    if runs is None:
+        rows = prompt.compare(asked, usage, platform)
+        if json_:
+            answer(prompt.to_json(rows))
+        else:
+            _tell_prompt(asked, rows, "assumed")
         return
+    found = {label: (one, told, prompt.compare(one, usage, platform)) for label, one, told in _detectors(asked, runs)}
+    if json_:
+        detectors = {label: {**prompt.to_json(rows), "measured": told} for label, (_, told, rows) in found.items()}
+        answer({"schema": 1, "detectors": detectors})
+        return
+    for label, (one, told, rows) in found.items():
+        click.echo(f"\n{label}: {told}")
+        _tell_prompt(one, rows, "measured")
+
+
+def _detectors(asked: Promptness, folder: Path) -> Iterator[tuple[str, Promptness, str]]:
+    """(cell, the case with its detector, what was measured) of every cell that knows how well it detects."""
+    from bench import study
+    from costmodel import promptness as prompt
+    from reports.wording import arm_label
+
+    none = True
+    for cell in study.recall(folder, judged=False).cells:
+        recall, precision = cell.metrics.get("recall"), cell.metrics.get("precision")
+        if recall is None or precision is None or not recall.value or not precision.value:
+            continue
+        late = cell.metrics.get("alert_latency_ms p50") or cell.metrics.get("alert_latency_ms")
+        told = ", ".join(_interval(name, each) for name, each in (("recall", recall), ("precision", precision)))
+        told += ", an alert's lateness not measured" if late is None else f", alerts {late.value / 1000:.3g} s late"
+        none, late_s = False, None if late is None else late.value / 1000
+        yield arm_label(cell.knobs), prompt.measured(asked, recall.value, precision.value, late_s), told
+    if none:
+        raise ScenarioError(f"{folder}: no finished run has recall and precision, expected results/fraud-detection")
+
+
+def _interval(name: str, each: Estimate) -> str:
+    band = "" if each.low is None else f" ({each.low:.3f} to {each.high:.3f})"
+    return f"{name} {each.value:.3f}{band}, n = {each.n}"
+
+
+def _tell_prompt(asked: Promptness, rows: list[Row], how: str) -> None:
+    from costmodel import promptness as prompt
+
     bills.tell_promptness([vars(row) for row in rows])
     for text in prompt.sentences(rows):
         click.echo(text)
     click.echo(
-        f"Assumed: {asked.loss.usd_month:,.0f} USD a month are lost under {asked.loss.under}; recall "
-        f"{asked.detector.recall:g}, precision {asked.detector.precision:g}, false alarms "
+        f"Assumed: {asked.loss.usd_month:,.0f} USD a month are lost under {asked.loss.under}; {how}: recall "
+        f"{asked.detector.recall:.3g}, precision {asked.detector.precision:.3g}; false alarms "
         f"{asked.detector.false_alarms_usd_month:,.0f} USD a month at every cadence. Batches without storage."
     )
 

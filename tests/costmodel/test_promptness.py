@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,11 @@ from hypothesis import strategies as st
 
 import bench.cli.forecasts  # noqa: F401 -- registers `simulate`
 import costmodel
+from bench import record, study, trial
 from bench.cli import cli
 from bench.errors import ScenarioError
+from bench.metrics import METRICS
+from bench.record import Measurement, Outcome
 from costmodel import odds, promptness
 from costmodel.promptness import Cadence, Promptness, lost_share
 from costmodel.usage import Usage
@@ -117,6 +121,55 @@ def test_the_command_names_the_cheapest_cadence_for_each_tau(tmp_path: Path) -> 
     assert minutes.startswith("tau minutes: streaming costs least")
     assert years.startswith("tau years: ") and minutes in told and years in told
     assert "Assumed: 50,000 USD a month are lost under daily" in told
+
+
+def measured_detectors(folder: Path, metrics: dict[str, dict[str, float]]) -> Path:
+    """results/fraud-detection with these metrics, two runs a job."""
+    asked = study.Asked("fraud-detection", repeats=2)
+    scenario = study.scenario(asked)
+    trials = study.trials(scenario, "local")
+    study.remember(asked, scenario, trials, folder)
+    for one in trials:
+        found = {
+            name: Measurement(value, METRICS[name].unit) for name, value in metrics[one.knobs["pipeline.job"]].items()
+        }
+        run = replace(trial.crashed(one, "local", ""), outcome=Outcome.FINISHED, metrics=found)
+        record.save(run, folder / scenario.name / one.id / "20261123T120000Z")
+    return folder / scenario.name
+
+
+def test_a_measured_detector_is_held_against_the_loss_of_todays(tmp_path: Path) -> None:
+    """Calibrated anew, a detector that finds twice as much would make the frauds that there are twice as dear."""
+    poor = {"recall": 0.4, "precision": 0.9, "alert_latency_ms": 500.0}
+    good = {"recall": 0.8, "precision": 0.9, "alert_latency_ms": 60_000.0}
+    folder = measured_detectors(tmp_path, {"fraud-rules": poor, "fraud-model": good})
+    file = tmp_path / "case.yaml"
+    file.write_text(json.dumps({**CASE, "detector": {"recall": 0.8, "precision": 0.9}}))
+    words = ["simulate", "promptness", str(JOB), "--case", str(file), "--detector", str(folder)]
+    document = json.loads(CliRunner().invoke(cli, [*words, "--json"], catch_exceptions=False).stdout)
+    told = CliRunner().invoke(cli, words, catch_exceptions=False).stdout
+    lost = {
+        label: {row["cadence"]: row["lost_usd_month"] for row in found["rows"]}
+        for label, found in document["detectors"].items()
+    }
+    model, rules = lost["job fraud-model"], lost["job fraud-rules"]
+
+    assert model["daily"] == pytest.approx(50_000)  # finds as much as today's: loses what its owner said
+    at_most = 50_000 / (1 - 0.8 * (1 - lost_share(Cadence(every_s=86_400, takes_s=3600), 3600)))
+    assert rules["streaming"] == pytest.approx(at_most * (1 - 0.4 * np.exp(-0.5 / 3600)))
+    assert model["streaming"] == pytest.approx(at_most * (1 - 0.8 * np.exp(-60 / 3600)))
+    assert (
+        "recall 0.400 (0.400 to 0.400), n = 2" in told and "alerts 60 s late" in told and "; measured: recall" in told
+    )
+
+
+def test_runs_that_detect_nothing_are_no_detector(tmp_path: Path) -> None:
+    bare = {"lost_events": 0.0}
+    folder = measured_detectors(tmp_path, {"fraud-rules": bare, "fraud-model": bare})
+    words = ["simulate", "promptness", str(JOB), "--detector", str(folder)]
+    refused = CliRunner().invoke(cli, words)
+
+    assert isinstance(refused.exception, ScenarioError) and "recall and precision" in str(refused.exception)
 
 
 def test_a_sum_that_is_reached_in_no_draw_is_not_reached() -> None:
