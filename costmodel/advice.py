@@ -251,8 +251,7 @@ def usage(advice: Advice, partitions: int) -> Usage:
     if cpu is not None:
         broker["cpu_s_per_million_events"] = cpu.number
     data = {
-        "schema": 1,
-        "region": pricing.get("region", "us-east-1"),
+        **surroundings(pricing),
         "ingest": {
             "mb_s": need.target_mb_s,
             "record_bytes": need.record_bytes,
@@ -265,10 +264,31 @@ def usage(advice: Advice, partitions: int) -> Usage:
             "partitions": partitions,
             "replication_factor": {"assumed": pricing.get("replication_factor", 3)},
         },
-        "retention": {"days": {"assumed": pricing.get("retention_days", 7)}},
-        "zones": {"assumed": pricing.get("zones", 3)},
     }
     return documents.validate(data, Usage)
+
+
+PRICED_BY = frozenset(
+    {"region", "retention_days", "replication_factor", "zones", "groups", "tiered_local_days", "month_hours",
+     "zone_aware"}
+)  # fmt: skip
+"""What a study's pricing section, or --set, may say of these bills; the rate is the topic's own."""
+
+
+def surroundings(pricing: Mapping[str, Any]) -> dict[str, Any]:
+    """The sections of a usage that say where and how long, from a study's pricing; its defaults where it is silent."""
+    said = {key: value for key, value in pricing.items() if value is not None}
+    retention: dict[str, Any] = {"days": {"assumed": said.get("retention_days", 7)}}
+    if "tiered_local_days" in said:
+        retention["tiered_local_days"] = {"assumed": said["tiered_local_days"]}
+    return {
+        "schema": 1,
+        "region": said.get("region", "us-east-1"),
+        "retention": retention,
+        "zones": {"assumed": said.get("zones", 3)},
+        "producers": {"zone_aware": bool(said.get("zone_aware", False))},
+        **({"units": {"month_hours": said["month_hours"]}} if "month_hours" in said else {}),
+    }
 
 
 def bills(

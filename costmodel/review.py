@@ -18,7 +18,7 @@ from typing import Any
 
 from bench.errors import ScenarioError
 from costmodel import documents
-from costmodel.advice import ASSUMED_PEAK, START, Advice, Need, advise
+from costmodel.advice import ASSUMED_PEAK, START, Advice, Need, advise, surroundings
 from costmodel.inventory import Topic
 from costmodel.ladder import Ladder, hot_share
 from costmodel.option import Option, size
@@ -289,9 +289,9 @@ def _means(known: Sequence[Judged], ladder: Ladder) -> dict[str, Any]:
 
 def _usage(load: _Load, means: Mapping[str, Any], ladder: Ladder) -> Usage:
     cpu = load.cpu_s / load.events_s * 1e6
+    around = surroundings(ladder.pricing)
     data = {
-        "schema": 1,
-        "region": ladder.pricing.get("region") or "us-east-1",
+        **around,
         "ingest": {
             "mb_s": load.mb_s, "record_bytes": load.mb_s * 1e6 / load.events_s, "peak_to_mean": means["peak"],
             "compression_ratio": load.mb_s / load.wire,
@@ -302,8 +302,7 @@ def _usage(load: _Load, means: Mapping[str, Any], ladder: Ladder) -> Usage:
         },
         "consumers": {"groups": means["groups"]},
         "topics": {"partitions": load.partitions, "replication_factor": means["copies"]},
-        "retention": {"days": means["days"]},
-        "zones": {"assumed": ladder.pricing.get("zones") or 3},
+        "retention": {**around["retention"], "days": means["days"]},
     }  # fmt: skip
     return documents.validate(data, Usage)
 

@@ -98,7 +98,7 @@ def _listed(client: Any) -> dict[str, Any]:
     try:
         found = client.list_topics(timeout=TIMEOUT_S).topics
     except Exception as error:
-        raise BrokerError(f"the cluster does not list its topics: {error}") from error
+        raise BrokerError(f"the cluster does not list its topics: {_short(error)}") from error
     topics = {name: topic for name, topic in found.items() if not name.startswith("__")}
     if not topics:
         raise BrokerError("the cluster shows no topic of its own: there is none, or none may be described")

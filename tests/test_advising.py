@@ -66,6 +66,11 @@ def test_the_machine_readable_answer_has_its_stable_names() -> None:
         (["--results", QUICKSTART, "--slo-ms", "1"], r"none of 2 cells keeps p99 below 1 ms"),
         (["--results", QUICKSTART, "--platform", "msk-standart"], r"did you mean msk-standard\?"),
         (["--results", QUICKSTART, "--set", "region=us-west-99"], r"unknown region"),
+        (
+            ["--results", QUICKSTART, "--set", "retention_dais=3"],
+            r"--set retention_dais: .* did you mean retention_days",
+        ),
+        (["--results", QUICKSTART, "--set", "retention_days=-3"], r"retention\.days: expected more than 0"),
     ],
 )
 def test_bad_input_gets_a_sentence_with_what_was_expected(words: list[str], told: str) -> None:

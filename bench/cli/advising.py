@@ -96,6 +96,8 @@ def stale(priced: Mapping[str, Mapping[int, Option]]) -> list[str]:
 def evidence(results: Path | None, where: Sequence[str], pricing: Sequence[str]) -> Ladder:
     """The ladder in a folder of results; without one in the best recorded study there is."""
     from bench import study
+    from costmodel.advice import PRICED_BY
+    from costmodel.documents import nearest
     from costmodel.rungs import ladder
 
     if results is None:
@@ -107,11 +109,15 @@ def evidence(results: Path | None, where: Sequence[str], pricing: Sequence[str])
             )
         if results.name != EVIDENCE[0]:
             say(f"no {EVIDENCE[0]} study is recorded: {results.parent.name}/{results.name} answers instead")
+    set_to = assumptions(pricing)
+    for word in set_to:
+        if word not in PRICED_BY:
+            raise ScenarioError(f"--set {word}: not a pricing assumption of this answer; {nearest(word, PRICED_BY)}")
     found = study.recall(results, judged=False)
     for text in found.unreadable:
         say(text)
     told = "/".join(results.resolve().parts[-2:])
-    known = {**found.scenario.pricing.model_dump(), **assumptions(pricing)}
+    known = {**found.scenario.pricing.model_dump(), **set_to}
     return ladder(found.runs, told, where=assumptions(where), pricing=known)
 
 

@@ -55,14 +55,18 @@ def partitions(file: Path | None, bootstrap: str | None, **how: Any) -> None:
     FILE is a topics.yaml or .csv: topic, partitions, mb_s, and if known record_bytes, consumers, groups, keyed, skew,
     peak_to_mean, growth, consumer_mb_s, replication_factor, retention_days.
     """
+    from costmodel.platforms import named
     from costmodel.prices import built_in
     from costmodel.review import Rules, prices_of, review, to_json
 
+    platforms = list(how["platforms"]) or [DEFAULT_PLATFORM]
+    for name in platforms:
+        named(name)  # a wrong word is answered before a cluster is watched for a minute
     ladder = evidence(how["results"], how["where"], how["pricing"])
     topics, unseen = _topics(file, bootstrap, how)
     rules = Rules(how["slo_ms"], how["growth"], how["peak"])
     judged = review(topics, ladder, rules)
-    costs = prices_of(judged, ladder, list(how["platforms"]) or [DEFAULT_PLATFORM], built_in())
+    costs = prices_of(judged, ladder, platforms, built_in())
     document = to_json(judged, costs, ladder, rules, unseen)
     if how["json_"]:
         answer(document)
