@@ -281,6 +281,7 @@ def storage_metrics(found: Findings, disk: Mapping[str, int], sent: Sent) -> Non
         found.put("payload_bytes_per_event", payload)
         found.put("compression_ratio", payload * events / disk["log"] if disk["log"] else math.nan)
         found.put("topic_segments", disk["segments"])
+        found.put("topic_bytes_per_partition", (disk["allocated"] - disk["log"]) / disk["partitions"])
         for kind, name in (("log", "log"), ("index", "index"), ("timeindex", "time_index")):
             found.put(f"topic_{name}_bytes", disk[kind])
             found.put(f"topic_{name}_allocated_bytes", disk[f"{kind}_allocated"])

@@ -212,6 +212,10 @@ _ALL = (
            _FIVE_PERCENT),
     Metric("topic_segments", "segments", "Log segments of the topic on all brokers once the load is over.", _FILES,
            _LOW, True, _FIVE_PERCENT),
+    Metric("topic_bytes_per_partition", "bytes",
+           "Disk blocks that a replica of a partition takes beside its records: indexes, checkpoints, the unfilled end "
+           "of the last block. It comes once a segment, and does not grow with events.",
+           _FILES, _LOW, True, _FIVE_PERCENT),
     Metric("topic_create_s", "s",
            "From the request that makes the input topic to a broker that knows a leader for every partition.",
            "the admin client's clock", _LOW, False, {"value": Effect(0.20)}),

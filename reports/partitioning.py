@@ -33,10 +33,10 @@ from reports.report import (
 AXIS = "topic.partitions"
 FEW, MANY = 6, 384  # the claim's beginning and what it warns of; a ladder without them is told from end to end
 EQUAL = 0.15  # how far a control's batches may be from the ladder's beginning
-SHOWN = (("disk_bytes_per_event", "value"), ("batch_records", "value"), ("broker_cpu_s_per_million_events", "value"),
+SHOWN = (("log_bytes_per_event", "value"), ("batch_records", "value"), ("broker_cpu_s_per_million_events", "value"),
          ("e2e_latency_ms", "p99"))  # fmt: skip
 # A longer linger is itself a wait: what latency owes to batching only the other control can tell.
-BY_LINGER = ("disk_bytes_per_event", "wire_bytes_per_event", "broker_cpu_s_per_million_events",
+BY_LINGER = ("log_bytes_per_event", "wire_bytes_per_event", "broker_cpu_s_per_million_events",
              "generator_cpu_s_per_million_events")  # fmt: skip
 _STATS = {"e2e_latency_ms": ("p50", "p99")}
 

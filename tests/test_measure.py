@@ -324,7 +324,7 @@ def test_storage_counts_what_is_allocated_over_all_replicas() -> None:
     assert values(found) == {
         "disk_bytes_per_event": 6 * 512 * 67 / 20_000, "log_bytes_per_event": 6 * 30_000 / 20_000,
         "payload_bytes_per_event": 200, "compression_ratio": pytest.approx(200 * 20_000 / 180_000),
-        "topic_segments": 6,
+        "topic_segments": 6, "topic_bytes_per_partition": 512 * 67 - 30_000,
         "topic_log_bytes": 180_000, "topic_log_allocated_bytes": 6 * 512 * 60,
         "topic_index_bytes": 6 * 10_485_760, "topic_index_allocated_bytes": 0,
         "topic_time_index_bytes": 6 * 10_485_756, "topic_time_index_allocated_bytes": 6 * 512 * 7,

@@ -27,7 +27,7 @@ def run(load: str, knobs: Mapping[str, Knob], batch: float, repetition: int, out
     linger = knobs.get("producer.linger_ms", 10)
     values = {
         "batch_records": batch,
-        "disk_bytes_per_event": BYTES_AN_EVENT + BYTES_A_BATCH / batch,
+        "log_bytes_per_event": BYTES_AN_EVENT + BYTES_A_BATCH / batch,
         "broker_cpu_s_per_million_events": CPU_AN_EVENT + CPU_A_BATCH / batch + CPU_A_PARTITION * partitions,
     }
     metrics = {name: Measurement(value * rng.lognormal(0, 0.01), METRICS[name].unit) for name, value in values.items()}
@@ -76,7 +76,7 @@ def test_the_sentence_says_what_the_runs_were_made_of() -> None:
     cpu: Any = next(row for row in by_linger.rows if "broker CPU" in plain(row[0]))
     assert cpu[3][0].value == pytest.approx(batches, rel=0.05)
     assert cpu[5][0].value == pytest.approx(own, rel=0.2)
-    disk: Any = next(row for row in by_linger.rows if "disk" in plain(row[0]))
+    disk: Any = next(row for row in by_linger.rows if "log" in plain(row[0]))
     assert disk[3][0].value == pytest.approx(BYTES_A_BATCH * (1 / many - 1 / few), rel=0.05)
     assert abs(disk[5][0].value) < 3
     assert not any("latency" in plain(row[0]) for row in by_linger.rows)  # a longer linger is itself a wait
@@ -106,7 +106,7 @@ def test_the_curves_hold_every_ladder_and_the_control_as_a_mark() -> None:
     figure = partitioning.curves(study())
     assert figure is not None
     assert [panel.name for panel in figure.panels] == [
-        "Disk bytes per event", "Batch records", "Broker CPU per million events", "End-to-end latency p99",
+        "Log bytes per event", "Batch records", "Broker CPU per million events", "End-to-end latency p99",
     ]  # fmt: skip
     for panel in figure.panels:
         names = {one.name: [arm.at for arm in one.arms] for one in panel.ladders}
