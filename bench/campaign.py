@@ -14,7 +14,7 @@ from typing import Self
 import psutil
 
 from bench import record, trial
-from bench.backends import Cluster, ClusterSpec, Limits, not_testable, open_cluster, require
+from bench.backends import Cluster, ClusterSpec, Limits, capacity, not_testable, open_cluster, require
 from bench.errors import HostError, PlatformError, ScenarioError
 from bench.jobs.session import JobSession
 from bench.probes.exporter import Exporter
@@ -232,12 +232,22 @@ def _stats(run: Run) -> dict[tuple[str, str], float]:
     return found
 
 
+def _refusal(one: Trial) -> str:
+    """Why this host cannot do it at all, "" if it can; containers have limits of their own, which only they know."""
+    spec, topic = cluster_spec(one.settings), one.settings.topic
+    if reason := faults.not_testable(one.settings) or not_testable(one.backend, spec):
+        return reason
+    if one.backend != "local":
+        return ""
+    return capacity.why_not(topic.partitions * topic.replication_factor, spec.brokers, spec.broker_heap_mb)
+
+
 def _run_one(
     one: Trial, clusters: _Clusters, out: Path, tell: trial.Tell, *, latency_slo_ms: float | None,
     earlier: Sequence[Path],
 ) -> Run:  # fmt: skip
     bundle = out / one.scenario / one.id / datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-    if reason := faults.not_testable(one.settings) or not_testable(one.backend, cluster_spec(one.settings)):
+    if reason := _refusal(one):
         return record.save(trial.refused(one, one.backend, reason), bundle)
     try:
         stage = clusters.stage_for(one, tell)

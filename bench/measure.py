@@ -170,6 +170,14 @@ def recovery_metric(found: Findings, backlog: pd.DataFrame, faults: pd.DataFrame
     found.put("recovery_s", max(waits) if waits and np.isfinite(waits).all() else math.nan)
 
 
+def replaced_metrics(found: Findings, stop_s: float | None, ready_s: float) -> None:
+    """How long a broker took to end and to be back; of several the longest. One that was killed did not end."""
+    for name, seconds in (("broker_stop_s", stop_s), ("broker_ready_s", ready_s)):
+        if seconds is not None:
+            before = found.metrics.get(name)
+            found.put(name, max(seconds, before.value if before else 0.0))
+
+
 def recovery_phases(found: Findings, began_s: float, noticed_s: float, deployed_s: float, running_s: float) -> None:
     """Where a recovery's time went; after `recovery_metric`. All times on the samples' clock."""
     found.put("detect_s", noticed_s - began_s)

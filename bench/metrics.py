@@ -290,6 +290,19 @@ _ALL = (
            "Flink's times of each subtask (RUNNING)", _LOW, False, {"value": Effect(0.20)}),
     Metric("catch_up_s", "s", "From there until the backlog was back to what it was before: the end of recovery_s.",
            "the backlog's per-second series", _LOW, False, {"value": Effect(0.20)}),
+    Metric("broker_stop_s", "s",
+           "From the request to end (SIGTERM) to the end of a broker's process: its logs are flushed and closed.",
+           "the harness's clock", _LOW, False, {"value": Effect(0.20)}),
+    Metric("broker_ready_s", "s",
+           "From the start of a broker's process that had ended, or had been killed, to the moment when it tells the "
+           "end offset of every partition of the topic; the longest of several.",
+           "the admin client, many times a second", _LOW, False, {"value": Effect(0.20)}),
+    Metric("rebalance_join_s", "s",
+           "From a further member's request to join a consumer group to the last partition that a member was given "
+           "thereafter; the longest of several.", "the members' own clocks", _LOW, False, {"value": Effect(0.20)}),
+    Metric("rebalance_leave_s", "s",
+           "From the moment when a member leaves a consumer group to the last partition that another was given "
+           "thereafter; the longest of several.", "the members' own clocks", _LOW, False, {"value": Effect(0.20)}),
     Metric("recovery_s", "s",
            "From a fault's beginning to the first moment when the backlog (where nobody reads: the producer's queue) "
            "is back to the highest it was in the ten seconds before; the longest of several faults.",

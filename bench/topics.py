@@ -27,6 +27,8 @@ from bench.errors import BrokerError
 from bench.scenario import Settings, Trial
 
 ADMIN_TIMEOUT_S = 30.0  # 2,000 partitions are made in 0.3 s; a busy host takes longer
+LED_TIMEOUT_S = 90.0  # a broker that was killed looks through every log it has
+LED_LOOK_S = 1.0
 READ_TIMEOUT_S = 120.0
 QUIET_S = 10.0  # reading back: this long without a record means that something is missing
 
@@ -95,6 +97,27 @@ def create(
     except KafkaException as error:
         raise BrokerError(f"creating topic {topic}: {error.args[0].str()}") from error
     raise BrokerError(f"creating topic {topic}: not every one of {partitions} partitions got a leader")
+
+
+def await_led(bootstrap: str, topic: str, partitions: int, timeout_s: float = LED_TIMEOUT_S) -> None:
+    """Until every partition of a topic has a leader that tells its end offset: then a client can go on.
+
+    BrokerError when that does not happen in time.
+    """
+    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0, "reconnect.backoff.max.ms": 50})
+    wanted = {TopicPartition(topic, p): OffsetSpec.latest() for p in range(partitions)}  # type: ignore[no-untyped-call]
+    end, said = time.monotonic() + timeout_s, "nobody answers"
+    while time.monotonic() < end:
+        try:
+            answers = admin.list_offsets(wanted, request_timeout=LED_LOOK_S)
+            for answer in answers.values():
+                answer.result(LED_LOOK_S)
+        except KafkaException as error:
+            said = error.args[0].str()
+            time.sleep(0.02)
+        else:
+            return
+    raise BrokerError(f"topic {topic} is not there again after {timeout_s:g} s: {said}")
 
 
 def delete(bootstrap: str, *topics: str) -> None:

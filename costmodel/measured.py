@@ -58,7 +58,9 @@ def usage_from_runs(rows: Iterable[Row], pricing: Mapping[str, Any], cell: Mappi
     wire = _per_run(runs, "wire_bytes_per_event")
     if not wire or min(wire.values()) <= 0:
         raise ScenarioError("the runs carry no wire_bytes_per_event: without it nothing on the wire can be priced")
-    disk = _ratio(_per_run(runs, "disk_bytes_per_event"), wire, "disk / wire bytes per event")
+    # the records alone: what a partition's files take once, a short run would spread over too few events
+    stored = _per_run(runs, "log_bytes_per_event") or _per_run(runs, "disk_bytes_per_event")
+    disk = _ratio(stored, wire, "disk / wire bytes per event")
     broker_cpu = _mean(runs, ["broker_cpu_s_per_million_events"])
     record = _record_bytes(runs, pricing, cell or {})
     data: dict[str, Any] = {

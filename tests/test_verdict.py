@@ -58,7 +58,7 @@ def quickstart(repeats: int = 3, disk: float = 1.25, seed: int = 1, **changes: A
         for partitions in (6, 96):
             p99 = 23.0 * rng.lognormal(0.1 * (partitions > 6), 0.3)
             metrics: dict[str, Measurement | float] = {
-                "disk_bytes_per_event": 100.0 * (disk if partitions > 6 else 1.0) * rng.lognormal(0, 0.004),
+                "log_bytes_per_event": 100.0 * (disk if partitions > 6 else 1.0) * rng.lognormal(0, 0.004),
                 "wire_bytes_per_event": 101.0 * (disk if partitions > 6 else 1.0) * rng.lognormal(0, 0.004),
                 "batch_records": (12.0 if partitions > 6 else 80.0) * rng.lognormal(0, 0.02),
                 "broker_cpu_s_per_million_events": 1.1 * rng.lognormal(0, 0.06),
@@ -100,7 +100,7 @@ def test_refuted_says_how(ratio: float, reason: Reason) -> None:
 def test_nothing_is_ever_concluded_from_what_is_missing() -> None:
     """Prevents missing runs, arms, metrics and percentiles from passing, or from ending the report."""
     runs = quickstart()
-    without = [replace(r, metrics={n: m for n, m in r.metrics.items() if n != "disk_bytes_per_event"}) for r in runs]
+    without = [replace(r, metrics={n: m for n, m in r.metrics.items() if n != "log_bytes_per_event"}) for r in runs]
     zero = Measurement(0.0, "bytes/event")
     other = {"cpu_model": "b", "cores": 2}
     several = [
@@ -109,11 +109,11 @@ def test_nothing_is_ever_concluded_from_what_is_missing() -> None:
     cases: dict[str, list[Run]] = {
         "there is no finished run with topic.partitions = 6": [],
         "there is no finished run with topic.partitions = 96": [r for r in runs if r.knobs["topic.partitions"] == 6],
-        "disk_bytes_per_event is missing in all 3 pairs": without,
+        "log_bytes_per_event is missing in all 3 pairs": without,
         "no repetition finished in both arms": [runs[0], runs[3]],
         "from different environments (cpu_model)": [*runs[:2], *[replace(r, environment=other) for r in runs[2:]]],
         "from different environments (backend)": [runs[0], *[replace(r, backend="compose") for r in runs[1:]]],
-        "is not positive": [replace(r, metrics={"disk_bytes_per_event": zero}) for r in runs],
+        "is not positive": [replace(r, metrics={"log_bytes_per_event": zero}) for r in runs],
         "several cells fit, and the claim does not say which (cluster.brokers)": several,
     }  # fmt: skip
     for sentence, evidence in cases.items():
@@ -126,7 +126,7 @@ def test_nothing_is_ever_concluded_from_what_is_missing() -> None:
 def test_only_finished_runs_with_right_outputs_are_evidence_and_the_others_are_counted() -> None:
     """Prevents an invalid, crashed or wrong run from tipping a verdict, or from being forgotten."""
     runs = quickstart()
-    bad = {"disk_bytes_per_event": 1.0}
+    bad = {"log_bytes_per_event": 1.0}
     runs += [
         run(96, 3, bad, outcome=Outcome.INVALID),
         run(6, 3, bad, outcome=Outcome.CRASHED),

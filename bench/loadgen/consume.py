@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,21 @@ class Read:
     failures: tuple[str, ...]
     latency_by_due_s: Mapping[int, LogLinearHistogram]  # ms from due to read of a sample, by second due
     census: npt.NDArray[np.uint8] | None = None
+    joined_s: tuple[float, ...] = ()  # when members that came later asked to join, s since the epoch
+    left_s: tuple[float, ...] = ()  # and when members left that were told to
+
+    def rebalance_s(self, began_s: Sequence[float]) -> float:
+        """From such a request to the last partition that a member was given before the next; the longest, NaN if none.
+
+        A group whose members were given nothing after one of them has not been rebalanced: no number either.
+        """
+        steps = sorted([*self.joined_s, *self.left_s])
+        found = []
+        for at in began_s:
+            until = next((step for step in steps if step > at), np.inf)
+            given = [moment for moment in self.rebalances_s if at < moment < until]
+            found.append(max(given) - at if given else np.nan)
+        return float(np.max(found)) if found else float("nan")
 
     def latency_ms(self, start_ns: int, end_ns: int) -> LogLinearHistogram:
         """Due -> read of the sampled records that were due in whole seconds within [start, end)."""
@@ -97,12 +112,28 @@ class _Member:
 class Consuming:
     """Running consumer groups: `begin`, `wait_for` a count, then `stop`."""
 
-    def __init__(self, members: list[_Member], folder: Path) -> None:
-        self._members, self._folder = members, folder
+    def __init__(self, members: list[_Member], folder: Path, start: Callable[[str, int], _Member]) -> None:
+        self._members, self._folder, self._start = members, folder, start
+        self._first, self._leavers = len(members), list[_Member]()
 
     @property
     def pids(self) -> list[int]:
         return [m.process.pid for m in self._members]
+
+    def join(self) -> None:
+        """A member more for the first group."""
+        group = self._members[0].group
+        self._members.append(self._start(group, sum(m.group == group for m in self._members)))
+
+    def leave(self) -> None:
+        """The first group's newest member commits, leaves and ends."""
+        staying = [m for m in self._members if m.group == self._members[0].group and m not in self._leavers]
+        self._leavers.append(staying[-1])
+        staying[-1].stem.with_suffix(".stop").touch()
+
+    def sizes(self) -> list[int]:
+        """How many partitions each member owns, as it said last; 0 of one that has said nothing yet."""
+        return [int((m.last_row() or {"assigned": 0})["assigned"]) for m in self._members]
 
     def positions(self) -> dict[str, int]:
         """Group -> events between the log's start and its read position (at most about a second old)."""
@@ -117,7 +148,7 @@ class Consuming:
         return [
             f"consumer {m.stem.name.removeprefix('group-')} died (exit {m.process.poll()}): {m.log_tail()}"
             for m in self._members
-            if m.process.poll() is not None
+            if m.process.poll() is not None and (m not in self._leavers or m.result is None)
         ]
 
     def begin(self, partitions: int, timeout_s: float = ASSIGNED_TIMEOUT_S) -> None:
@@ -143,7 +174,7 @@ class Consuming:
     def wait_for(self, events: int, timeout_s: float) -> bool:
         """Until every group has read so far; False when the time is up or a member has died."""
         end = time.monotonic() + timeout_s
-        while time.monotonic() < end and all(m.process.poll() is None for m in self._members):
+        while time.monotonic() < end and not self.dead():
             if all(n >= events for n in self.positions().values()):
                 return True
             time.sleep(0.1)
@@ -157,12 +188,14 @@ class Consuming:
 
     def stop(self) -> list[Read]:
         """End all members; what each group has read, in the order given."""
+        ended_s = time.time()
         (self._folder / "stop").touch()
         end = time.monotonic() + STOP_TIMEOUT_S
         while any(m.process.poll() is None for m in self._members) and time.monotonic() < end:
             time.sleep(0.05)
         groups = list(dict.fromkeys(m.group for m in self._members))
-        return [_read(group, [m for m in self._members if m.group == group]) for group in groups]
+        late, left = self._members[self._first :], self._leavers
+        return [_read(group, [m for m in self._members if m.group == group], late, left, ended_s) for group in groups]
 
 
 def start_consumers(
@@ -180,38 +213,41 @@ def start_consumers(
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("*"):
         old.unlink()
-    members = []
-    for group in groups:
-        for k in range(int(group.get("members") or 1)):
-            name = str(group["group"])
-            stem = folder / f"group-{name}-{k}"
-            settings = {
-                "bootstrap.servers": bootstrap,
-                "group.id": f"{topic}-{name}",
-                "client.id": f"{name}-{k}",
-                "auto.offset.reset": "earliest",
-                "enable.auto.commit": True,
-                "isolation.level": "read_committed" if committed else "read_uncommitted",
-                "queued.max.messages.kbytes": 65_536,
-                "queued.min.messages": 200_000,
-                # a partition whose queue is full would otherwise not be fetched from for a second: 0.3 M/s, not 2.4
-                "fetch.queue.backoff.ms": 10,
-                "fetch.message.max.bytes": 4_194_304,
-                "statistics.interval.ms": 1000,
-                "log_level": 3,
-                **dict(client or {}),
-            }
-            body = {
-                "client": {k: str(v).lower() if isinstance(v, bool) else str(v) for k, v in settings.items()},
-                "topic": topic, "partitions": partitions, "format": fmt, "every": every, "census": census,
-            }  # fmt: skip
-            stem.with_suffix(".json").write_text(json.dumps(body))
-            argv = [sys.executable, "-m", "bench.loadgen.reader", str(stem.with_suffix(".json"))]
-            members.append(_Member(name, spawn(argv, stem.with_suffix(".log")), stem))
-    return Consuming(members, folder)
+    protocols = {str(group["group"]): str(group.get("protocol") or "classic") for group in groups}
+
+    def start(name: str, k: int) -> _Member:
+        stem = folder / f"group-{name}-{k}"
+        settings = {
+            "bootstrap.servers": bootstrap,
+            "group.id": f"{topic}-{name}",
+            "group.protocol": protocols[name],
+            "client.id": f"{name}-{k}",
+            "auto.offset.reset": "earliest",
+            "enable.auto.commit": True,
+            "isolation.level": "read_committed" if committed else "read_uncommitted",
+            "queued.max.messages.kbytes": 65_536,
+            "queued.min.messages": 200_000,
+            # a partition whose queue is full would otherwise not be fetched from for a second: 0.3 M/s, not 2.4
+            "fetch.queue.backoff.ms": 10,
+            "fetch.message.max.bytes": 4_194_304,
+            "statistics.interval.ms": 1000,
+            "log_level": 3,
+            **dict(client or {}),
+        }
+        body = {
+            "client": {k: str(v).lower() if isinstance(v, bool) else str(v) for k, v in settings.items()},
+            "topic": topic, "partitions": partitions, "format": fmt, "every": every, "census": census,
+        }  # fmt: skip
+        stem.with_suffix(".json").write_text(json.dumps(body))
+        argv = [sys.executable, "-m", "bench.loadgen.reader", str(stem.with_suffix(".json"))]
+        return _Member(name, spawn(argv, stem.with_suffix(".log")), stem)
+
+    sizes = {str(group["group"]): int(group.get("members") or 1) for group in groups}
+    members = [start(name, k) for name, size in sizes.items() for k in range(size)]
+    return Consuming(members, folder, start)
 
 
-def _read(group: str, members: list[_Member]) -> Read:
+def _read(group: str, members: list[_Member], late: Sequence[_Member], left: Sequence[_Member], ended_s: float) -> Read:
     failures: list[str] = []
     latency: dict[int, LogLinearHistogram] = {}
     errors: dict[str, int] = {}
@@ -239,12 +275,19 @@ def _read(group: str, members: list[_Member]) -> Read:
         value_bytes=int(sum(end.get("value_bytes", 0) for end in last)),
         position=int(np.max(reached, axis=0).sum()) if reached else 0,
         series=_series(rows),
-        rebalances_s=tuple(sorted(t for r in results for t in r.get("rebalances_s", []))), errors=errors,
+        rebalances_s=tuple(sorted(t for r in results for t in r.get("rebalances_s", []) if t < ended_s)),
+        joined_s=_times("asked_s", members, late), left_s=_times("left_s", members, left), errors=errors,
         unstamped=sum(r.get("unstamped", 0) for r in results),
         cpu_s=float(sum(end.get("cpu_s", 0.0) for end in last)),
         rss_peak_bytes=sum(r.get("rss_peak_bytes", 0) for r in results), failures=tuple(failures),
         latency_by_due_s=latency, census=np.sum(counts, axis=0, dtype=np.uint8) if counts else None,
     )  # fmt: skip
+
+
+def _times(name: str, members: Sequence[_Member], some: Sequence[_Member]) -> tuple[float, ...]:
+    """When these members did something, by their own clocks; one that died does not say."""
+    found = (m.result for m in members if m in some)
+    return tuple(float(result[name]) for result in found if result is not None)
 
 
 def _series(rows: list[list[dict[str, Any]]]) -> pd.DataFrame:

@@ -32,7 +32,7 @@ ROW_NS = SECOND_NS // 4  # a drain of a million is over in a second
 
 
 class Member:
-    """Reads from when a file `begin` appears until `stop` does, or its parent is gone."""
+    """Reads from when a file `begin` appears until `stop` or `<stem>.stop` does, or its parent is gone."""
 
     def __init__(self, path: Path) -> None:
         self._settings: dict[str, Any] = json.loads(path.read_text())
@@ -129,6 +129,7 @@ class Member:
             "records": self.records, "value_bytes": self.value_bytes, "next_offset": self._next_offset.tolist(),
             "unstamped": self.unstamped, "rebalances_s": subscription.rebalances_s, "errors": subscription.errors,
             "cpu_s": use.ru_utime + use.ru_stime, "rss_peak_bytes": use.ru_maxrss * 1024, "latency": latency,
+            "asked_s": subscription.asked_s, "left_s": time.time(),
         }  # fmt: skip
         if self._census is not None:
             np.save(self._folder / f"{self._stem}.census.npy", self._census)
@@ -137,7 +138,8 @@ class Member:
         part.rename(self._folder / f"{self._stem}.result.json")
 
     def _stopped(self) -> bool:
-        return (self._folder / "stop").exists() or os.getppid() != self._parent
+        own = self._folder / f"{self._stem}.stop"
+        return (self._folder / "stop").exists() or own.exists() or os.getppid() != self._parent
 
 
 if __name__ == "__main__":

@@ -62,6 +62,7 @@ class Subscription:
         self.errors: dict[str, int] = {}
         self.rx_bytes = 0  # on the wire, as of the client's last statistics
         self.stats_s = 0.0  # when they came, s since the epoch
+        self.asked_s = time.time()  # to join the group, s since the epoch
         topics = lib.rd_kafka_topic_partition_list_new(1)
         lib.rd_kafka_topic_partition_list_add(topics, topic.encode(), _ANY)
         code = lib.rd_kafka_subscribe(self._rk, topics)
@@ -106,9 +107,18 @@ class Subscription:
         return int(made)
 
     def _on_rebalance(self, rk: int, code: int, partitions: int, _opaque: int) -> None:
-        given = code == _ASSIGN
-        self._lib.rd_kafka_assign(rk, partitions if given else None)
-        self.assigned = _partitions(partitions) if given else set()
+        given, named = code == _ASSIGN, _partitions(partitions)
+        if not given and self._begun:  # whoever gets them goes on where this member stopped
+            self._lib.rd_kafka_commit(rk, None, 0)
+        if self._lib.rd_kafka_rebalance_protocol(rk) == b"COOPERATIVE":  # KIP-848: what changes, not all there is
+            change = self._lib.rd_kafka_incremental_assign if given else self._lib.rd_kafka_incremental_unassign
+            if wrong := change(rk, partitions):
+                self._note(error_name(self._lib.rd_kafka_error_code(wrong)), 1)
+                self._lib.rd_kafka_error_destroy(wrong)
+            self.assigned = self.assigned | named if given else self.assigned - named
+        else:
+            self._lib.rd_kafka_assign(rk, partitions if given else None)
+            self.assigned = named if given else set()
         if given:
             self.rebalances_s.append(time.time())
             if not self._begun:

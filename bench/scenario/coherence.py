@@ -138,6 +138,13 @@ def _fault_incoherences(settings: Settings) -> Iterator[tuple[str, str]]:
             yield f"{path}.for_s", f"is missing, expected how many seconds the {fault.do} lasts"
         if fault.do == "fill-disk" and fault.target != "broker":
             yield f"{path}.target", f"was '{fault.target}', expected broker: only its disk is filled"
+        if (fault.target == "consumer") != (fault.do in ("join", "leave")):
+            yield (
+                f"{path}.do",
+                f"was '{fault.do}' of a {fault.target}: join and leave, and nothing else, are a consumer's",
+            )
+        elif fault.target == "consumer" and not settings.consumers:
+            yield f"{path}.target", "was 'consumer', expected consumers to have one"
         if fault.target == "loadworker" and fault.do == "restart":
             yield f"{path}.do", "was 'restart', expected stop or kill: a load worker cannot go on where another ended"
         if fault.target == "taskmanager" and settings.pipeline is None:

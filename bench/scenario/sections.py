@@ -319,20 +319,25 @@ class Pipeline(Section):
 
 
 class Consumers(Section):
-    """One consumer group of the consuming engine, beside the pipeline."""
+    """One consumer group of the consuming engine, beside the pipeline.
+
+    `protocol`: how members share the partitions; `consumer` is KIP-848's, in which the broker assigns them.
+    """
 
     group: Word
     members: Count = 1
+    protocol: Literal["classic", "consumer"] = "classic"
 
 
 class Fault(Section):
     """Something that goes wrong `at_s` seconds into the measured window. `stop` and `fill-disk` last `for_s`;
-    after a `kill`, `for_s` is how long the victim stays away (none: it is started again at once).
+    after a `kill`, `for_s` is how long the victim stays away (none: it is started again at once). A consumer may `join`
+    the first group, or its newest `leave`.
     """
 
     at_s: NotNegative
-    do: Literal["kill", "stop", "restart", "fill-disk"]
-    target: Literal["broker", "taskmanager", "loadworker"]
+    do: Literal["kill", "stop", "restart", "fill-disk", "join", "leave"]
+    target: Literal["broker", "taskmanager", "loadworker", "consumer"]
     for_s: Positive | None = None
 
 

@@ -362,7 +362,7 @@ def estimate_s(
         if trial.shape_key != shape:
             total, shape = total + cluster_s, trial.shape_key
             total += prime_s if has_job or settings.consumers else 0.0
-        if any(fault.target != "loadworker" and fault.do != "stop" for fault in settings.faults):
+        if any(fault.target in ("broker", "taskmanager") and fault.do != "stop" for fault in settings.faults):
             shape = ""  # what a fault replaced is cold: another cluster is opened
         total += submit_s
         if load.kind == "search":

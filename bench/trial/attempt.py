@@ -13,7 +13,7 @@ import pandas as pd
 
 from bench import environment, measure, topics
 from bench.analysis.steady import State
-from bench.backends import Cluster
+from bench.backends import Cluster, capacity
 from bench.errors import PlatformError, StreamgaugeError
 from bench.jobs import outputs_of
 from bench.loadgen import validity
@@ -50,6 +50,8 @@ def attempt(
         life.live(latency_slo_ms)
     except StreamgaugeError as error:  # whoever is to blame: this trial is over, the next one goes on
         outcome, reason = Outcome.CRASHED, _blame(stage.cluster, error)
+        if limit := capacity.blamed(reason):
+            reason = f"{limit}\n{reason}"
     finally:
         life.tear_down()
     over_the_run = environment.since(began.environment)

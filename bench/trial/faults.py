@@ -18,7 +18,7 @@ import pandas as pd
 
 from bench.backends import Cluster, Victim, disk
 from bench.errors import StreamgaugeError
-from bench.loadgen import Drive
+from bench.loadgen import Consuming, Drive
 from bench.scenario import Settings
 from bench.scenario.sections import Fault
 
@@ -26,6 +26,7 @@ END_S = 120.0  # a broker that is ended under load and started again
 CAN = (  # (do, target)
     ("stop", "broker"), ("kill", "broker"), ("restart", "broker"), ("stop", "loadworker"), ("kill", "loadworker"),
     ("stop", "taskmanager"), ("kill", "taskmanager"), ("restart", "taskmanager"), ("fill-disk", "broker"),
+    ("join", "consumer"), ("leave", "consumer"),
 )  # fmt: skip
 
 
@@ -43,7 +44,7 @@ def fills_a_disk(settings: Settings) -> bool:
 
 def replaces(settings: Settings) -> bool:
     """Whether a process of the platform is a new one afterwards: cold, where trials are owed a primed cluster."""
-    return any(fault.target != "loadworker" and fault.do != "stop" for fault in settings.faults)
+    return any(fault.target in ("broker", "taskmanager") and fault.do != "stop" for fault in settings.faults)
 
 
 def not_testable(settings: Settings) -> str:
@@ -70,6 +71,21 @@ class LoadWorker:
         os.kill(self.pid, signal.SIGKILL)
 
 
+Hit = Victim | LoadWorker | Consuming
+"""What a fault is done to."""
+
+
+@dataclass(frozen=True)
+class Replaced:
+    """A broker that was ended and started again: how long it took to end and, once started, to answer for the topic.
+
+    `stop_s` is None of one that was killed.
+    """
+
+    stop_s: float | None
+    ready_s: float
+
+
 def victim(target: str, cluster: Cluster, drive: Drive | None) -> Victim | LoadWorker:
     """The first broker or TaskManager, or the last load worker."""
     if target == "loadworker":
@@ -82,13 +98,16 @@ def victim(target: str, cluster: Cluster, drive: Drive | None) -> Victim | LoadW
 class Happening:
     """Faults under way, each in a thread of its own. `with` it: nothing stays stopped or down afterwards.
 
-    An error of the platform while doing one is raised at the end. Times are seconds on the samples' clock (`zero_ns`).
+    An error of the platform while doing one is raised at the end; so is a broker that does not come back. Times are
+    seconds on the samples' clock (`zero_ns`).
     """
 
     faults: Sequence[Fault]
-    choose: Callable[[str], Victim | LoadWorker]
+    choose: Callable[[str], Hit]
     zero_ns: int
     from_s: float  # when the measured window begins
+    await_ready: Callable[[], None] = lambda: None  # until a broker that was started answers
+    replaced: list[Replaced] = field(default_factory=list)
     times_s: list[tuple[float, float]] = field(default_factory=list)  # (began, ended) of those that are over
     _errors: list[StreamgaugeError] = field(default_factory=list)
     _over: threading.Event = field(default_factory=threading.Event)
@@ -120,20 +139,31 @@ class Happening:
             return  # the load ended before
         try:
             hit, began = self.choose(fault.target), self._now_s()
-            if fault.do == "stop":
+            if fault.do == "stop" and not isinstance(hit, Consuming):
                 hit.pause()
                 self._over.wait(fault.for_s)
                 hit.resume()
-            elif fault.do == "fill-disk" and not isinstance(hit, LoadWorker):
+            elif fault.do == "fill-disk" and not isinstance(hit, LoadWorker | Consuming):
                 hit.fill()
                 self._over.wait(fault.for_s)
                 hit.free()
+            elif isinstance(hit, Consuming):
+                (hit.join if fault.do == "join" else hit.leave)()
             elif isinstance(hit, LoadWorker):
                 hit.kill()  # its share of the schedule is gone: nobody can take it up
             else:
-                (hit.kill if fault.do == "kill" else hit.end)()
-                self._over.wait(fault.for_s or 0.0)
-                hit.start()
+                self._replace(fault, hit)
             self.times_s.append((began, self._now_s()))
         except StreamgaugeError as error:
             self._errors.append(error)
+
+    def _replace(self, fault: Fault, hit: Victim) -> None:
+        began = self._now_s()
+        (hit.kill if fault.do == "kill" else hit.end)()
+        stop_s = self._now_s() - began
+        self._over.wait(fault.for_s or 0.0)
+        began = self._now_s()
+        hit.start()
+        if fault.target == "broker":
+            self.await_ready()
+            self.replaced.append(Replaced(None if fault.do == "kill" else stop_s, self._now_s() - began))

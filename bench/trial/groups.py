@@ -53,6 +53,12 @@ class GroupsReader:
         )
         self._consuming.begin(settings.topic.partitions)
 
+    @property
+    def consuming(self) -> Consuming:
+        """The running groups, for whoever changes them."""
+        assert self._consuming is not None
+        return self._consuming
+
     def probes(self) -> list[Probe]:
         return [log_end(self._stage.cluster.bootstrap, self._topic, self._trial.settings.topic.partitions)]
 
@@ -103,6 +109,9 @@ class GroupsReader:
             found.put("lost_events", float(max(stored - read.position for read in self._reads)))
             found.put("duplicated_events", float(max(read.records - read.position for read in self._reads)))
             found.put("output_share", min(measure.share(read.position, stored) for read in self._reads))
+        for step, began_s in (("join", self._reads[0].joined_s), ("leave", self._reads[0].left_s)):
+            if any(fault.do == step for fault in self._trial.settings.faults):
+                found.put(f"rebalance_{step}_s", self._reads[0].rebalance_s(began_s))
         if seen.on_schedule:
             self._latency(seen, notes)
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from bench import measure
-from bench.backends import Cluster, Victim
+from bench import measure, topics
+from bench.backends import Cluster
 from bench.errors import BrokerError
 from bench.loadgen import Drive, Sent, start
 from bench.measure import Window
@@ -18,7 +18,8 @@ from bench.probes.components import components, host
 from bench.probes.kafka import jmx
 from bench.scenario import Trial
 from bench.topics import Names
-from bench.trial.faults import Happening, LoadWorker, victim
+from bench.trial.faults import Happening, Hit, victim
+from bench.trial.groups import GroupsReader
 from bench.trial.notes import Notes, Seen
 from bench.trial.readers import Reader, check_all
 from bench.trial.stage import Now, Stage, Tell
@@ -114,11 +115,18 @@ class Load:
     def _faults(self, zero_ns: int, from_s: float, drive: Drive | None) -> Iterator[None]:
         steps = self.trial.settings.faults
 
-        def choose(target: str) -> Victim | LoadWorker:
+        def choose(target: str) -> Hit:
+            if target == "consumer":
+                return next(r for r in self.readers if isinstance(r, GroupsReader)).consuming
             return victim(target, self._cluster, drive)
 
-        with Happening(steps, choose, zero_ns, from_s) as happening:
+        def await_ready() -> None:
+            topics.await_led(self._cluster.bootstrap, self.names.input, self.trial.settings.topic.partitions)
+
+        with Happening(steps, choose, zero_ns, from_s, await_ready) as happening:
             yield
+        for one in happening.replaced:
+            measure.replaced_metrics(self.notes.found, one.stop_s, one.ready_s)
         if steps:
             self.notes.series["faults"] = happening.table()
 

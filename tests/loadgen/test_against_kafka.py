@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -97,3 +98,37 @@ def test_a_topic_that_is_not_there_and_a_broker_that_wants_another_login_say_so(
     }
     with pytest.raises(StreamgaugeError, match=r"topic there: no metadata within .*; the client said .* times\)"):
         sent_to(cluster, "there", tmp_path, **wrong)
+
+
+@pytest.mark.parametrize("protocol", ["classic", "consumer"])
+def test_a_member_joins_and_leaves_and_every_record_is_read_once(
+    cluster: LocalCluster, tmp_path: Path, protocol: str
+) -> None:
+    """A rebalance that is timed from a process's start, or that reads records twice, would be the protocol's fault."""
+    topic = f"shared-{protocol}"
+    topics.create(cluster.bootstrap, topic, partitions=6)
+    common: dict[str, Any] = {"bootstrap": cluster.bootstrap, "topic": topic, "run_dir": tmp_path, "partitions": 6}
+    group = [{"group": "a", "members": 2, "protocol": protocol}]
+    consuming = start_consumers(group, **common, client={"fetch.wait.max.ms": 5})
+    consuming.begin(6)
+    sent_s = time.time()
+    prefill(SETTINGS, 20_000, **common, seed=7, t0_ns=1_790_000_000_000_000_000)
+    consuming.join()
+    until(lambda: consuming.sizes()[-3:] == [2, 2, 2])
+    consuming.leave()
+    until(lambda: sorted(consuming.sizes()[:2]) == [3, 3])
+    assert consuming.wait_for(20_000, 60)
+    assert consuming.dead() == []  # who was told to leave has not died
+    [read] = consuming.stop()
+    assert (read.members, read.records, read.position, read.failures) == (3, 20_000, 20_000, ())
+    assert len(read.joined_s) == len(read.left_s) == 1
+    assert sent_s < read.joined_s[0] < read.left_s[0]
+    for began_s in (read.joined_s, read.left_s):
+        assert 0 < read.rebalance_s(began_s) < 60
+
+
+def until(met: Callable[[], bool], timeout_s: float = 60.0) -> None:
+    end = time.monotonic() + timeout_s
+    while not met():
+        assert time.monotonic() < end
+        time.sleep(0.05)

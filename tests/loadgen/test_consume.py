@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from confluent_kafka import Producer
 
 from bench import ceilings
-from bench.loadgen import prefill, start_consumers
+from bench.loadgen import Read, prefill, start_consumers
 from bench.loadgen.ceiling import Ceiling, Question, beyond, measure
 from bench.loadgen.engine import NativeEngine, Router, client_settings
 from bench.loadgen.mock import MockCluster
@@ -137,3 +138,16 @@ def test_kept_ceilings_speak_only_for_the_same_events(tmp_path: Path) -> None:
     assert "900,000 events/s is beyond 80% of this host's ceiling of 1,000,000" in said
     other = settings.model_copy(update={"workload": settings.workload.model_copy(update={"event_bytes": 5_000})})
     assert ceilings.recall(other, tmp_path) == []
+
+
+def test_a_rebalance_that_gave_nothing_has_no_time() -> None:
+    """0 seconds would be the best of all."""
+    read = Read(
+        group="a", members=3, records=0, value_bytes=0, position=0, series=pd.DataFrame(), errors={}, unstamped=0,
+        rebalances_s=(1.0, 10.5, 11.0, 21.0), cpu_s=0.0, rss_peak_bytes=0, failures=(), latency_by_due_s={},
+        joined_s=(10.0,), left_s=(20.0, 30.0),
+    )  # fmt: skip
+    assert read.rebalance_s(read.joined_s) == 1.0  # the last of both, and not what came after the next step
+    assert read.rebalance_s((20.0,)) == 1.0
+    assert np.isnan(read.rebalance_s(read.left_s))
+    assert np.isnan(read.rebalance_s(()))
