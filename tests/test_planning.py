@@ -27,7 +27,7 @@ axes: {topic.partitions: [6, 96]}
 claims: [over-partitioning-inflates-storage]
 repeats: 4
 """
-DISK = "disk_bytes_per_event"
+DISK = "log_bytes_per_event"
 
 
 @pytest.fixture
@@ -90,10 +90,10 @@ def test_a_precision_picks_the_repeats_that_reach_it(scenario: Scenario, tmp_pat
     sd = power.sd_of_pairs(found.noise.cv)
     assert found.metric == DISK
     assert power.half_width(sd, found.repeats) <= np.log1p(0.02) < power.half_width(sd, found.repeats - 1)
-    with pytest.raises(ScenarioError, match=r"disk_bytes_per_event varies by .* no number of repeats up to 1,000"):
+    with pytest.raises(ScenarioError, match=r"log_bytes_per_event varies by .* no number of repeats up to 1,000"):
         planning.precise(scenario, 0.0005, {}, tmp_path)
     document = planning.plan(scenario, study.trials(scenario, "local"), {}, quick=False, precision=found)
-    assert f"±2.0% takes {found.repeats} repeats: disk_bytes_per_event" in "\n".join(planning.plan_lines(document))
+    assert f"±2.0% takes {found.repeats} repeats: log_bytes_per_event" in "\n".join(planning.plan_lines(document))
 
 
 def test_a_plan_names_the_effect_that_its_pairs_decide_and_the_noise_it_supposes(
