@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 
+from bench.backends.cpus import why_no_quota
 from bench.campaign import LEAST_DISK_BYTES
 from bench.environment import host_class
 from bench.errors import HostError
@@ -33,7 +34,7 @@ class Finding:
 
 def examine() -> list[Finding]:
     """Everything a local run needs, then what other backends would."""
-    return [_python(), _machine(), _memory(), _disk(), _java(), _jars(), _ports(), *_docker()]
+    return [_python(), _machine(), _memory(), _disk(), _java(), _jars(), _ports(), _quotas(), *_docker()]
 
 
 def _python() -> Finding:
@@ -93,6 +94,12 @@ def _ports() -> Finding:
             return Finding("loopback", True, f"127.0.0.1 gives ports, such as {probe.getsockname()[1]}")
     except OSError as error:
         return Finding("loopback", False, str(error), "everything binds to 127.0.0.1: it has to exist")
+
+
+def _quotas() -> Finding:
+    why = why_no_quota()
+    remedy = "run as root, or with a backend of containers, where cluster.limits.task_manager_cpus is wanted"
+    return Finding("CPU quotas", not why, why or "to be had", remedy, optional=True)
 
 
 def _docker() -> list[Finding]:
