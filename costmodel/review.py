@@ -26,7 +26,7 @@ from costmodel.prices import Catalog
 from costmodel.usage import Usage
 
 SPARE = 2.0  # more than so many times what it needs after growth is over-partitioned
-BEHIND = 0.01  # of its events a second: a group that loses more falls behind (as a backlog in a run does)
+BEHIND = 0.05  # of its events a second: a group that loses more falls behind; commits are too coarse for less
 
 
 class Kind(StrEnum):

@@ -20,6 +20,7 @@ from costmodel.cluster import MS_PER_DAY, TIMEOUT_S, LogDirs, Snapshot, snapshot
 from costmodel.inventory import Topic
 
 LEAST_EVENTS = 100  # of the busiest partition: fewer say nothing about skew
+STEPS = 30  # looks at offsets over the window
 SURE = 4.0  # standard deviations by which a partition must stick out
 
 
@@ -80,18 +81,23 @@ def watch(
 
     listed = _listed(client)
     counts = {name: len(topic.partitions) for name, topic in listed.items()}
-    before = snapshot(client, counts, allowed, clock)
-    read_before = _committed(client, blind)
-    sleep(window_s)
-    after = snapshot(client, counts, allowed, clock)
-    read_after = _committed(client, blind)
+    looks = [_Look(snapshot(client, counts, allowed, clock), _committed(client, blind))]
+    for step in range(1, STEPS + 1):
+        sleep(window_s / STEPS)
+        sizes = allowed if step == STEPS else _unasked
+        looks.append(_Look(snapshot(client, counts, sizes, clock), _committed(client, blind)))
+    before, after = looks[0].shot, looks[-1].shot
     if "log directories" in blind.said:  # of some brokers only, a sum over replicas would be too small
         before, after = Snapshot(before.at_s, before.offsets, {}), Snapshot(after.at_s, after.offsets, {})
-    readers = _readers(client, (before, after), (read_before, read_after), blind)
+    readers = _readers(client, looks, blind)
     kept = _retention(client, listed, blind)
     stored = _Stored(before, after, compression_ratio, record_bytes)
     topics = tuple(_topic(name, listed[name], stored, readers.get(name), kept.get(name)) for name in sorted(listed))
     return Watched(topics, tuple(blind.said.values()), after.at_s - before.at_s)
+
+
+def _unasked(_host: str, _port: int) -> Mapping[Replica, int]:
+    return {}
 
 
 def _listed(client: Any) -> dict[str, Any]:
@@ -193,19 +199,27 @@ def _committed(client: Any, blind: _Blind) -> Committed:
     return found
 
 
-def _readers(
-    client: Any, shots: tuple[Snapshot, Snapshot], committed: tuple[Committed, Committed], blind: _Blind
-) -> dict[str, _Readers]:
-    """Topic -> who reads it, from members' assignments and from offsets committed before and after."""
-    before, after = committed
+@dataclass(frozen=True)
+class _Look:
+    """Where topics end and what groups have committed, at one moment."""
+
+    shot: Snapshot
+    committed: Committed
+
+    def of(self, group: str, topic: str) -> dict[Replica, int]:
+        """What this group has committed of this topic."""
+        return {key: offset for key, offset in self.committed.get(group, {}).items() if key[0] == topic}
+
+
+def _readers(client: Any, looks: Sequence[_Look], blind: _Blind) -> dict[str, _Readers]:
+    """Topic -> who reads it, from members' assignments and from the offsets that they commit meanwhile."""
+    last = looks[-1].committed
     found: dict[str, _Readers] = {}
-    groups = list(after)
     try:
-        described = client.describe_consumer_groups(groups) if groups else {}
+        described = client.describe_consumer_groups(list(last)) if last else {}
     except Exception as error:  # noqa: BLE001
         blind.note("consumer groups", error)
         described = {}
-    seconds = shots[1].at_s - shots[0].at_s
     for group, future in described.items():
         try:
             members = future.result(TIMEOUT_S).members
@@ -214,30 +228,35 @@ def _readers(
             continue
         held = [{tp.topic for tp in member.assignment.topic_partitions or ()} for member in members]
         idle = sum(not topics for topics in held)
-        topics = set().union(*held, {topic for topic, _ in after[group]})
-        for topic in topics:
+        for topic in set().union(*held, {topic for topic, _ in last[group]}):
             reader = found.setdefault(topic, _Readers())
             reader.groups += 1
             reader.members = max(reader.members, idle + sum(topic in mine for mine in held))
-            growth = _growing(topic, shots, (before.get(group, {}), after[group]), seconds)
+            growth = _growing(group, topic, looks)
             if growth is not None:
                 reader.growing_s = growth if reader.growing_s is None else max(reader.growing_s, growth)
     return found
 
 
-def _growing(
-    topic: str, shots: tuple[Snapshot, Snapshot], committed: tuple[Mapping[Replica, int], Mapping[Replica, int]],
-    seconds: float,
-) -> float | None:  # fmt: skip
-    """Events a second by which this group falls behind; None where it commits nothing."""
-    lags = [
-        {key: shot.offsets[key] - offset for key, offset in done.items() if key[0] == topic and key in shot.offsets}
-        for shot, done in zip(shots, committed, strict=True)
-    ]
-    both = lags[0].keys() & lags[1].keys()
-    if not both or all(committed[0][key] == committed[1][key] for key in both):
+def _growing(group: str, topic: str, looks: Sequence[_Look]) -> float | None:
+    """Events a second by which the group falls behind, from trough to trough: a commit lets the lag drop, the time
+    until the next one lets it grow, and neither says anything. A trough is seen as late as the next look: a difference
+    of less than what comes between two looks is none. None where it does not commit in both halves.
+    """
+    keys = set.intersection(*(set(look.of(group, topic)) & look.shot.offsets.keys() for look in looks))
+    seen = []
+    for look in looks:
+        done = sum(look.of(group, topic)[key] for key in keys)
+        seen.append((look.shot.at_s, sum(look.shot.offsets[key] for key in keys) - done, done))
+    middle = len(seen) // 2
+    halves = seen[: middle + 1], seen[middle:]
+    if not keys or any(half[0][2] == half[-1][2] for half in halves):
         return None
-    return sum(lags[1][key] - lags[0][key] for key in both) / seconds
+    (early, low, _), (late, high, _) = (min(half, key=lambda point: point[1]) for half in halves)
+    came = seen[-1][1] + seen[-1][2] - seen[0][1] - seen[0][2]
+    if late <= early or abs(high - low) <= came / (len(seen) - 1):
+        return 0.0
+    return (high - low) / (late - early)
 
 
 def _retention(client: Any, topics: Mapping[str, Any], blind: _Blind) -> dict[str, float]:

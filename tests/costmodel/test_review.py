@@ -57,9 +57,9 @@ def judged(one: Topic, rules: Rules = RULES) -> Judged:
         (topic(8, top_key=0.6), Kind.UNDER, 8, "the busiest key alone brings 12"),
         (topic(8, top_key=0.6, keyed=False), Kind.WELL, 8, ""),  # no key decides where its records go
         (topic(4, consumer_mb_s=1.0), Kind.UNDER, 20, "rule out 1 MB/s"),
-        (topic(4, growing_lag_s=5000.0, consumers=4), Kind.UNDER, 4, "no partition is left for another consumer"),
-        (topic(4, growing_lag_s=5000.0, consumers=2), Kind.WELL, 4, "2 more consumers would each have a partition"),
-        (topic(4, growing_lag_s=50.0, consumers=4), Kind.WELL, 4, ""),
+        (topic(4, growing_lag_s=6000.0, consumers=4), Kind.UNDER, 4, "no partition is left for another consumer"),
+        (topic(4, growing_lag_s=6000.0, consumers=2), Kind.WELL, 4, "2 more consumers would each have a partition"),
+        (topic(4, growing_lag_s=4000.0, consumers=4), Kind.WELL, 4, ""),
         (topic(4, 5000.0), Kind.NOT_SHOWN, 4, "125 times the 40 MB/s that met the limit"),
         (topic(4, 5000.0, consumers=9), Kind.UNDER, 9, "5 of 9 consumers have no partition"),
         (topic(48, 0.0), Kind.OVER, 1, "nothing was written to it"),
@@ -182,12 +182,12 @@ def refused() -> Future[Any]:
 class Cluster:
     """Two brokers; `orders` with four partitions gets 1,000 records/s of 200 B at RF 2, half of them on partition 0.
 
-    `billing` reads it with two members, and commits 900 records/s; a third member has no partition. `hides`: what may
-    not be described.
+    `billing` reads `reads` records/s of it with two members and commits every `commits_s`; a third member has no
+    partition. `hides`: what may not be described.
     """
 
-    def __init__(self, *hides: str) -> None:
-        self.hides, self.now = hides, 0.0
+    def __init__(self, *hides: str, reads: float = 900.0, commits_s: float = 5.0) -> None:
+        self.hides, self.now, self.reads, self.commits_s = hides, 0.0, reads, commits_s
         self.shares = (0.5, 0.5 / 3, 0.5 / 3, 0.5 / 3)
 
     def sleep(self, seconds: float) -> None:
@@ -218,7 +218,8 @@ class Cluster:
         )
 
     def list_consumer_group_offsets(self, asked: list[Any]) -> Mapping[str, Future[Any]]:
-        behind = {p: self.offset("orders", p, 900.0) for p in range(4)}
+        read_s = 1000 + self.now - (1000 + self.now) % self.commits_s
+        behind = {p: round(self.reads * read_s * self.shares[p]) for p in range(4)}
         found = [SimpleNamespace(topic="orders", partition=p, offset=offset) for p, offset in behind.items()]
         return {asked[0].group_id: done(SimpleNamespace(topic_partitions=found))}
 
@@ -250,8 +251,23 @@ def test_a_live_topic_is_seen_as_it_is() -> None:
     assert orders.mb_s == pytest.approx(0.2, rel=1e-3)
     assert orders.top_key == pytest.approx(1 / 3, rel=1e-2)  # 1/3 + 2/3 / 4 = 1/2
     assert (orders.consumers, orders.groups) == (3, 1)
-    assert orders.growing_lag_s == pytest.approx(100, rel=1e-2)
+    assert orders.growing_lag_s == pytest.approx(100, rel=0.1)
     assert (quiet.mb_s, quiet.events_s) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize("commits_s", [0.5, 5.0, 7.0, 11.0, 25.0])
+def test_a_group_that_keeps_up_is_not_told_to_fall_behind_between_its_commits(commits_s: float) -> None:
+    """Lag by committed offsets is a saw; an alarm at every tooth would send people to move keys."""
+    growing = Cluster(reads=1000.0, commits_s=commits_s).seen().topics[0].growing_lag_s
+    assert growing is not None
+    assert abs(growing) < 0.05 * 1000
+    slow = Cluster(reads=850.0, commits_s=commits_s).seen().topics[0].growing_lag_s
+    assert slow is not None
+    assert slow > 0.05 * 1000
+
+
+def test_a_group_that_commits_too_seldom_to_be_judged_is_not() -> None:
+    assert Cluster(reads=1000.0, commits_s=300.0).seen().topics[0].growing_lag_s is None
 
 
 def test_raw_bytes_are_what_is_stored_times_what_the_user_says() -> None:
