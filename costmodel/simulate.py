@@ -85,6 +85,19 @@ def read(path: Path) -> Plan:
     return documents.read(path, Plan)
 
 
+def sold(plan: Plan, usage: Usage, platform: str, *, prices: Catalog | None = None) -> tuple[Plan, list[str]]:
+    """(the plan with the policies that are sold for their platform, sentences about the others): an example's, say,
+    whose commitments nobody sells for a KPU. A plan of somebody's own is refused instead.
+    """
+    kept, left = dict(plan.policies), []
+    for name, policy in plan.policies.items():
+        unit, _ = unit_of(usage, policy.platform or platform, prices or built_in())
+        if (policy.commit or policy.spot) and not unit.committable:
+            del kept[name]
+            left.append(f"{name} is left out: no savings plan or spot market covers a {unit.what}.")
+    return plan.model_copy(update={"policies": kept}), left
+
+
 def load_of(plan: Plan, usage: Usage, folder: Path) -> Load:
     """The plan's load: its CSV in `folder`, or its shape with the mean of `usage`."""
     if plan.load.csv is not None:

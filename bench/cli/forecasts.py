@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli import answer, as_json, bills, cli
+from bench.cli import answer, as_json, bills, cli, say
 from bench.cli.money import number, only_usage, write_figure
 from bench.errors import ScenarioError
 
@@ -67,6 +67,10 @@ def fleet(
     usage = only_usage(source)
     file = plan_file or simulation.EXAMPLE
     plan = simulation.read(file)
+    if plan_file is None:  # the example's policies are nobody's own: what is not sold here is left out
+        plan, left = simulation.sold(plan, usage, platform)
+        for text in left:
+            say(text)
     load = simulation.load_of(plan, usage, file.parent)
     if saving is not None:
         _needed(plan, usage, platform, load, number(saving, "--saving"), json_=json_)

@@ -209,6 +209,18 @@ def test_what_aws_does_not_discount_is_not_discounted(kind: str, said: str) -> N
         outcomes({"fixed": {**FIXED, kind: {"discount": 0.3}}}, constant(1e5), platform="flink-managed-aws")
 
 
+@pytest.mark.parametrize(
+    ("platform", "left"), [("flink-ec2", []), ("flink-managed-aws", ["committed"]), ("flink-confluent", ["committed"])]
+)
+def test_the_example_runs_on_every_flink_without_what_nobody_sells_there(platform: str, left: list[str]) -> None:
+    """The documented way to another vendor's units ended in an error about a policy that its reader never wrote."""
+    example = simulate.read(simulate.EXAMPLE)
+    kept, told = simulate.sold(example, usage(), platform)
+
+    assert set(example.policies) - set(kept.policies) == set(left) and len(told) == len(left)
+    assert {each.policy for each in simulate.compare(kept, usage(), platform, constant(1e5, DAY))} == set(kept.policies)
+
+
 def test_fourteen_thousand_dollars_are_a_hundred_idle_machines() -> None:
     """The claim's own sum: 100 m5.xlarge or 164 KPU with their storage, at list price, that never work."""
     machines = frontier.idle_units(usage(task_manager="m5.xlarge"), ["flink-ec2"], Decimal(14_000))
