@@ -185,6 +185,32 @@ _ALL = (
     Metric("replication_bytes_per_event", "bytes/event",
            "Bytes of record batches that followers fetched from leaders, all copies, per acknowledged event.",
            "the brokers' ReplicationBytesInPerSec", _LOW, True, _FIVE_PERCENT),
+    # between racks: each leg per acknowledged event, in the direction of the data
+    Metric("cross_zone_produce_bytes_per_event", "bytes/event",
+           "Bytes that producers sent to leaders in another rack than their own, protocol included, per acknowledged "
+           "event of the whole run.", "librdkafka's txbytes by broker", _LOW, True, _FIVE_PERCENT),
+    Metric("cross_zone_replication_bytes_per_event", "bytes/event",
+           "Bytes that followers received from leaders in another rack, protocol included, per acknowledged event.",
+           "incoming-byte-total of the brokers' replica fetchers, by leader", _LOW, True, _FIVE_PERCENT),
+    Metric("cross_zone_consume_bytes_per_event", "bytes/event",
+           "Bytes that consumers of all groups received from brokers in another rack than their own, protocol "
+           "included, per acknowledged event of the whole run.", "librdkafka's rxbytes by broker", _LOW, True,
+           _FIVE_PERCENT),
+    Metric("cross_zone_bytes_per_event", "bytes/event",
+           "Produced, replicated and consumed bytes between racks together, per acknowledged event.",
+           "the three above", _LOW, True, _FIVE_PERCENT),
+    Metric("cross_zone_return_bytes_per_event", "bytes/event",
+           "What went between racks against the data, and is billed as well: acknowledgements to producers, requests "
+           "of consumers and followers, per acknowledged event. The cost model leaves it out.",
+           "librdkafka's rxbytes and txbytes by broker, outgoing-byte-total of the replica fetchers", _LOW, True),
+    Metric("cross_zone_over_formula", "ratio",
+           "cross_zone_bytes_per_event over what the cost model's formula makes of wire_bytes_per_event: (z-1)/z for "
+           "producing, copies - 1 for replicating, (z-1)/z a group for consuming, 0 where it fetches from followers.",
+           "the legs above; the formula takes leaders and clients to be spread evenly", _NEUTRAL, True),
+    Metric("cross_zone_over_places", "ratio",
+           "cross_zone_bytes_per_event over what wire_bytes_per_event makes with the racks where each partition's "
+           "leader and copies, each producer and each consumer really were, weighted by the events of each partition.",
+           "the legs above; the brokers' metadata, end offsets, what each member read", _NEUTRAL, True),
     Metric("disk_bytes_per_event", "bytes/event",
            "Bytes allocated on the disks of all brokers for the topic's partitions (segments and indexes, holes of "
            "sparse files not counted), per acknowledged event.",

@@ -23,6 +23,7 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ignore[attr-defined]  # not re-exported
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
+from bench.analysis.crossing import Placed
 from bench.errors import BrokerError
 from bench.scenario import Settings, Trial
 
@@ -163,6 +164,28 @@ def committed_offsets(bootstrap: str, group: str, topic: str) -> dict[int, int]:
     except KafkaException as error:
         raise BrokerError(f"offsets of the group {group}: {error.args[0].str()}") from error
     return {tp.partition: tp.offset for tp in answer.topic_partitions or () if tp.topic == topic and tp.offset >= 0}
+
+
+def racks(bootstrap: str) -> dict[int, str]:
+    """Broker -> its rack, "" without one. BrokerError when the brokers do not say."""
+    admin = _admin(bootstrap)  # kept: librdkafka drops what is in flight when the handle goes
+    try:
+        found = admin.describe_cluster(request_timeout=ADMIN_TIMEOUT_S).result()
+    except KafkaException as error:
+        raise BrokerError(f"racks of the brokers: {error.args[0].str()}") from error
+    return {node.id: node.rack or "" for node in found.nodes}
+
+
+def places(bootstrap: str, topic: str) -> dict[int, Placed]:
+    """Partition -> the racks of its leader and its copies, now. BrokerError when the brokers do not say."""
+    rack = racks(bootstrap)
+    try:
+        partitions = _admin(bootstrap).list_topics(topic, timeout=ADMIN_TIMEOUT_S).topics[topic].partitions
+    except KafkaException as error:
+        raise BrokerError(f"places of {topic}: {error.args[0].str()}") from error
+    return {
+        p: Placed(rack[one.leader], tuple(rack[broker] for broker in one.replicas)) for p, one in partitions.items()
+    }
 
 
 def written(bootstrap: str, names: Iterable[str], *, committed: bool = False) -> int:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from bench.analysis.crossing import by_formula
 from bench.errors import ScenarioError
 from costmodel.prices import Catalog
 from costmodel.usage import Processing, Usage
@@ -164,23 +165,12 @@ class Flow:
         return mb_s * 1_000_000 / self.mb_bytes
 
     def cross_zone_mb_s(self, *, replication: bool, fetch_from_follower: bool) -> Decimal:
-        """MB/s between zones: producers' share, followers', consumers' (facts: cross-zone GB).
-
-        A follower per zone costs (RF-1) crossings, however many zones there are beyond RF: with fewer zones than RF,
-        only the copies in other zones cross.
-        """
-        other = (self.zones - 1) / self.zones
-        produce = 0 if self.zone_aware else other
-        replicate = self._replicas_elsewhere() if replication else 0
-        consume = 0 if fetch_from_follower and self.rf >= self.zones else other
-        if fetch_from_follower and self.rf < self.zones:  # the zones without a copy still read across
-            consume = (self.zones - self.rf) / self.zones
-        return self.wire_mb_s * (produce + replicate + consume * self.groups)
-
-    def _replicas_elsewhere(self) -> Decimal:
-        if self.zones <= 1:
-            return Decimal(0)
-        return self.rf - 1 if self.zones >= self.rf else self.rf - self.rf / self.zones
+        """MB/s between zones: producers' share, followers', consumers', by the formula that runs are held against."""
+        crossing = by_formula(
+            self.zones, self.rf, self.groups, zone_aware=self.zone_aware, fetch_from_follower=fetch_from_follower
+        )
+        replicate = crossing.replicate if replication else 0
+        return self.wire_mb_s * (crossing.produce + replicate + crossing.consume)
 
 
 def flow(usage: Usage) -> Flow:

@@ -51,7 +51,7 @@ from reports.report import (
 
 TEMPLATES = Path(__file__).parent / "templates"
 IN_TERMINAL = (
-    "verdicts", "claims", "dollars", "backends", "numbers", "capacity", "checks", "failures", "next", "paths",
+    "verdicts", "claims", "dollars", "backends", "numbers", "zones", "capacity", "checks", "failures", "next", "paths",
 )  # fmt: skip
 SIGNS = {Tone.GOOD: "✓", Tone.BAD: "✗", Tone.UNSURE: "?", Tone.WARNING: "!", Tone.PLAIN: ""}
 STYLES = {Tone.GOOD: "green", Tone.BAD: "red", Tone.UNSURE: "yellow", Tone.WARNING: "yellow", Tone.PLAIN: ""}

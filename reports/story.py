@@ -19,7 +19,7 @@ from bench.analysis.thresholds import meets
 from bench.record import Outcome, Run
 from bench.scenario import BACKEND, Scenario
 from bench.verdict import Verdict as Judged
-from reports import backends, billing, details, dollars, foretelling, partitioning, plots, trust, wording
+from reports import backends, billing, details, dollars, foretelling, partitioning, plots, trust, wording, zones
 from reports import verdicts as verdict_blocks
 from reports.evidence import Arm, Evidence, gather, machine, run_id, run_name
 from reports.report import (
@@ -72,6 +72,7 @@ def tell(
         partitioning.section(evidence),
         _figures(evidence, bills),
         details.numbers(evidence),
+        zones.section(evidence),
         details.capacity(evidence),
         foretelling.section(evidence),
         details.clocks(evidence),

@@ -98,6 +98,10 @@ class Victim(Protocol):
         """Again, after `kill` or `end`; returns when the process runs, not when it is ready."""
         ...
 
+    def lose_disk(self) -> None:
+        """SIGKILL, and what it had stored of topics is gone; it still knows who it is. Else as `kill`."""
+        ...
+
     def fill(self) -> None:
         """Take what is left of its disk. From here to `free` nobody wonders that it is gone."""
         ...
@@ -178,8 +182,8 @@ class Cluster(Protocol):
         """Start a Python child of this command on this machine; it ends with the cluster at the latest."""
         ...
 
-    def victim(self, target: str) -> Victim:
-        """The process that a fault on `target` ("broker", "taskmanager") hits: the first of its kind.
+    def victim(self, target: str, which: int = 1) -> Victim:
+        """The process that a fault on `target` ("broker", "taskmanager") hits: the `which`-th of its kind, from 1.
 
         KeyError for what it has not.
         """

@@ -7,6 +7,7 @@ about Kafka as people run it.
 from __future__ import annotations
 
 import base64
+import shutil
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ READY_TIMEOUT_S = 90.0  # 4 s on an idle host
 
 JVM = ("-XX:+UseG1GC", "-Xshare:auto", "-XX:+ExitOnOutOfMemoryError", "-Djava.awt.headless=true")
 
+METADATA = "__cluster_metadata-0"  # the folder of the quorum's log
+
 # Only what the probes read: walking every MBean once a second costs the broker more CPU than a light load.
 JMX_RULES = """\
 includeObjectNames:
@@ -31,6 +34,7 @@ includeObjectNames:
   - "kafka.server:type=KafkaRequestHandlerPool,name=RequestHandlerAvgIdlePercent"
   - "kafka.network:type=RequestMetrics,name=RequestsPerSec,request=Produce,*"
   - "kafka.network:type=RequestMetrics,name=RequestsPerSec,request=FetchConsumer,*"
+  - "kafka.server:type=replica-fetcher-metrics,*"
   - "kafka.log:type=LogFlushStats,*"
   - "java.lang:type=Memory"
   - "java.lang:type=GarbageCollector,*"
@@ -160,6 +164,16 @@ class Broker(Replaceable):
         agent = f"-javaagent:{self.tools.jmx_agent}=127.0.0.1:{self.plan.jmx_port}:{self.plan.folder / 'jmx.yaml'}"
         main = ["kafka.Kafka", str(self.plan.folder / "server.properties")]
         return self._java(f"broker-{self.plan.node_id}", heap(self.heap_mb), main, agent)
+
+    def lose_disk(self) -> None:
+        """The partitions' folders, but not the quorum's log: another machine took over its name with an empty disk.
+
+        A broker without its part of the metadata would have to be formatted anew, and its cluster be told of it.
+        """
+        self.kill()
+        for folder in self.plan.data.iterdir():
+            if folder.is_dir() and folder.name != METADATA:
+                shutil.rmtree(folder)
 
     def fill(self) -> None:
         """Kafka ends when the only disk it has fails: from here to `free` nobody wonders."""

@@ -168,11 +168,11 @@ class LocalCluster:
         stdin, stdout = fds or (None, None)
         return self.subtree.spawn(log.stem, argv, log=log, env=environment, cwd=ROOT, stdin=stdin, stdout=stdout)
 
-    def victim(self, target: str) -> Victim:
-        known: dict[str, Victim] = {"broker": self.brokers[0]}
+    def victim(self, target: str, which: int = 1) -> Victim:
+        known: dict[str, Sequence[Victim]] = {"broker": self.brokers}
         if self.flink:
-            known["taskmanager"] = self.flink.taskmanagers[0]
-        return known[target]
+            known["taskmanager"] = self.flink.taskmanagers
+        return known[target][which - 1]
 
     def _check_brokers(self) -> None:
         for broker in self.brokers:

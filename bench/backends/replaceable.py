@@ -45,6 +45,9 @@ class Replaceable(ABC):
         self._down = True
         self._process().stop(END_TIMEOUT_S)
 
+    def lose_disk(self) -> None:
+        raise HostError(f"{self.name} has no disk of its own that could be lost")
+
     def fill(self) -> None:
         raise HostError(f"{self.name} has no disk of its own that could be filled")
 

@@ -14,14 +14,24 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from bench.analysis.crossing import rack_of
 from bench.analysis.histogram import LogLinearHistogram
 from bench.errors import BrokerError, HostError
 from bench.loadgen.drive import Process, Spawn, spawn_process
+from bench.loadgen.wire import WireByNode, wire_from_json
 
 ASSIGNED_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 30.0
 GRID_S = 0.25
 LAST_BYTES = 1 << 21  # more than the row of a hundred thousand partitions
+
+
+@dataclass(frozen=True)
+class MemberRead:
+    """What one member read: the offset it reached in each partition (0: none), and bytes on the wire by broker."""
+
+    next_offset: tuple[int, ...]
+    wire: WireByNode
 
 
 @dataclass(frozen=True)
@@ -47,6 +57,7 @@ class Read:
     failures: tuple[str, ...]
     latency_by_due_s: Mapping[int, LogLinearHistogram]  # ms from due to read of a sample, by second due
     census: npt.NDArray[np.uint8] | None = None
+    by_member: tuple[MemberRead, ...] = ()  # in their order; of one that died what it could still tell
     joined_s: tuple[float, ...] = ()  # when members that came later asked to join, s since the epoch
     left_s: tuple[float, ...] = ()  # and when members left that were told to
 
@@ -203,7 +214,9 @@ def start_consumers(
     fmt: str = "json", every: int = 64, committed: bool = True, client: Mapping[str, Any] | None = None,
     spawn: Spawn = spawn_process, census: int | None = None,
 ) -> Consuming:  # fmt: skip
-    """Start `[{group, members}, ...]` on `topic`, from its beginning; they hold still until `begin`.
+    """Start `[{group, members, …}, ...]` on `topic`, from its beginning; they hold still until `begin`.
+
+    A group is what a scenario says of it: a member that fetches from followers tells its rack to the brokers.
 
     `fmt`: the workload's format, or "rows" for a job's output: JSON with a `due_ns`. `census`: count how often each
     sequence number below it is read. `every`: the latency of one event in so many is kept. `client`: further librdkafka
@@ -214,6 +227,8 @@ def start_consumers(
     for old in folder.glob("*"):
         old.unlink()
     protocols = {str(group["group"]): str(group.get("protocol") or "classic") for group in groups}
+
+    racks = {str(group["group"]): group["racks"] for group in groups if group.get("fetch_from_follower")}
 
     def start(name: str, k: int) -> _Member:
         stem = folder / f"group-{name}-{k}"
@@ -232,6 +247,7 @@ def start_consumers(
             "fetch.message.max.bytes": 4_194_304,
             "statistics.interval.ms": 1000,
             "log_level": 3,
+            **({"client.rack": rack_of(racks[name], k)} if name in racks else {}),
             **dict(client or {}),
         }
         body = {
@@ -281,6 +297,9 @@ def _read(group: str, members: list[_Member], late: Sequence[_Member], left: Seq
         cpu_s=float(sum(end.get("cpu_s", 0.0) for end in last)),
         rss_peak_bytes=sum(r.get("rss_peak_bytes", 0) for r in results), failures=tuple(failures),
         latency_by_due_s=latency, census=np.sum(counts, axis=0, dtype=np.uint8) if counts else None,
+        by_member=tuple(
+            MemberRead(tuple(end.get("next_offset", ())), wire_from_json(end.get("wire", {}))) for end in last
+        ),
     )  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from bench.loadgen.sender import Mode
 from bench.loadgen.sent import Progress, Sent
 from bench.loadgen.shapes import plan
 from bench.loadgen.totals import histogram, last, merged, seconds
+from bench.loadgen.wire import wire_from_json
 from bench.workloads.recorded import read_recording
 
 READY_TIMEOUT_S = 60.0
@@ -191,6 +192,7 @@ class Drive:
             seconds=table,
             **{f"{name}_ms": one for name, one in histograms.items()},
             handed=tuple(HandOver.from_json(r["handed"]) if "handed" in r else HandOver() for r in results),
+            wire=tuple(wire_from_json(r.get("wire", {})) for r in results),
             cpu_s=sum(last(r, rs, "cpu_s") for r, rs in zip(results, rows, strict=True)),
             rss_peak_bytes=int(sum(r.get("rss_peak_bytes", 0) for r in results)),
             clock_step_ms=step_ns / 1e6,

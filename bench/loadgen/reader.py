@@ -129,7 +129,7 @@ class Member:
             "records": self.records, "value_bytes": self.value_bytes, "next_offset": self._next_offset.tolist(),
             "unstamped": self.unstamped, "rebalances_s": subscription.rebalances_s, "errors": subscription.errors,
             "cpu_s": use.ru_utime + use.ru_stime, "rss_peak_bytes": use.ru_maxrss * 1024, "latency": latency,
-            "asked_s": subscription.asked_s, "left_s": time.time(),
+            "asked_s": subscription.asked_s, "left_s": time.time(), "wire": subscription.wire,
         }  # fmt: skip
         if self._census is not None:
             np.save(self._folder / f"{self._stem}.census.npy", self._census)

@@ -17,6 +17,7 @@ import psutil
 from bench.analysis.histogram import LogLinearHistogram
 from bench.loadgen.engine import Engine
 from bench.loadgen.handover import HandOver
+from bench.loadgen.wire import WireByNode, wire_by_node
 
 I64 = npt.NDArray[np.int64]
 SECOND_NS = 1_000_000_000
@@ -50,6 +51,7 @@ class Recorder:
         self._process = psutil.Process()
         self._stats: Row = {}
         self.stats_ns = 0  # when the last statistics came
+        self.wire: WireByNode = {}  # as of the last statistics
         self._batches = self._batch_records = self._batch_bytes = 0.0
 
     @property
@@ -149,6 +151,7 @@ class Recorder:
         rtt = [(b["rtt"]["cnt"], b["rtt"]["avg"], b["rtt"]["p99"]) for b in brokers if b["rtt"]["cnt"]]
         count = sum(c for c, _, _ in rtt)
         self.stats_ns = now_ns
+        self.wire = wire_by_node(document)
         self._stats = {
             "stats_t_s": (now_ns - self._started_ns) / 1e9,
             "tx_bytes": document["tx_bytes"],

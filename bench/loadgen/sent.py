@@ -14,6 +14,7 @@ from bench.analysis.histogram import LogLinearHistogram
 from bench.loadgen.handover import HandOver
 from bench.loadgen.schedule import Schedule
 from bench.loadgen.sender import Mode
+from bench.loadgen.wire import WireByNode
 
 MIN_OFFERED_WINDOW = 0.995  # of the target over the window
 MIN_OFFERED_BIN = 0.98  # of the target in each bin
@@ -72,6 +73,7 @@ class Sent:
         default_factory=lambda: LogLinearHistogram("ms")
     )
     handed: tuple[HandOver, ...] = ()  # of each worker
+    wire: tuple[WireByNode, ...] = ()  # of each worker, whole run; empty where nobody told
     stopped: bool = False
     logs: tuple[Path, ...] = field(default=())
 

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from bench.errors import BrokerError
 from bench.loadgen.librdkafka import CONSUMER, ERROR, REBALANCED, STATS, configuration, error_name, gather, library
+from bench.loadgen.wire import WireByNode, wire_by_node
 
 I64 = npt.NDArray[np.int64]
 _ASSIGN = -175
@@ -61,6 +62,7 @@ class Subscription:
         self.rebalances_s: list[float] = []  # when partitions were given to this member, s since the epoch
         self.errors: dict[str, int] = {}
         self.rx_bytes = 0  # on the wire, as of the client's last statistics
+        self.wire: WireByNode = {}  # the same by broker
         self.stats_s = 0.0  # when they came, s since the epoch
         self.asked_s = time.time()  # to join the group, s since the epoch
         topics = lib.rd_kafka_topic_partition_list_new(1)
@@ -125,7 +127,8 @@ class Subscription:
                 self._lib.rd_kafka_pause_partitions(rk, partitions)
 
     def _on_stats(self, _rk: int, text: int, length: int, _opaque: int) -> int:
-        self.rx_bytes = int(json.loads(ct.string_at(text, length))["rx_bytes"])
+        told = json.loads(ct.string_at(text, length))
+        self.rx_bytes, self.wire = int(told["rx_bytes"]), wire_by_node(told)
         self.stats_s = time.time()
         return 0  # librdkafka frees the text
 

@@ -150,6 +150,7 @@ class Job:
             "produce_latency": _plain(recorder.produce_latency.to_arrays()),
             "produce_service": _plain(recorder.produce_service.to_arrays()),
             "handed": recorder.handed.to_json(),
+            "wire": recorder.wire,
             "rss_peak_bytes": use.ru_maxrss * 1024,
             "cpu_s": use.ru_utime + use.ru_stime,
             "versions": {

@@ -32,15 +32,42 @@ def jmx(urls: Sequence[str], topic: str) -> Probe:
     def probe() -> Mapping[str, float]:
         totals: dict[str, float] = {}
         for url in urls:
-            with urllib.request.urlopen(url, timeout=2.0) as answer:  # noqa: S310 -- http on loopback, built by us
-                text = answer.read().decode()
-            for name, labels, value in parse_exporter(text):
+            for name, labels, value in parse_exporter(_page(url, 2.0)):
                 key = _counter(name, labels, topic)
                 if key and not math.isnan(value):
                     totals[key] = totals.get(key, 0.0) + value
         return totals
 
     return probe
+
+
+def _page(url: str, timeout_s: float) -> str:
+    with urllib.request.urlopen(url, timeout=timeout_s) as answer:  # noqa: S310 -- http on loopback, built by us
+        text: str = answer.read().decode()
+        return text
+
+
+FOLLOWERS_TIMEOUT_S = 20.0  # asked before and after a load, not once a second: it may take its time
+_FETCHER = {
+    "kafka_server_replica_fetcher_metrics_outgoing_byte": 0,  # the exporter takes "-total" for its own suffix
+    "kafka_server_replica_fetcher_metrics_incoming_byte": 1,
+}
+
+Links = dict[tuple[int, int], tuple[float, float]]
+"""(leader, follower) -> bytes that the follower (sent to, received from) the leader since it began to follow it."""
+
+
+def followers(urls: Sequence[str]) -> Links:
+    """What each broker's fetchers counted on the wire, of all topics; `urls` are those of the brokers 1, 2, …
+
+    OSError when a broker does not answer.
+    """
+    found: dict[tuple[int, int], list[float]] = {}
+    for follower, url in enumerate(urls, 1):
+        for name, labels, value in parse_exporter(_page(url, FOLLOWERS_TIMEOUT_S)):
+            if (way := _FETCHER.get(name.lower())) is not None:
+                found.setdefault((int(labels["broker_id"]), follower), [0.0, 0.0])[way] += value
+    return {link: (sent, received) for link, (sent, received) in found.items()}
 
 
 _TOPIC_COUNTERS = {

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from bench.scenario.sections import Settings, Shape
+from bench.scenario.sections import Fault, Settings, Shape
+from bench.scenario.words import nearest
 
 
 def incoherences(
@@ -17,6 +18,7 @@ def incoherences(
     workload that it understands.
     """
     yield from _cluster_incoherences(settings)
+    yield from _rack_incoherences(settings)
     yield from _load_incoherences(settings, has_slo=has_slo, folder=folder)
     yield from _pipeline_incoherences(settings, reads)
     yield from _fault_incoherences(settings)
@@ -56,6 +58,20 @@ def _cluster_incoherences(settings: Settings) -> Iterator[tuple[str, str]]:
                 f"(or producer.idempotent: false)"
             ),
         )
+
+
+def _rack_incoherences(settings: Settings) -> Iterator[tuple[str, str]]:
+    racks = settings.cluster.racks
+    stands = {"producer.racks": settings.producer.racks}
+    stands |= {f"consumers.{i}.racks": one.racks for i, one in enumerate(settings.consumers)}
+    for path, those in stands.items():
+        for rack in those:
+            if rack not in racks:
+                some = ", ".join(racks)
+                yield path, f"has '{rack}', expected one of {some} (cluster.racks){nearest(rack, racks)}"
+    for i, one in enumerate(settings.consumers):
+        if one.fetch_from_follower and not one.racks:
+            yield f"consumers.{i}.fetch_from_follower", "was true, expected racks: where its members stand"
 
 
 def _load_incoherences(settings: Settings, *, has_slo: bool, folder: Path | None) -> Iterator[tuple[str, str]]:
@@ -134,21 +150,9 @@ def _pipeline_incoherences(settings: Settings, reads: Mapping[str, str]) -> Iter
 def _fault_incoherences(settings: Settings) -> Iterator[tuple[str, str]]:
     for i, fault in enumerate(settings.faults):
         path = f"faults.{i}"
+        yield from _victim_incoherences(path, fault, settings)
         if fault.do in ("stop", "fill-disk") and fault.for_s is None:
             yield f"{path}.for_s", f"is missing, expected how many seconds the {fault.do} lasts"
-        if fault.do == "fill-disk" and fault.target != "broker":
-            yield f"{path}.target", f"was '{fault.target}', expected broker: only its disk is filled"
-        if (fault.target == "consumer") != (fault.do in ("join", "leave")):
-            yield (
-                f"{path}.do",
-                f"was '{fault.do}' of a {fault.target}: join and leave, and nothing else, are a consumer's",
-            )
-        elif fault.target == "consumer" and not settings.consumers:
-            yield f"{path}.target", "was 'consumer', expected consumers to have one"
-        if fault.target == "loadworker" and fault.do == "restart":
-            yield f"{path}.do", "was 'restart', expected stop or kill: a load worker cannot go on where another ended"
-        if fault.target == "taskmanager" and settings.pipeline is None:
-            yield f"{path}.target", "was 'taskmanager', expected a pipeline to have one"
         if settings.load.kind == "drain":
             continue  # its window is as long as the reading takes
         if fault.at_s + (fault.for_s or 0) > settings.phases.measure_s:
@@ -159,3 +163,22 @@ def _fault_incoherences(settings: Settings) -> Iterator[tuple[str, str]]:
                     f"expected within phases.measure_s = {settings.phases.measure_s:g}"
                 ),
             )
+
+
+def _victim_incoherences(path: str, fault: Fault, settings: Settings) -> Iterator[tuple[str, str]]:
+    pipeline = settings.pipeline
+    if fault.do in ("fill-disk", "lose-disk") and fault.target != "broker":
+        done = "filled" if fault.do == "fill-disk" else "lost"
+        yield f"{path}.target", f"was '{fault.target}', expected broker: only its disk is {done}"
+    if (fault.target == "consumer") != (fault.do in ("join", "leave")):
+        yield f"{path}.do", f"was '{fault.do}' of a {fault.target}: join and leave, and nothing else, are a consumer's"
+    elif fault.target == "consumer" and not settings.consumers:
+        yield f"{path}.target", "was 'consumer', expected consumers to have one"
+    there = {"broker": settings.cluster.brokers, "taskmanager": pipeline.task_managers if pipeline else 1}
+    most = there.get(fault.target, 1)
+    if fault.which > most:
+        yield f"{path}.which", f"was {fault.which}, expected at most {most}: there is no other {fault.target}"
+    if fault.target == "loadworker" and fault.do == "restart":
+        yield f"{path}.do", "was 'restart', expected stop or kill: a load worker cannot go on where another ended"
+    if fault.target == "taskmanager" and pipeline is None:
+        yield f"{path}.target", "was 'taskmanager', expected a pipeline to have one"

@@ -239,7 +239,10 @@ class Load(Section):
 
 
 class Producer(Section):
-    """How events are sent. `routing`: keyed (Java's murmur2) or sticky; `engine`: native is librdkafka's batch call."""
+    """How events are sent. `routing`: keyed (Java's murmur2) or sticky; `engine`: native is librdkafka's batch call.
+
+    `racks`: where the load workers stand, dealt to them in turn as `cluster.racks` are to brokers; none: nowhere.
+    """
 
     acks: Literal[0, 1, "all"] = "all"
     idempotent: bool = True
@@ -247,6 +250,7 @@ class Producer(Section):
     compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = "lz4"
     routing: Literal["keyed", "sticky"] = "keyed"
     engine: Literal["native", "produce_batch", "produce"] = "native"
+    racks: tuple[Word, ...] = ()
 
 
 class Topic(Section):
@@ -290,7 +294,8 @@ class Checkpoint(Section):
 class Pipeline(Section):
     """The Flink job; `job: none` is no pipeline.
 
-    `idle_timeout_s` 0 is off; `flink` passes any other Flink option through as it stands.
+    `idle_timeout_s` 0 is off; `partition_discovery_s`: how often it looks for new partitions, 0 never; `flink` passes
+    any other Flink option through as it stands.
     """
 
     job: Annotated[Word, _known("job")]
@@ -300,6 +305,7 @@ class Pipeline(Section):
     guarantee: Literal["at-least-once", "exactly-once"] = "at-least-once"
     checkpoint: Annotated[Checkpoint | None, BeforeValidator(_off)] = Checkpoint()
     idle_timeout_s: NotNegative = 0.0
+    partition_discovery_s: NotNegative = 0.0
     flink: Annotated[Mapping[str, str | int | float | bool], BeforeValidator(_raw)] = Field(default_factory=dict)
 
     @property
@@ -322,22 +328,28 @@ class Consumers(Section):
     """One consumer group of the consuming engine, beside the pipeline.
 
     `protocol`: how members share the partitions; `consumer` is KIP-848's, in which the broker assigns them.
+    `racks`: where its members stand, dealt to them in turn; none: nowhere. `fetch_from_follower`: a member tells the
+    brokers its rack (client.rack) and is sent to a copy there; otherwise it reads from leaders, wherever they are.
     """
 
     group: Word
     members: Count = 1
     protocol: Literal["classic", "consumer"] = "classic"
+    racks: tuple[Word, ...] = ()
+    fetch_from_follower: bool = False
 
 
 class Fault(Section):
     """Something that goes wrong `at_s` seconds into the measured window. `stop` and `fill-disk` last `for_s`;
-    after a `kill`, `for_s` is how long the victim stays away (none: it is started again at once). A consumer may `join`
-    the first group, or its newest `leave`.
+    after a `kill`, `for_s` is how long the victim stays away (none: it is started again at once). `lose-disk` is a kill
+    after which what the broker had stored of topics is gone. `which`: of several brokers or TaskManagers, from 1. A
+    consumer may `join` the first group, or its newest `leave`.
     """
 
     at_s: NotNegative
-    do: Literal["kill", "stop", "restart", "fill-disk", "join", "leave"]
+    do: Literal["kill", "stop", "restart", "fill-disk", "lose-disk", "join", "leave"]
     target: Literal["broker", "taskmanager", "loadworker", "consumer"]
+    which: Count = 1
     for_s: Positive | None = None
 
 

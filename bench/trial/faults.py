@@ -27,6 +27,7 @@ CAN = (  # (do, target)
     ("stop", "broker"), ("kill", "broker"), ("restart", "broker"), ("stop", "loadworker"), ("kill", "loadworker"),
     ("stop", "taskmanager"), ("kill", "taskmanager"), ("restart", "taskmanager"), ("fill-disk", "broker"),
     ("join", "consumer"), ("leave", "consumer"),
+    ("lose-disk", "broker"),
 )  # fmt: skip
 
 
@@ -40,6 +41,11 @@ def unsupported(settings: Settings) -> Iterator[str]:
 def fills_a_disk(settings: Settings) -> bool:
     """Whether its brokers need disks of bounded size."""
     return any(fault.do == "fill-disk" for fault in settings.faults)
+
+
+def hits_a_broker(settings: Settings) -> bool:
+    """Whether what was acknowledged may be gone, or there twice: then that is the finding, and no fault of ours."""
+    return any(fault.target == "broker" for fault in settings.faults)
 
 
 def replaces(settings: Settings) -> bool:
@@ -86,12 +92,12 @@ class Replaced:
     ready_s: float
 
 
-def victim(target: str, cluster: Cluster, drive: Drive | None) -> Victim | LoadWorker:
-    """The first broker or TaskManager, or the last load worker."""
-    if target == "loadworker":
+def victim(fault: Fault, cluster: Cluster, drive: Drive | None) -> Victim | LoadWorker:
+    """The broker or TaskManager that a fault names, or the last load worker."""
+    if fault.target == "loadworker":
         assert drive is not None
         return LoadWorker(drive.worker_pids[-1])
-    return cluster.victim(target)
+    return cluster.victim(fault.target, fault.which)
 
 
 @dataclass
@@ -103,7 +109,7 @@ class Happening:
     """
 
     faults: Sequence[Fault]
-    choose: Callable[[str], Hit]
+    choose: Callable[[Fault], Hit]
     zero_ns: int
     from_s: float  # when the measured window begins
     await_ready: Callable[[], None] = lambda: None  # until a broker that was started answers
@@ -138,7 +144,7 @@ class Happening:
         if self._over.wait(max(0.0, self.from_s + fault.at_s - self._now_s())):
             return  # the load ended before
         try:
-            hit, began = self.choose(fault.target), self._now_s()
+            hit, began = self.choose(fault), self._now_s()
             if fault.do == "stop" and not isinstance(hit, Consuming):
                 hit.pause()
                 self._over.wait(fault.for_s)
@@ -159,11 +165,11 @@ class Happening:
 
     def _replace(self, fault: Fault, hit: Victim) -> None:
         began = self._now_s()
-        (hit.kill if fault.do == "kill" else hit.end)()
+        {"kill": hit.kill, "lose-disk": hit.lose_disk, "restart": hit.end}[fault.do]()
         stop_s = self._now_s() - began
         self._over.wait(fault.for_s or 0.0)
         began = self._now_s()
         hit.start()
         if fault.target == "broker":
             self.await_ready()
-            self.replaced.append(Replaced(None if fault.do == "kill" else stop_s, self._now_s() - began))
+            self.replaced.append(Replaced(stop_s if fault.do == "restart" else None, self._now_s() - began))

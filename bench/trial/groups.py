@@ -35,7 +35,7 @@ class GroupsReader:
         self._trial, self._stage, self._topic, self._headline = trial, stage, names.input, headline
         self._run_dir = stage.run_dir / names.run
         self._consuming: Consuming | None = None
-        self._reads: Sequence[Read] = ()
+        self.reads: Sequence[Read] = ()  # what each group read, once the load is over
 
     def start(self) -> None:
         """Every group owns every partition before it may read: a rebalance in mid-read reads some events twice."""
@@ -73,8 +73,8 @@ class GroupsReader:
     def ended(self, samples: Samples) -> None:
         """The members wrote down what they did once a second: here it becomes series."""
         assert self._consuming is not None
-        self._reads = self._consuming.stop()
-        tables = {read.group: read.series for read in self._reads}
+        self.reads = self._consuming.stop()
+        tables = {read.group: read.series for read in self.reads}
         zero_s = samples.zero_ns / 1e9
         for name in ("cpu_s", "rss_bytes", "rx_bytes"):
             _add(samples, f"consumer_{name}", _aligned([table[name] for table in tables.values()]).sum(axis=1), zero_s)
@@ -91,7 +91,7 @@ class GroupsReader:
     def measure(self, seen: Seen, notes: Notes) -> None:
         found, samples, window = notes.found, seen.samples, seen.window
         stored = int(notes.series["input_partition_events"].value.sum())
-        for read in self._reads:
+        for read in self.reads:
             notes.invalid += read.failures
             name = f"group {read.group} read every event once"
             notes.checks.append(Check(name, stored, read.records, stored == read.records == read.position))
@@ -100,18 +100,18 @@ class GroupsReader:
                 notes.warnings.append(f"consumer group {read.group} was told {said}")
             if read.unstamped:
                 notes.warnings.append(f"group {read.group}: {read.unstamped} sampled events had no readable due time")
-        each = [samples.delta(f"{self.counter}:{read.group}", window.from_s, window.to_s) for read in self._reads]
+        each = [samples.delta(f"{self.counter}:{read.group}", window.from_s, window.to_s) for read in self.reads]
         found.put("consumed_eps", measure.share(sum(each), window.seconds))
-        received = sum(float(read.series["rx_bytes"].iloc[-1]) for read in self._reads)
-        found.put("fetched_bytes_per_event", measure.share(received, sum(read.records for read in self._reads)))
+        received = sum(float(read.series["rx_bytes"].iloc[-1]) for read in self.reads)
+        found.put("fetched_bytes_per_event", measure.share(received, sum(read.records for read in self.reads)))
         if self._headline:
             measure.backlog_metrics(found, samples, window)
-            found.put("lost_events", float(max(stored - read.position for read in self._reads)))
-            found.put("duplicated_events", float(max(read.records - read.position for read in self._reads)))
-            found.put("output_share", min(measure.share(read.position, stored) for read in self._reads))
-        for step, began_s in (("join", self._reads[0].joined_s), ("leave", self._reads[0].left_s)):
+            found.put("lost_events", float(max(stored - read.position for read in self.reads)))
+            found.put("duplicated_events", float(max(read.records - read.position for read in self.reads)))
+            found.put("output_share", min(measure.share(read.position, stored) for read in self.reads))
+        for step, began_s in (("join", self.reads[0].joined_s), ("leave", self.reads[0].left_s)):
             if any(fault.do == step for fault in self._trial.settings.faults):
-                found.put(f"rebalance_{step}_s", self._reads[0].rebalance_s(began_s))
+                found.put(f"rebalance_{step}_s", self.reads[0].rebalance_s(began_s))
         if seen.on_schedule:
             self._latency(seen, notes)
 
@@ -119,7 +119,7 @@ class GroupsReader:
         """From the due time to the read; all groups' samples together."""
         t0_ns, merged = seen.sent.t0_ns, LogLinearHistogram("ms")
         by_second: dict[int, LogLinearHistogram] = {}
-        for read in self._reads:
+        for read in self.reads:
             merged.merge(
                 read.latency_ms(t0_ns + round(seen.window.from_s * 1e9), t0_ns + round(seen.window.to_s * 1e9))
             )

@@ -17,6 +17,7 @@ from bench.probes import Probe, Samples, watch
 from bench.probes.components import components, host
 from bench.probes.kafka import jmx
 from bench.scenario import Trial
+from bench.scenario.sections import Fault
 from bench.topics import Names
 from bench.trial.faults import Happening, Hit, victim
 from bench.trial.groups import GroupsReader
@@ -115,10 +116,10 @@ class Load:
     def _faults(self, zero_ns: int, from_s: float, drive: Drive | None) -> Iterator[None]:
         steps = self.trial.settings.faults
 
-        def choose(target: str) -> Hit:
-            if target == "consumer":
+        def choose(fault: Fault) -> Hit:
+            if fault.target == "consumer":
                 return next(r for r in self.readers if isinstance(r, GroupsReader)).consuming
-            return victim(target, self._cluster, drive)
+            return victim(fault, self._cluster, drive)
 
         def await_ready() -> None:
             topics.await_led(self._cluster.bootstrap, self.names.input, self.trial.settings.topic.partitions)

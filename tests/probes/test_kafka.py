@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 
+import pytest
+
+from bench.probes import kafka
 from bench.probes.kafka import parse_exporter
 
 TEXT = """\
@@ -26,3 +29,20 @@ def test_every_sample_is_read_with_its_labels() -> None:
     ]
     assert (name, labels) == ("jvm_something", {})
     assert math.isnan(value)
+
+
+PAGES = {
+    1: """\
+kafka_server_replica_fetcher_metrics_incoming_byte{broker_id="2",fetcher_id="0"} 500.0
+kafka_server_replica_fetcher_metrics_incoming_byte{broker_id="2",fetcher_id="1"} 50.0
+kafka_server_replica_fetcher_metrics_incoming_byte_rate{broker_id="2",fetcher_id="0"} 7.0
+kafka_server_replica_fetcher_metrics_outgoing_byte{broker_id="2",fetcher_id="0"} 20.0
+""",
+    2: "",
+}
+
+
+def test_bytes_of_each_link_between_brokers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Replication is the largest leg between zones: a rate, or one fetcher of two, would halve it unnoticed."""
+    monkeypatch.setattr(kafka, "_page", lambda url, timeout_s: PAGES[int(url)])
+    assert kafka.followers(["1", "2"]) == {(2, 1): (20.0, 550.0)}

@@ -141,8 +141,8 @@ class ContainerCluster:
         stdin, stdout = fds or (None, None)
         return self.subtree.spawn(log.stem, argv, log=log, env=environment, cwd=ROOT, stdin=stdin, stdout=stdout)
 
-    def victim(self, target: str) -> Victim:
-        raise HostError(f"a fault on a {target} needs the local backend: its processes are ours to stop")
+    def victim(self, target: str, which: int = 1) -> Victim:
+        raise HostError(f"a fault on {target} {which} needs the local backend: its processes are ours to stop")
 
     def _check_brokers(self) -> None:
         for name, container in self.brokers.items():

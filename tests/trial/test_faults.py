@@ -1,0 +1,94 @@
+"""Faults as they are done: to whom, in which order, nothing stays down; a broker that returns without its disk."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from bench.backends.kafka import METADATA, Broker, BrokerPlan
+from bench.backends.subtree import Child, Subtree
+from bench.scenario.sections import Fault, Settings
+from bench.trial import faults
+from bench.trial.faults import Happening, hits_a_broker
+
+
+@dataclass
+class Watched:
+    """A broker that only notes what is done to it."""
+
+    number: int
+    done: list[tuple[int, str]] = field(default_factory=list)
+
+    def __getattr__(self, name: str) -> object:
+        return lambda: self.done.append((self.number, name))
+
+
+def happened(*steps: Fault) -> list[tuple[int, str]]:
+    """What was done to whom, in order."""
+    done: list[tuple[int, str]] = []
+    brokers = [Watched(number, done) for number in (1, 2, 3)]
+    with Happening(steps, lambda fault: brokers[fault.which - 1], time.time_ns(), 0.0) as happening:
+        for thread in happening._threads:
+            thread.join(10.0)
+    assert len(happening.times_s) == len(steps)
+    return done
+
+
+def test_each_broker_is_hit_by_its_number() -> None:
+    """Followers that were meant to lag, and did not, make acks=1 look safe."""
+    done = happened(
+        Fault(at_s=0.0, do="stop", target="broker", which=2, for_s=1.6),
+        Fault(at_s=0.4, do="stop", target="broker", which=3, for_s=1.6),
+        Fault(at_s=0.8, do="kill", target="broker", for_s=1.6),
+    )
+    assert done == [(2, "pause"), (3, "pause"), (1, "kill"), (2, "resume"), (3, "resume"), (1, "start")]
+
+
+@pytest.mark.parametrize(("do", "first"), [("kill", "kill"), ("lose-disk", "lose_disk"), ("restart", "end")])
+def test_what_goes_down_comes_back(do: str, first: str) -> None:
+    step = Fault.model_validate({"at_s": 0.0, "do": do, "target": "broker", "which": 3, "for_s": 0.05})
+    assert happened(step) == [(3, first), (3, "start")]
+
+
+def settings(*steps: Fault) -> Settings:
+    plain = {
+        "workload": {"name": "clicks"}, "load": {"rate_eps": 1000.0}, "producer": {}, "topic": {},
+        "cluster": {"brokers": 3, "racks": ("a",)}, "pipeline": None, "consumers": (), "phases": {}, "seed": 7,
+        "faults": [step.model_dump() for step in steps],
+    }  # fmt: skip
+    return Settings.model_validate({**plain, "faults": tuple(steps)})
+
+
+def test_losses_are_a_finding_only_where_a_broker_is_hit() -> None:
+    """A load worker's death must not excuse events that a broker lost."""
+    assert hits_a_broker(settings(Fault(at_s=1.0, do="kill", target="broker")))
+    assert not hits_a_broker(settings(Fault(at_s=1.0, do="kill", target="loadworker")))
+    assert list(faults.unsupported(settings(Fault(at_s=1.0, do="lose-disk", target="broker")))) == []
+
+
+class Sleeper(Broker):
+    """A broker whose process only sleeps."""
+
+    def spawn(self) -> Child:
+        return self.subtree.spawn("broker-1", [sys.executable, "-c", "import time; time.sleep(60)"])
+
+
+def test_a_lost_disk_takes_the_topics_and_leaves_who_the_broker_is(tmp_path: Path) -> None:
+    """Without its part of the quorum it would not come back; with its topics nothing would have been lost."""
+    plan = BrokerPlan(1, "a", 1, 2, 3, tmp_path)
+    for folder in ("clicks-0", "clicks-1", METADATA):
+        (plan.data / folder).mkdir(parents=True)
+        (plan.data / folder / "00000000000000000000.log").write_bytes(b"x")
+    (plan.data / "meta.properties").write_text("node.id=1")
+    with Subtree() as subtree:
+        broker = Sleeper(plan, 256, None, subtree, tmp_path / "log")  # type: ignore[arg-type]  # no Java is started
+        child = broker.start()
+        broker.lose_disk()
+        assert child.poll() is not None
+        broker.check()  # nobody wonders that it is gone
+        assert sorted(path.name for path in plan.data.iterdir()) == [METADATA, "meta.properties"]
+        assert broker.start().poll() is None
