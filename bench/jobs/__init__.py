@@ -43,6 +43,7 @@ class JobParams:
     guarantee: str  # at-least-once, exactly-once
     run_name: str  # unique: names the job and its transactions
     settings: Mapping[str, str] = field(default_factory=dict)  # Flink settings of this trial, over the job's own
+    discovery_ms: int = 0  # how often the source looks for new partitions; 0: never
 
 
 @dataclass(frozen=True)
@@ -189,6 +190,7 @@ def job_params(
         guarantee=pipeline.guarantee,
         run_name=run_name,
         settings={**find(pipeline.job).settings, **flink},
+        discovery_ms=round(pipeline.partition_discovery_s * 1000),
     )
 
 
@@ -209,7 +211,7 @@ def reading(params: JobParams, group: str) -> str:
     return f"""{connector(params.input_topic, params)},
   'properties.group.id' = '{group}',
   'scan.startup.mode' = 'earliest-offset',
-  'scan.topic-partition-discovery.interval' = '0'"""
+  'scan.topic-partition-discovery.interval' = '{params.discovery_ms} ms'"""
 
 
 def delivering(output: str, params: JobParams) -> str:

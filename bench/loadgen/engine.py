@@ -91,6 +91,12 @@ class Router:
         self.keyed, self.partitions, self._batch_bytes = routing == "keyed", partitions, batch_bytes
         self._sent_bytes = first * batch_bytes  # workers start on different partitions
 
+    def follow(self, statistics: Mapping[str, Any]) -> None:
+        """A topic that has grown is written to in whole, as soon as the client knows of it (its metadata's refresh)."""
+        for topic in statistics.get("topics", {}).values():
+            known = sum(int(partition) >= 0 for partition in topic["partitions"])
+            self.partitions = max(self.partitions, known)
+
     def route(self, batch: Batch, slices: I64) -> tuple[npt.NDArray[np.int32], I64 | None]:
         """(partition of each event in sending order, or that order if it is not the given one).
 
@@ -158,6 +164,8 @@ class NativeEngine:
 
     def take_stats(self) -> list[dict[str, Any]]:
         taken, self._handle.stats = self._handle.stats, []
+        if taken:
+            self._router.follow(taken[-1])
         return taken
 
     def take_acked(self) -> tuple[I64, I64]:
