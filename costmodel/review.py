@@ -323,7 +323,9 @@ def to_json(
                 "topic": one.topic.name, "partitions": one.topic.partitions, "verdict": str(one.kind), "why": one.why,
                 "advised": one.advised, "low": one.low, "needs": one.needs, "needs_after_growth": one.later,
                 "mb_s": one.topic.mb_s, "events_s": one.topic.events_s, "record_bytes": one.topic.record_bytes,
-                "consumers": one.topic.consumers, "extrapolated_by": one.beyond, "runs": list(one.runs),
+                "consumers": one.topic.consumers, "groups": one.topic.groups,
+                "growing_lag_eps": one.topic.growing_lag_s, "top_key_share": one.topic.top_key,
+                "extrapolated_by": one.beyond, "runs": list(one.runs),
                 "usd_month_less_as_advised": dict(costs.by_topic.get(one.topic.name, {})),
             }
             for one in judged
