@@ -1,58 +1,27 @@
-"""A study that varies the number of partitions, told: curves over it, and how much of an increase is batching.
+"""A study that varies the number of partitions, told: how much of an increase is batching, and what decides it.
 
-A ladder is a load's arms that differ in nothing but the number of partitions. What is said here needs two of them, or
-one with a control: see `bench.analysis.attribution`.
+A ladder is a load's arms that differ in nothing but the number of partitions. To part an increase takes a control, see
+`bench.analysis.attribution`; the curves are `climbing`'s.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bench.analysis import ratio
 from bench.analysis.attribution import Attribution, Part, attribute
 from bench.metrics import METRICS
-from bench.record import Knob, Run
 from reports import wording
-from reports.evidence import FEWEST, Arm, Evidence, machine, run_number
-from reports.report import (
-    Column,
-    Estimated,
-    Ladder,
-    LadderPanel,
-    Ladders,
-    Paragraph,
-    Section,
-    Source,
-    Table,
-    Tone,
-    Words,
-    said,
-)
+from reports.climbing import Climb, batch, climbs, near, refilled
+from reports.evidence import FEWEST, Arm, Evidence, run_number
+from reports.report import Column, Paragraph, Section, Source, Table, Tone, Words, said
 
-AXIS = "topic.partitions"
-FEW, MANY = 6, 384  # the claim's beginning and what it warns of; a ladder without them is told from end to end
-EQUAL = 0.15  # how far a control's batches may be from the ladder's beginning
-SHOWN = (("log_bytes_per_event", "value"), ("batch_records", "value"), ("broker_cpu_s_per_million_events", "value"),
-         ("e2e_latency_ms", "p99"))  # fmt: skip
 # A longer linger is itself a wait: what latency owes to batching only the other control can tell.
 BY_LINGER = ("log_bytes_per_event", "wire_bytes_per_event", "broker_cpu_s_per_million_events",
              "generator_cpu_s_per_million_events")  # fmt: skip
 _STATS = {"e2e_latency_ms": ("p50", "p99")}
-
-
-@dataclass(frozen=True)
-class Climb:
-    """The arms of one load that differ in their number of partitions alone, fewest first."""
-
-    name: str
-    arms: Mapping[int, Arm]
-
-    @property
-    def ends(self) -> tuple[int, int]:
-        """From where to where an increase is told."""
-        here = list(self.arms)
-        return (FEW, MANY) if FEW in self.arms and MANY in self.arms else (here[0], here[-1])
 
 
 @dataclass(frozen=True)
@@ -67,69 +36,27 @@ class Control:
 
 def section(evidence: Evidence) -> Section | None:
     """The curves, and for each ladder with a control what is batching and what partitions; None without a ladder."""
-    ladders = climbs(evidence)
-    if not any(len(one.arms) >= FEWEST for one in ladders):
-        return None
+    ladders = [one for one in climbs(evidence) if one.rate and one.arms[one.ends[0]].finished]
     blocks: list[Any] = []
     for one in ladders:
-        if one.arms[one.ends[0]].finished and one.arms[one.ends[1]].finished and _routing(one) == "keyed":
-            blocks += _attributed(one, [*_by_linger(one, evidence), *_by_routing(one, ladders)])
+        if len(one.arms) >= FEWEST and one.arms[one.ends[1]].finished and one.routing == "keyed":
+            blocks += _attributed(one, list(_controls(one, ladders, evidence)))
+    for load in dict.fromkeys(one.load for one in ladders):
+        factor = [one for one in ladders if one.load == load]
+        if len(factor) > 1 and (table := _factor(load, factor)):
+            blocks.append(table)
     return Section("partitioning", "What more partitions cost, and why", tuple(blocks)) if blocks else None
 
 
-def climbs(evidence: Evidence) -> list[Climb]:
-    """Every ladder with at least two places, in the order of the loads."""
-    groups: dict[tuple[str, tuple[tuple[str, Knob], ...]], dict[int, Arm]] = {}
-    for arm in evidence.arms:
-        knobs = dict(arm.runs[0].knobs)
-        partitions = knobs.pop(AXIS, None)
-        if isinstance(partitions, int) and not isinstance(partitions, bool):
-            groups.setdefault((arm.load, tuple(sorted(knobs.items()))), {})[partitions] = arm
-    found = []
-    several = {load: sum(load == other for other, _ in groups) > 1 for load, _ in groups}
-    for (load, rest), arms in groups.items():
-        if len(arms) > 1:
-            name = f"{load}, {wording.arm_label(dict(rest))}" if several[load] and rest else load
-            found.append(Climb(name, dict(sorted(arms.items()))))
-    return found
-
-
-def _routing(one: Climb) -> str:
-    return _setting(next(iter(one.arms.values())).runs[0], "producer", "routing")
-
-
-def _setting(run: Run, section: str, key: str) -> str:
-    found = run.settings.get(section, {})
-    return str(found.get(key, "")) if isinstance(found, Mapping) else ""
-
-
-def _batch(arm: Arm) -> float:
-    found = arm.estimate("batch_records")
-    return found.value if found else float("nan")
-
-
-def _near(a: Arm, b: Arm) -> bool:
-    return abs(_batch(a) / _batch(b) - 1) <= EQUAL if _batch(b) else False
-
-
-def _by_linger(one: Climb, evidence: Evidence) -> Iterator[Control]:
-    """Arms of the same load with as many partitions as the ladder's end, and batches as at its beginning."""
-    few, many = (one.arms[end] for end in one.ends)
-    for arm in evidence.load_arms(few.load):
-        knobs = arm.runs[0].knobs
-        differs = [path for path, value in knobs.items() if many.runs[0].knobs.get(path) != value]
-        if differs == ["producer.linger_ms"] and arm.finished and _near(arm, few) and not _near(many, few):
-            yield Control(f"a linger of {wording.knob_text(knobs['producer.linger_ms'])} ms", few, arm, BY_LINGER)
-
-
-def _by_routing(one: Climb, ladders: Sequence[Climb]) -> Iterator[Control]:
-    """A ladder of the same rate whose batches do not depend on partitions, for events have no keys."""
+def _controls(one: Climb, ladders: Sequence[Climb], evidence: Evidence) -> Iterator[Control]:
+    """By a longer linger, and by a ladder of the same rate whose batches do not depend on partitions: without keys."""
     few, many = one.ends
+    for how, arm in refilled(one, evidence):
+        yield Control(how, one.arms[few], arm, BY_LINGER)
     for other in ladders:
-        if _routing(other) == "sticky" and few in other.arms and many in other.arms:
+        if other.routing == "sticky" and other.rate == one.rate and few in other.arms and many in other.arms:
             a, b = other.arms[few], other.arms[many]
-            rates = {_setting(arm.runs[0], "load", "rate_eps") for arm in (a, one.arms[few])}
-            if len(rates) == 1 and _near(a, b):
+            if near(b, a):
                 yield Control("routing without keys", a, b, (*BY_LINGER, "e2e_latency_ms"))
 
 
@@ -184,7 +111,7 @@ def _sentence(one: Climb, control: Control, found: Sequence[tuple[str, str, Attr
         words += [before, *_share(share, _source(one, control, metric, "share")), f" of what {name} gain"]
     if not shares:
         words = [f"From {few:,} to {many:,} partitions nothing grows beyond its spread that batching could explain"]
-    batches = [(_batch(arm), arm) for arm in (one.arms[few], one.arms[many], control.many)]
+    batches = [(batch(arm), arm) for arm in (one.arms[few], one.arms[many], control.many)]
     words.append("; partitions themselves are the rest. Control: " if shares else ". Control: ")
     told = [wording.number(value, "", Source("cell", arm.key, "batch_records value")) for value, arm in batches]
     words += [control.how, " keeps ", told[2], " events in a batch at ", f"{many:,}; the ladder goes from ", told[0],
@@ -237,77 +164,48 @@ def _with_interval(part: Part, source: Source) -> tuple[Words, Words]:
     return (value,), (low, " to ", high)
 
 
-# ---- the curves
+# ---- what decides it
+
+_FACTORS = (("log_bytes_per_event", "value"), ("broker_cpu_s_per_million_events", "value"), ("e2e_latency_ms", "p99"))
 
 
-def curves(evidence: Evidence) -> Ladders | None:
-    """Bytes, batches, CPU and the tail over the number of partitions, a line a ladder; None without a real ladder.
-
-    Of loads at other rates each has a figure's worth of its own arms: only ladders of the longest one's rate are drawn.
-    """
-    ladders = climbs(evidence)
-    longest = max(ladders, key=lambda one: len(one.arms), default=None)
-    if longest is None or len(longest.arms) < FEWEST:
+def _factor(load: str, ladders: Sequence[Climb]) -> Table | None:
+    """A row a setting: batches at both ends, and how many times as much an event takes; None without pairs."""
+    rows = []
+    for one in ladders:
+        few, many = (one.arms[end] for end in one.ends)
+        ratios = [_times(few, many, metric, stat) for metric, stat in _FACTORS]
+        if any(ratios):
+            ends = [(wording.number(batch(arm), "", Source("cell", arm.key, "batch_records value")),)
+                    if arm.estimate("batch_records") else () for arm in (few, many)]  # fmt: skip
+            setting = one.name.removeprefix(f"{load}, ")
+            rows.append(((f"{setting}, {one.ends[0]:,} to {one.ends[1]:,}",), *ends, *ratios))
+    if len(rows) < 2:
         return None
-    rate = _rate(longest)
-    drawn = [(one.name, list(one.arms.items())) for one in ladders if _rate(one) == rate]
-    drawn += [
-        (f"{longest.name.partition(',')[0]}, {control.how}", [(longest.ends[1], control.many)])
-        for control in _by_linger(longest, evidence)
-    ]
-    panels = []
-    for metric, stat in SHOWN:
-        lines = [Ladder(name, marks) for name, arms in drawn if (marks := _marks(arms, metric, stat))]
-        if lines:
-            name = wording.capital(wording.metric_name(metric)) + ("" if stat == "value" else f" {stat}")
-            panels.append(LadderPanel(name, wording.metric_unit(metric), tuple(lines)))
-    if not panels:
-        return None
-    arms = [arm for _, many in drawn for _, arm in many]
-    return Ladders(
-        key="partitions",
-        title="What the number of partitions changes at the same rate",
-        alt=_alt(panels),
-        note=_note(arms, rate),
-        axis="partitions",
-        panels=tuple(panels),
-    )
+    columns = (
+        Column("setting, partitions"), Column("batch before", "events", numeric=True),
+        Column("batch after", "events", numeric=True), Column("log bytes", "times", numeric=True),
+        Column("broker CPU", "times", numeric=True), Column("latency p99", "times", numeric=True),
+    )  # fmt: skip
+    caption = f"Load {load}: what more partitions do to an event, by the setting that differs"
+    note = "Ratios of geometric means over pairs of neighbouring runs, with 95 % intervals where there are three pairs."
+    return Table(f"factor-{wording.slug(load)}", caption, columns, tuple(rows), note)
 
 
-def _rate(one: Climb) -> str:
-    return _setting(next(iter(one.arms.values())).runs[0], "load", "rate_eps")
-
-
-def _marks(arms: Sequence[tuple[int, Arm]], metric: str, stat: str) -> tuple[Estimated, ...]:
-    found = []
-    for partitions, arm in arms:
-        estimate = arm.estimate(metric, stat)
-        if estimate is None:
-            continue
-        dots = tuple(n.value for run in arm.finished if (n := run_number(run, metric, stat)) is not None)
-        source = Source("cell", arm.key, f"{estimate.metric} value")
-        low, high = (estimate.low, estimate.high) if estimate.n >= FEWEST else (None, None)
-        found.append(Estimated(arm.label, float(partitions), estimate.value, low, high, dots, source))
-    return tuple(found)
-
-
-def _alt(panels: Sequence[LadderPanel]) -> Words:
-    words: list[Any] = []
-    for panel in panels:
-        for one in panel.ladders:
-            words.append(f"{panel.name}, {one.name}: ")
-            for arm in one.arms:
-                words += [wording.number(arm.value, panel.unit, arm.source), f" at {arm.at:,.0f}, "]
-            words[-1] = words[-1].rstrip(", ") + ". "
-    return tuple(words)
-
-
-def _note(arms: Sequence[Arm], rate: str) -> Words:
-    counts = sorted({len(arm.finished) for arm in arms})
-    n = " to ".join(f"{count}" for count in (counts[0], counts[-1])[: len(counts)])
-    told = f"{wording.digits(float(rate))} events/s" if rate.replace(".", "").isdigit() else f"rate: {rate}"
-    on = machine([run for arm in arms for run in arm.runs])
-    return (f"{_MARKS} {told} throughout; n = {n} runs an arm; {on}.",)
-
-
-_MARKS = "Large marks: mean of the runs, with its 95 % interval from three runs on; small dots: single runs."
+def _times(few: Arm, many: Arm, metric: str, stat: str) -> Words:
+    known = [{run.repetition: n.value for run in arm.finished if (n := run_number(run, metric, stat))}
+             for arm in (few, many)]  # fmt: skip
+    shared = sorted(known[0].keys() & known[1].keys())
+    of = tuple(Source("cell", arm.key, f"{metric} {stat}") for arm in (few, many))
+    source = Source("derived", f"{metric} {stat}, after over before", "", of)
+    if not shared or min(values[at] for values in known for at in shared) <= 0:
+        return ()
+    found = ratio.paired([known[0][at] for at in shared], [known[1][at] for at in shared], stat)
+    if found is None:
+        return (wording.number(known[1][shared[0]] / known[0][shared[0]], "", source), " (one pair)")
+    if found.n < FEWEST:
+        return (wording.number(found.value, "", source), f" ({found.n} pairs)")
+    low, high = found.interval()
+    step = wording.step_of(found.value, low, high)
+    told = [wording.number(value, "", source, step) for value in (found.value, low, high)]
+    return (told[0], " (", told[1], " to ", told[2], ")")

@@ -19,7 +19,19 @@ from bench.analysis.thresholds import meets
 from bench.record import Outcome, Run
 from bench.scenario import BACKEND, Scenario
 from bench.verdict import Verdict as Judged
-from reports import backends, billing, details, dollars, foretelling, partitioning, plots, trust, wording, zones
+from reports import (
+    backends,
+    billing,
+    climbing,
+    details,
+    dollars,
+    foretelling,
+    partitioning,
+    plots,
+    trust,
+    wording,
+    zones,
+)
 from reports import verdicts as verdict_blocks
 from reports.evidence import Arm, Evidence, gather, machine, run_id, run_name
 from reports.report import (
@@ -279,8 +291,7 @@ def _counted(evidence: Evidence, asked_for: int) -> Paragraph:
 
 
 def _figures(evidence: Evidence, bills: dollars.Bills) -> Section:
-    curves = partitioning.curves(evidence)
-    found: list[Any] = [*([curves] if curves else []), *plots.key_figures(evidence)]
+    found: list[Any] = [*climbing.figures(evidence), *plots.key_figures(evidence)]
     bill = billing.figure(bills)
     if bill is not None:
         found.append(bill)

@@ -11,7 +11,7 @@ import pytest
 from bench.analysis.cells import cells
 from bench.metrics import METRICS
 from bench.record import Knob, Measurement, Outcome, Run
-from reports import partitioning
+from reports import climbing, partitioning
 from reports.evidence import Evidence, gather
 from reports.figures import png
 from reports.report import Paragraph, Section, plain, tables
@@ -103,8 +103,7 @@ def test_a_control_whose_batches_are_not_equal_is_none() -> None:
 
 def test_the_curves_hold_every_ladder_and_the_control_as_a_mark() -> None:
     """A figure without its control invites the conclusion that it is there to prevent."""
-    figure = partitioning.curves(study())
-    assert figure is not None
+    [figure] = climbing.figures(study())
     assert [panel.name for panel in figure.panels] == [
         "Log bytes per event", "Batch records", "Broker CPU per million events", "End-to-end latency p99",
     ]  # fmt: skip
@@ -123,4 +122,24 @@ def test_two_places_are_no_ladder() -> None:
     runs = [r for r in whole.runs if r.knobs["topic.partitions"] in (6, 96)]
     evidence = gather(runs, cells(runs), ["keyed"])
     assert partitioning.section(evidence) is None
-    assert partitioning.curves(evidence) is None
+    assert climbing.figures(evidence) == []
+
+
+def test_a_factor_is_told_setting_by_setting() -> None:
+    """Which setting makes partitions dear is read off one table, or not at all."""
+    arms: list[tuple[str, dict[str, Knob], float]] = [
+        ("linger", {"topic.partitions": p, "producer.linger_ms": linger}, 1 + linger * 20 / p)
+        for p in (6, 384) for linger in (0, 10, 200)
+    ]  # fmt: skip
+    runs = [run(*arm, repetition, Outcome.FINISHED) for arm in arms for repetition in range(4)]
+    section = partitioning.section(gather(runs, cells(runs), ["linger"]))
+    assert section is not None
+    [table] = tables(section)
+    told = {plain(row[0]): row for row in table.rows}
+    assert list(told) == [f"linger ms {linger}, 6 to 384" for linger in (0, 10, 200)]
+    batches: Any = told["linger ms 10, 6 to 384"][1:3]
+    assert [cell[0].value for cell in batches] == pytest.approx([34.3, 1.52], rel=0.02)
+    times: Any = [told[name][3] for name in told]
+    assert times[0][0].value == pytest.approx(1.0, rel=0.02)  # no linger: one event a batch, here and there
+    assert times[1][0].value > times[2][0].value > 1.05
+    assert plain(times[1]).count(" to ") == 1  # the interval around it
