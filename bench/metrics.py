@@ -321,7 +321,8 @@ _ALL = (
            "the harness's clock", _LOW, False, {"value": Effect(0.20)}),
     Metric("broker_ready_s", "s",
            "From the start of a broker's process that had ended, or had been killed, to the moment when it tells the "
-           "end offset of every partition of the topic; the longest of several.",
+           "end offset of every partition of the topic; the longest of several. Not told of topics with replicas, for "
+           "which others answer.",
            "the admin client, many times a second", _LOW, False, {"value": Effect(0.20)}),
     Metric("rebalance_join_s", "s",
            "From a further member's request to join a consumer group to the last partition that a member was given "

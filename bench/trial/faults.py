@@ -112,7 +112,7 @@ class Happening:
     choose: Callable[[Fault], Hit]
     zero_ns: int
     from_s: float  # when the measured window begins
-    await_ready: Callable[[], None] = lambda: None  # until a broker that was started answers
+    await_ready: Callable[[], None] | None = None  # until a broker that was started answers; None: nobody could tell
     replaced: list[Replaced] = field(default_factory=list)
     times_s: list[tuple[float, float]] = field(default_factory=list)  # (began, ended) of those that are over
     _errors: list[StreamgaugeError] = field(default_factory=list)
@@ -170,6 +170,6 @@ class Happening:
         self._over.wait(fault.for_s or 0.0)
         began = self._now_s()
         hit.start()
-        if fault.target == "broker":
+        if fault.target == "broker" and self.await_ready is not None:
             self.await_ready()
             self.replaced.append(Replaced(stop_s if fault.do == "restart" else None, self._now_s() - began))

@@ -121,10 +121,14 @@ class Load:
                 return next(r for r in self.readers if isinstance(r, GroupsReader)).consuming
             return victim(fault, self._cluster, drive)
 
-        def await_ready() -> None:
-            topics.await_led(self._cluster.bootstrap, self.names.input, self.trial.settings.topic.partitions)
+        topic = self.trial.settings.topic
 
-        with Happening(steps, choose, zero_ns, from_s, await_ready) as happening:
+        def await_ready() -> None:
+            topics.await_led(self._cluster.bootstrap, self.names.input, topic.partitions)
+
+        with Happening(
+            steps, choose, zero_ns, from_s, None if topic.replication_factor > 1 else await_ready
+        ) as happening:
             yield
         for one in happening.replaced:
             measure.replaced_metrics(self.notes.found, one.stop_s, one.ready_s)
