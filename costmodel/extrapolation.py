@@ -30,8 +30,8 @@ class Foretold:
         """What stands beside a size that rests on measured CPU."""
         found = self.prediction
         return (
-            f"sizes from CPU per event: predicted within {found.off:.0%} up to {found.times:.2g} times as much CPU "
-            f"({self.study}, {found.ratio.n} repetitions)"
+            f"sizes of Flink from CPU per event: predicted within {found.off:.0%} up to {found.times:.2g} times as much "
+            f"CPU ({self.study}, {found.ratio.n} repetitions); of brokers by the same rule, not tested on them"
         )
 
 
