@@ -29,10 +29,8 @@ class Foretold:
     def sentence(self) -> str:
         """What stands beside a size that rests on measured CPU."""
         found = self.prediction
-        return (
-            f"sizes of Flink from CPU per event: predicted within {found.off:.0%} up to {found.times:.2g} times as much "
-            f"CPU ({self.study}, {found.ratio.n} repetitions); of brokers by the same rule, not tested on them"
-        )
+        within = f"predicted within {found.off:.0%} up to {found.times:.2g} times as much CPU"
+        return f"sizes of Flink from CPU per event: {within} ({self.study}, {found.ratio.n} repetitions); of brokers by the same rule, not tested on them"
 
 
 NEVER = (

@@ -115,19 +115,23 @@ def prime(trial: Trial, stage: Stage) -> None:
     """Warm the JVMs once per cluster (method 11): the trial's own job under load, and nothing kept.
 
     A cold TaskManager's p99 is 3 s where a warm one's is 23 ms; a cold broker takes twice the CPU of a warm one.
-    Without a job the consumer groups read.
+    Without a job the consumer groups read. A drain whose TaskManager is to be held back is drained once before it is:
+    under a quarter of a core the compiler would still be at work in the last repetition.
     """
     rate = trial.settings.load.rate_eps if isinstance(trial.settings.load.rate_eps, float) else PRIME_EPS
-    load = trial.settings.load.model_copy(update={"rate_eps": min(rate, PRIME_EPS), "drain": None, "shape": None})
+    steady = trial.settings.load.model_copy(update={"rate_eps": min(rate, PRIME_EPS), "drain": None, "shape": None})
+    held_back = trial.load.kind == "drain" and trial.settings.cluster.limits.task_manager_cpus is not None
     phases = trial.settings.phases.model_copy(update={"warmup_s": 0.0, "measure_s": PRIME_S, "settle_s": 5.0})
     consumers = () if trial.settings.pipeline is not None else trial.settings.consumers
-    settings = trial.settings.model_copy(update={"load": load, "phases": phases, "faults": (), "consumers": consumers})
-    life = _Life(replace(trial, id=f"prime{trial.id}", settings=settings), stage, silence)
-    try:
-        topics.create_all(life.names, life.settings, life.bootstrap)
-        life.load()
-    finally:
-        life.tear_down()
+    alike = trial.settings.model_copy(update={"phases": phases, "faults": (), "consumers": consumers})
+    for load in (steady, trial.load) if held_back else (steady,):
+        settings = alike.model_copy(update={"load": load})
+        life = _Life(replace(trial, id=f"prime{trial.id}", settings=settings), stage, silence)
+        try:
+            topics.create_all(life.names, life.settings, life.bootstrap)
+            life.load()
+        finally:
+            life.tear_down()
 
 
 def readers_of(trial: Trial, stage: Stage, names: Names) -> list[Reader]:
