@@ -30,7 +30,8 @@ class Foretold:
         """What stands beside a size that rests on measured CPU."""
         found = self.prediction
         within = f"predicted within {found.off:.0%} up to {found.times:.2g} times as much CPU"
-        return f"sizes of Flink from CPU per event: {within} ({self.study}, {found.ratio.n} repetitions); of brokers by the same rule, not tested on them"
+        study = f"({self.study}, {found.ratio.n} repetitions)"
+        return f"sizes of Flink from CPU per event: {within} {study}; of brokers by the same rule, not tested on them"
 
 
 NEVER = (
