@@ -122,7 +122,9 @@ def _load(scenario: Scenario, plan: LoadPlan) -> dict[str, int]:
 def _decides(claim: str, one: Comparison, scenario: Scenario, spread: Noise) -> dict[str, Any]:
     """The true change, as a share, that the planned pairs find to be beyond the claimed one with 80 % power."""
     pairs, d = _pairs(one, scenario), one.effect.relative
-    if one.direction == "increases":
+    if one.direction == "stays":  # what is truly smaller than this is found to be within the claimed one
+        effect = max(0.0, (1 + d) / (1 + power.decidable_effect(spread.cv, pairs, 0.0, stat=one.stat)) - 1)
+    elif one.direction == "increases":
         effect = power.decidable_effect(spread.cv, pairs, d, stat=one.stat)
     else:  # on a log scale the margin is the same on the other side
         effect = 1 - (1 - d) / (1 + power.decidable_effect(spread.cv, pairs, 0.0, stat=one.stat))
@@ -150,6 +152,16 @@ def _pairs(one: Comparison, scenario: Scenario) -> int:
     return next((plan.repeats for name, plan in scenario.plans.items() if name in loads), 0)
 
 
+def _told(one: Mapping[str, Any], name: str) -> str:
+    hypothesis, d, true = f"{one['claim']}/{one['hypothesis']}", one["minimum_effect"], one["true_effect_decided"]
+    if one["direction"] != "stays":
+        how = f"{one['direction']} by {d:.0%} or more"
+        return f"decides {hypothesis} ({how}) if {name} truly {one['direction']} by {true:.0%}"
+    if not true:
+        return f"does not decide {hypothesis} (stays within {d:.0%}): {name} varies too much for so few pairs"
+    return f"decides {hypothesis} (stays within {d:.0%}) if {name} truly changes by less than {true:.1%}"
+
+
 def plan_lines(document: Mapping[str, Any]) -> list[str]:
     """A plan as a person reads it."""
     loads = ", ".join(f"{name}: {one['cells']} cells x {one['repeats']}" for name, one in document["loads"].items())
@@ -165,11 +177,7 @@ def plan_lines(document: Mapping[str, Any]) -> list[str]:
     named = [
         (one, one["metric"] + ("" if one["stat"] == "value" else f" {one['stat']}")) for one in document["decides"]
     ]
-    lines += [
-        f"decides {one['claim']}/{one['hypothesis']} ({one['direction']} by {one['minimum_effect']:.0%} or more) "
-        f"if {name} truly {one['direction']} by {one['true_effect_decided']:.0%}"
-        for one, name in named
-    ]
+    lines += [_told(one, name) for one, name in named]
     for spread in dict.fromkeys(one["variation_from"] for one in document["decides"]):
         varies = {name: one["variation"] for one, name in named if one["variation_from"] == spread}
         lines.append("variation from run to run: " + ", ".join(f"{metric} {cv:.1%}" for metric, cv in varies.items())

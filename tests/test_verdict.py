@@ -248,6 +248,20 @@ def test_a_universal_claim_falls_to_a_reproduced_counter_example(tmp_path: Path)
     assert answer(*[0] * 20, 1, 1) == (Answer.REFUTED, Reason.COUNTER_EXAMPLE)
 
 
+def test_what_vanishes_is_said_so_within_limits(tmp_path: Path) -> None:
+    """Prevents a control's "it vanishes" from being told as a refuted opposite, or from noise."""
+    arms = "base: {topic.partitions: 6}, changed: {topic.partitions: 96}"
+    claims = load_claims(
+        claim_file(tmp_path, f"kind: comparison, metric: log_bytes_per_event, {arms}, direction: stays")
+    )
+    same, more = (judge(claims, quickstart(disk=ratio))[0] for ratio in (1.001, 1.3))
+    assert (same.verdict, more.verdict, more.reason) == (Answer.SUPPORTED, Answer.REFUTED, Reason.LARGER)
+    assert "within the 5 % either way claimed" in same.sentence and "90 % interval" in same.sentence
+    assert "more than the 5 % either way claimed" in more.sentence and "95 % interval" in more.sentence
+    one = judge(claims, quickstart(repeats=1))[0]
+    assert one.verdict is Answer.INCONCLUSIVE and one.needs_repeats is not None
+
+
 @pytest.mark.parametrize(
     ("p", "answer"), [(0.97, Answer.SUPPORTED), (0.5, Answer.INCONCLUSIVE), (0.02, Answer.REFUTED)]
 )

@@ -11,7 +11,7 @@ import numpy as np
 
 from bench.analysis.ratio import Ratio, holm
 
-Direction = Literal["increases", "decreases"]
+Direction = Literal["increases", "decreases", "stays"]  # the last: by less than d either way
 
 
 class Answer(StrEnum):
@@ -30,6 +30,7 @@ class Reason(StrEnum):
     NO_DIFFERENCE = "no difference"
     SMALLER = "smaller than claimed"
     OPPOSITE = "opposite"
+    LARGER = "larger than claimed"
     COUNTER_EXAMPLE = "counter-example"
     NOT_MET = "threshold not met"
     UNLIKELY = "unlikely over the draws"
@@ -49,10 +50,10 @@ class Decision:
 
 
 def log_limit(direction: Direction, d: float) -> float:
-    """The claimed least effect on the log scale: +5 % is log 1.05, -5 % is log 0.95."""
+    """The claimed effect on the log scale: +5 % is log 1.05, -5 % is log 0.95; what stays within 5 % has both signs."""
     if d < 0 or (direction == "decreases" and d >= 1):
         raise ValueError(f"{direction} by {d:.0%} is not a change")
-    return float(np.log1p(d) if direction == "increases" else np.log1p(-d))
+    return float(np.log1p(-d) if direction == "decreases" else np.log1p(d))
 
 
 def comparison(
@@ -63,8 +64,11 @@ def comparison(
     Supported: the 95 % interval lies beyond d. Refuted: the 90 % interval's bound on the claimed side falls short of d
     (one-sided 5 %); then within +-d it is no difference (two one-sided tests, TOST), unless the 95 % interval excludes
     zero on the claimed side, which is a difference smaller than claimed; wholly on the other side it is the opposite.
-    `may_support` and `may_refute` are what a correction for many hypotheses leaves of it.
+    `may_support` and `may_refute` are what a correction for many hypotheses leaves of it. "stays" is the claim that
+    there is no such effect either way: supported by two one-sided tests, refuted where the 95 % interval lies beyond d.
     """
+    if direction == "stays":
+        return _equivalence(ratio, log_limit(direction, d), may_support=may_support, may_refute=may_refute)
     limit = log_limit(direction, d)
     sign = 1.0 if direction == "increases" else -1.0
     limit *= sign
@@ -79,11 +83,25 @@ def comparison(
     return Decision(Answer.REFUTED, Reason.OPPOSITE if high90 < 0 else Reason.SMALLER)
 
 
+def _equivalence(ratio: Ratio, limit: float, *, may_support: bool, may_refute: bool) -> Decision:
+    low90, high90 = ratio.log_interval(0.90)
+    low95, high95 = ratio.log_interval(0.95)
+    if may_support and -limit < low90 and high90 < limit:
+        return Decision(Answer.SUPPORTED)
+    if may_refute and (low95 >= limit or high95 <= -limit):
+        return Decision(Answer.REFUTED, Reason.LARGER)
+    return Decision(Answer.INCONCLUSIVE, Reason.TOO_FEW)
+
+
 def comparisons(cases: Sequence[tuple[Ratio, Direction, float]]) -> list[Decision]:
     """The same for several hypotheses of one claim, Holm-corrected: false "supported" stays within 2.5 % of studies."""
     support, refute = [], []
     for ratio, direction, d in cases:
         limit = log_limit(direction, d)
+        if direction == "stays":
+            support.append(max(ratio.p_above(-limit), ratio.p_below(limit)))
+            refute.append(min(1.0, 2 * min(ratio.p_above(limit), ratio.p_below(-limit))))
+            continue
         up = direction == "increases"
         support.append(ratio.p_above(limit) if up else ratio.p_below(limit))
         refute.append(ratio.p_below(limit) if up else ratio.p_above(limit))

@@ -30,8 +30,10 @@ def needed(hypothesis: Hypothesis, finding: Finding) -> Needs:
 
 
 def _repeats(hypothesis: Comparison, finding: Finding) -> int | None:
-    sign = 1.0 if hypothesis.direction == "increases" else -1.0
-    limit = sign * log_limit(hypothesis.direction, finding.d)
+    sign = -1.0 if hypothesis.direction == "decreases" else 1.0
+    if hypothesis.direction == "stays" and (finding.ratio.log_mean if finding.ratio else 0.0) < 0:
+        sign = -1.0  # whichever side it is on: to be told from the limit there is what it takes
+    limit = abs(log_limit(hypothesis.direction, finding.d))
     if finding.ratio is None:  # one pair shows no spread: what clouds usually show
         return power.repeats_to_decide(sign * math.log(finding.estimate or 1.0), limit, power.sd_of_pairs(power.CV))
     sd = finding.ratio.se * math.sqrt(finding.ratio.n)
@@ -91,15 +93,19 @@ def _compared(hypothesis: Comparison, finding: Finding, estimate: float) -> str:
     named = label(hypothesis.metric, hypothesis.stat)
     if finding.ratio is None:
         return f"{named} {change(estimate)} with {arms}, in a single pair of runs, which has no interval"
-    refuted = finding.decision.answer is Answer.REFUTED
+    stays = hypothesis.direction == "stays"
+    refuted = finding.decision.answer is (Answer.SUPPORTED if stays else Answer.REFUTED)  # by one-sided tests
     low, high = finding.ratio.interval(0.90 if refuted else 0.95)
     fine = high - low < 0.03 * estimate  # whole percents would make one of a narrow interval's ends and its middle
     ends = f"{change(low, fine=fine)} to {change(high, fine=fine)}"
     seen = f"{named} {change(estimate, fine=fine)} with {arms} ({90 if refuted else 95} % interval {ends}, "
     seen += f"{finding.ratio.how})"
-    claimed = change(1 + finding.d if hypothesis.direction == "increases" else 1 - finding.d)
+    claimed = change(1 - finding.d if hypothesis.direction == "decreases" else 1 + finding.d)
+    if stays:
+        claimed = f"{_percent(finding.d)} either way"
     ending = {
-        Reason.NONE: f"at least the {claimed} claimed",
+        Reason.NONE: f"within the {claimed} claimed" if stays else f"at least the {claimed} claimed",
+        Reason.LARGER: f"more than the {claimed} claimed",
         Reason.NO_DIFFERENCE: f"no difference as large as {claimed}",
         Reason.SMALLER: f"less than the {claimed} claimed",
         Reason.OPPOSITE: f"the opposite of the {claimed} claimed",

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bench.analysis.compare import Change, NotComparableError, Row, compare
-from bench.analysis.decide import Answer, comparison
+from bench.analysis.decide import Answer, Reason, comparison, comparisons
 from bench.analysis.ratio import RankRatio, holm, is_tail, paired, rank_level, unpaired
 from bench.metrics import METRICS
 from bench.record import Check, Measurement, Outcome, Run
@@ -191,3 +191,24 @@ def test_holm_is_the_textbook_procedure() -> None:
     """Prevents a correction that corrects nothing, or everything."""
     assert holm([0.01, 0.04, 0.03, 0.005], 0.05) == [True, False, False, True]
     assert holm([], 0.05) == []
+
+
+@pytest.mark.parametrize(
+    ("ratio", "cv", "answer", "reason"),
+    [
+        (1.00, 0.01, Answer.SUPPORTED, Reason.NONE),
+        (1.02, 0.005, Answer.SUPPORTED, Reason.NONE),  # a difference for sure, and one that does not count
+        (1.20, 0.01, Answer.REFUTED, Reason.LARGER),
+        (0.80, 0.01, Answer.REFUTED, Reason.LARGER),
+        (1.00, 0.20, Answer.INCONCLUSIVE, Reason.TOO_FEW),  # nothing seen is not nothing there
+    ],
+)
+def test_what_stays_is_shown_by_two_one_sided_tests(ratio: float, cv: float, answer: Answer, reason: Reason) -> None:
+    """Prevents "no significant difference" from noisy runs from being read as "it vanishes"."""
+    rng = np.random.default_rng(4)
+    base = rng.lognormal(0, cv, 5)
+    found = paired(list(base), list(ratio * rng.lognormal(0, cv, 5)))
+    assert found is not None
+    decision = comparison(found, "stays", 0.05)
+    assert (decision.answer, decision.reason) == (answer, reason)
+    assert comparisons([(found, "stays", 0.05)])[0] == decision
