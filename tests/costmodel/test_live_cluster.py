@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -9,9 +10,11 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, Producer
 
-import bench.cli.money  # noqa: F401 -- registers `usage` and `cost`
+import bench.cli.live
+import bench.cli.money
+import bench.cli.validating  # noqa: F401 -- both register their commands
 from bench import topics
 from bench.backends import ClusterSpec, open_cluster
 from bench.cli import cli
@@ -69,3 +72,36 @@ def test_a_live_cluster_is_read_and_priced_without_touching_it(bootstrap: str, t
     priced = CliRunner().invoke(cli, ["cost", str(file), "--platform", "msk-standard"], catch_exceptions=False)
     assert priced.exit_code == 0
     assert "msk-standard" in priced.stdout
+
+
+def test_a_live_cluster_is_judged_topic_by_topic(bootstrap: str) -> None:
+    """What a person would ask of their own cluster: who reads, how much comes, is that number of partitions right."""
+    topics.create(bootstrap, "sprawling", partitions=24)
+    reader = Consumer({"bootstrap.servers": bootstrap, "group.id": "theirs", "auto.commit.interval.ms": 500})
+    reader.subscribe(["theirs"])
+    stop = threading.Event()
+    reading = threading.Thread(target=_read, args=(reader, stop))
+    reading.start()
+    try:
+        time.sleep(5)  # until the group is stable
+        words = ["validate", "partitions", "--bootstrap", bootstrap, "--window", str(WINDOW_S), "--json"]
+        found = CliRunner().invoke(cli, [*words, "--fail-on", "over"], catch_exceptions=False)
+    finally:
+        stop.set()
+        reading.join()
+    assert found.exit_code == 1  # for the one that sprawls
+    document = json.loads(found.stdout)
+    assert document["unseen"] == []
+    by_name = {row["topic"]: row for row in document["topics"]}
+    theirs = by_name["theirs"]
+    assert theirs["verdict"] == "well"
+    assert theirs["consumers"] == 1
+    assert RECORD_BYTES <= theirs["record_bytes"] < RECORD_BYTES * 1.2
+    assert 0.1 < theirs["mb_s"] < 1  # 20 records of 500 bytes every 20 ms or a little more
+    assert (by_name["sprawling"]["verdict"], by_name["sprawling"]["advised"]) == ("over", 1)
+
+
+def _read(reader: Consumer, stop: threading.Event) -> None:
+    while not stop.is_set():
+        reader.poll(0.1)
+    reader.close()
