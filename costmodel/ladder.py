@@ -15,12 +15,13 @@ from functools import cached_property
 from statistics import fmean
 from typing import Any
 
+from costmodel.batchcost import Parts, Spent, fit
 from costmodel.measured import number
 from costmodel.usage import Number
 
 MEETS, FAILS = 0.8, 0.6  # 4 of 5 runs pass; 3 of 5 fail (method: thresholds, and a search's confirmations)
 SAME_RATE = 0.05  # rates that differ by less are one
-QUANTITIES = ("wire", "disk", "cpu")
+QUANTITIES = ("wire", "disk", "cpu", "batch")
 
 
 class Status(StrEnum):
@@ -53,6 +54,7 @@ class Rung:
     wire: float | None
     disk: float | None
     cpu: float | None
+    batch: float | None = None  # events in one
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,12 @@ class Ladder:
         return mb_s / partitions if self.keyed else mb_s
 
     def at(self, quantity: str, fill_mb_s: float) -> Read | None:
-        """`wire`, `disk` or `cpu` at a fill: between two rungs linear in its logarithm, outside like the last one."""
+        """`wire`, `disk`, `batch` or `cpu` at a fill: between two rungs linear in its logarithm, outside like the last.
+
+        CPU is that of the batches at this fill, without what a broker spends on being up where rates can tell it.
+        """
+        if quantity == "cpu" and self._cpu is not None:
+            return self._cpu_at(fill_mb_s, self._cpu)
         known = self._curves[quantity]
         if not known:
             return None
@@ -152,6 +159,28 @@ class Ladder:
             _between(left[1], right[1], share),
             tuple(dict.fromkeys((*left[2], *right[2]))),
             max(fills[0] / fill_mb_s, fill_mb_s / fills[-1], 1.0),
+        )
+
+    @cached_property
+    def _cpu(self) -> Parts | None:
+        return fit(
+            [
+                Spent(rung.cpu, rung.batch, rung.nominal_eps)
+                for rung in self.rungs
+                if rung.cpu and rung.batch and rung.cpu > 0
+            ]
+        )
+
+    def _cpu_at(self, fill_mb_s: float, parts: Parts) -> Read | None:
+        batch = self.at("batch", fill_mb_s)
+        if batch is None:
+            return None
+        value = parts.per_million(float(batch.number.value))
+        spent = tuple(rung.run for rung in self.rungs if rung.cpu and rung.batch)
+        told = {"value": value, "low": max(value * (1 - 2 * parts.off), 0.0), "high": value * (1 + 2 * parts.off)}
+        note = f"fitted to {len(spent)} runs by events and batches, twice its error on either side"
+        return Read(
+            Number.model_validate({**told, "basis": "measured", "n": len(spent), "note": note}), spent, batch.beyond
         )
 
     @cached_property

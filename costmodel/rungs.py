@@ -125,6 +125,7 @@ def _rung(run: Run) -> Rung:
         None if wire is None else wire / record,
         None if disk is None else disk / record / copies,
         _optional(run, "broker_cpu_s_per_million_events"),
+        _optional(run, "batch_records"),
     )
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 STUDIES = Path(__file__).resolve().parents[2] / "studies"
 STACK_EVIDENCE = "quickstart"  # what events take where nobody says
+MOST_NAMED = 12  # runs in the text
 EVIDENCE = ("partition-sizing", "quickstart")  # recorded studies that are asked if none is named, the best first
 
 
@@ -159,8 +160,10 @@ def _tell(document: Mapping[str, Any], priced: Mapping[str, Mapping[int, Option]
         for text in (*(f"{n} partitions: {why}" for n, why in usd["infeasible"].items()), *usd["notes"]):
             line(f"{platform}: {text}")
     line(f"Assumed: {'; '.join(document['assumed'])}.")
-    trials = ", ".join("/".join(run.split("/")[1:2]) for run in document["runs"])
-    line(f"From {document['evidence']['source']}, {len(document['runs'])} runs (bundles with --json): {trials}")
+    trials = [run.split("/")[1] for run in document["runs"]]
+    more = f" and {len(trials) - MOST_NAMED} more" if len(trials) > MOST_NAMED else ""
+    named = ", ".join(trials[:MOST_NAMED]) + more
+    line(f"From {document['evidence']['source']}, {len(trials)} runs (all of them with --json): {named}.")
     for text in document["evidence"]["others"]:
         line(f"Not used (--where): {text}")
 
@@ -186,9 +189,8 @@ def _bytes(document: Mapping[str, Any]) -> Any:
 def _quantity(found: Mapping[str, Any] | None) -> str:
     if found is None:
         return "missing"
-    if found["low"] is None or found["low"] == found["high"]:
-        return f"{found['value']:.3g}"
-    return f"{found['value']:.3g} ±{(found['high'] - found['low']) / 2:.2g}"
+    half = 0.0 if found["low"] is None else (found["high"] - found["low"]) / 2
+    return f"{found['value']:.3g}" + (f" ±{half:.2g}" if half > found["value"] / 1e4 else "")
 
 
 def _tail(cell: Mapping[str, Any]) -> str:

@@ -257,3 +257,15 @@ def test_the_folk_start_is_held_against_the_same_evidence() -> None:
     assert enough["today"] == "enough"
     assert short["today"] == "too few"
     assert enough["enough_until_mb_s"] == pytest.approx(30.0)
+
+
+def test_cpu_is_that_of_events_and_batches_and_not_of_a_broker_being_up() -> None:
+    """At 0.4 MB/s idling is most of a broker's CPU: taken by the event, it would be billed a hundredfold at 40 MB/s."""
+    slow_and_fast = recorded(BROKER, [1, 6, 24, 96, 384, 2000], (0.4, 4.0, 40.0))
+    for count in (16, 96, 900):
+        found = advise(need(), slow_and_fast).read("cpu", count)
+        assert found is not None
+        assert float(found.number.value) == pytest.approx(BROKER.cpu_s(40.0 / count), rel=0.03)
+    at_one_rate = advise(need(), known()).read("cpu", 16)  # cannot be told apart there: an upper bound
+    assert at_one_rate is not None
+    assert BROKER.cpu_s(2.5) <= float(at_one_rate.number.value) <= BROKER.cpu_s(2.5) + 0.05 * 1e6 / 200_000 + 0.01

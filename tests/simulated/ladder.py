@@ -35,6 +35,7 @@ class Broker:
     base_ms: float = 10.0
     per_partition_ms: float = 0.0
     run_noise: float = 0.0
+    up_cores: float = 0.05  # that it takes without an event
     zipf: float = 0.0  # of the keys that the study sends; 0: all as busy
 
     def capacity_mb_s(self, partitions: int, top_key: float = 0.0) -> float:
@@ -45,6 +46,14 @@ class Broker:
     def true_smallest(self, mb_s: float, top_key: float = 0.0) -> int:
         """The fewest partitions that carry it."""
         return next(p for p in range(1, 100_000) if self.capacity_mb_s(p, top_key) >= mb_s * (1 - 1e-9))
+
+    def batch_events(self, fill_mb_s: float) -> float:
+        """What gathers in 10 ms, and the event that opened the batch."""
+        return 1 + fill_mb_s * 1e6 / self.record_bytes * 0.01
+
+    def cpu_s(self, fill_mb_s: float) -> float:
+        """CPU-seconds that a million events and their batches take."""
+        return 1.0 + 30.0 / self.batch_events(fill_mb_s)
 
     def wire_share(self, fill_mb_s: float) -> float:
         """Wire bytes per payload byte: emptier batches compress worse."""
@@ -86,7 +95,11 @@ def _run(broker: Broker, partitions: int, mb_s: float, seed: Sequence[int], repe
         "payload_bytes_per_event": (broker.record_bytes, "bytes/event"),
         "wire_bytes_per_event": (wire, "bytes/event"),
         "log_bytes_per_event": (wire * 0.98, "bytes/event"),
-        "broker_cpu_s_per_million_events": (1.0 + 2.0 / (1 + 40 * mb_s / partitions), "CPU-s/1M events"),
+        "batch_records": (broker.batch_events(mb_s / partitions), "events"),
+        "broker_cpu_s_per_million_events": (
+            broker.cpu_s(mb_s / partitions) + broker.up_cores * 1e6 / eps,
+            "CPU-s/1M events",
+        ),
     }
     settings = {
         "workload": workload,
