@@ -24,6 +24,7 @@ import numpy as np
 from bench.errors import ScenarioError
 from costmodel import paired
 from costmodel import platforms as registry
+from costmodel.extrapolation import beside
 from costmodel.option import Option, size
 from costmodel.platforms import Platform
 from costmodel.prices import Catalog, built_in
@@ -299,8 +300,8 @@ def _decimal(value: float) -> Decimal:
     return Decimal(repr(value))
 
 
-def rests_on(usage: Usage) -> list[str]:
-    """What was measured of it, with its interval, and what stands in for what was not."""
+def rests_on(usage: Usage, need: Need) -> list[str]:
+    """What was measured of it, with its interval, and how far that was carried to meet the need."""
 
     def told(number: Number) -> str:
         band = f" ({number.low:.3g} to {number.high:.3g})" if number.low is not None else ""
@@ -310,7 +311,8 @@ def rests_on(usage: Usage) -> list[str]:
     if usage.processing is not None:
         found.append(f"a job {told(usage.processing.cpu_s_per_million_events)}")
     found.append(f"{told(usage.ingest.record_bytes)} bytes a record where that was so")
-    return ["; ".join(found) + "."]
+    carried = beside(usage_of(usage, need, Kind.KAFKA))
+    return ["; ".join(found) + ".", *([carried.sentence()] if carried is not None else [])]
 
 
 def to_json(found: Advice) -> dict[str, Any]:

@@ -249,7 +249,7 @@ def stack(source: Path | None, draws: int, *, json_: bool, **need: Any) -> None:
 
     usage = only_usage(source or STUDIES / STACK_EVIDENCE)
     found = stacks.advise(usage, stacks.Need(**need), draws=draws)
-    shown = {**stacks.to_json(found), "measured": _measured(found.need), "rests_on": stacks.rests_on(usage)}
+    shown = {**stacks.to_json(found), "measured": _measured(found.need), "rests_on": stacks.rests_on(usage, found.need)}
     if json_:
         answer(shown)
         return

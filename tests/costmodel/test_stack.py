@@ -20,7 +20,7 @@ from bench.errors import ScenarioError
 from costmodel import stack
 from costmodel.option import price
 from costmodel.stack import Kind, Need, advise, candidates, usage_of
-from costmodel.usage import Usage
+from costmodel.usage import Number, Usage
 
 JOB = Path(costmodel.__file__).parent / "examples" / "flink-job.yaml"
 
@@ -138,4 +138,11 @@ def test_the_command_says_what_is_measured_and_what_would_flip_it() -> None:
     assert "What would flip it:" in told and "Not weighed: latency" in told
     row = next(one for one in document["choices"] if one["kind"] == "Kafka + Flink")
     assert row["usd_month"]["p10"] <= row["usd_month"]["p50"] <= row["usd_month"]["p90"]
-    assert stack.SURE == 0.95
+    measured = job().model_copy(
+        update={"ingest": job().ingest.model_copy(update={"measured_at_mb_s": Number(value=Decimal(10))})}
+    )
+    known = Number(value=Decimal(10), low=Decimal(9), high=Decimal(11), basis="measured", n=3)
+    measured = measured.model_copy(
+        update={"broker": measured.broker.model_copy(update={"cpu_s_per_million_events": known})}
+    )
+    assert any("Priced at 10 times the measured rate" in text for text in stack.rests_on(measured, Need(100_000)))
