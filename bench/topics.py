@@ -105,7 +105,8 @@ def await_led(bootstrap: str, topic: str, partitions: int, timeout_s: float = LE
 
     BrokerError when that does not happen in time.
     """
-    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0, "reconnect.backoff.max.ms": 50})
+    often = {"reconnect.backoff.ms": 10, "reconnect.backoff.max.ms": 50}  # the first may not exceed the second
+    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0, **often})
     wanted = {TopicPartition(topic, p): OffsetSpec.latest() for p in range(partitions)}  # type: ignore[no-untyped-call]
     end, said = time.monotonic() + timeout_s, "nobody answers"
     while time.monotonic() < end:
