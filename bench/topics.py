@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from confluent_kafka import (
-    Consumer,
     ConsumerGroupTopicPartitions,
     IsolationLevel,
     KafkaError,
@@ -25,12 +24,15 @@ from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
 from bench.analysis.crossing import Placed
 from bench.errors import BrokerError
+from bench.loadgen.subscription import Subscription
 from bench.scenario import Settings, Trial
 
 ADMIN_TIMEOUT_S = 30.0  # 2,000 partitions are made in 0.3 s; a busy host takes longer
 LED_TIMEOUT_S = 90.0  # a broker that was killed looks through every log it has
 LED_LOOK_S = 1.0
 READ_TIMEOUT_S = 120.0
+READ_BATCH = 10_000
+READ_POLL_MS = 200
 QUIET_S = 10.0  # reading back: this long without a record means that something is missing
 
 
@@ -211,49 +213,44 @@ class ReadBack:
 
 def read_topic(bootstrap: str, topic: str, *, committed: bool = False, timeout_s: float = READ_TIMEOUT_S) -> ReadBack:
     """Read a topic from its beginning to the offsets it ends at now. BrokerError when records do not arrive."""
-    ends = {p: end for p, end in end_offsets(bootstrap, topic, committed=committed).items() if end > 0}
-    consumer = Consumer(
-        {
-            "bootstrap.servers": bootstrap,
-            "group.id": "streamgauge-readback",  # never joined, nothing is committed: assign() only
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-            "isolation.level": "read_committed" if committed else "read_uncommitted",
-            "auto.offset.reset": "earliest",
-            "queued.min.messages": 500_000,
-            "queued.max.messages.kbytes": 256 << 10,
-            "fetch.queue.backoff.ms": 5,  # a full queue is empty in half a second: the second it would pause is lost
-            "fetch.message.max.bytes": 8 << 20,
-            "check.crcs": False,
-            "log_level": 0,
-        }
-    )
+    open_partitions = {p for p, end in end_offsets(bootstrap, topic, committed=committed).items() if end > 0}
+    settings = {
+        "bootstrap.servers": bootstrap,
+        "group.id": "streamgauge-readback",  # never joined, nothing is committed
+        "enable.auto.commit": "false",
+        "enable.partition.eof": "true",  # the end may be records that no reader is shown, a transaction's marks
+        "isolation.level": "read_committed" if committed else "read_uncommitted",
+        "auto.offset.reset": "earliest",
+        "queued.min.messages": "500000",
+        "queued.max.messages.kbytes": str(256 << 10),
+        "fetch.queue.backoff.ms": "5",  # a full queue is empty in half a second: the second it would pause is lost
+        "fetch.message.max.bytes": str(8 << 20),
+        "check.crcs": "false",
+        "log_level": "0",
+    }
     values: list[bytes] = []
     timestamps: list[int] = []
-    partitions: list[int] = []
+    partitions: list[npt.NDArray[np.int32]] = [np.empty(0, dtype=np.int32)]
+    if not open_partitions:
+        return ReadBack(values, np.array(timestamps, dtype=np.int64), partitions[0])
+    subscription = Subscription(settings, topic, READ_BATCH, partitions=open_partitions)
     try:
-        consumer.assign([TopicPartition(topic, p, 0) for p in ends])
-        open_partitions = set(ends)
-        waits = 0.0
-        while open_partitions and waits < min(QUIET_S, timeout_s):
-            batch = consumer.consume(10_000, timeout=0.5)
-            waits = 0.0 if batch else waits + 0.5
-            good = [message for message in batch if message.error() is None]
-            values += [message.value() or b"" for message in good]
-            timestamps += [message.timestamp()[1] for message in good]
-            partitions += [message.partition() or 0 for message in good]
-            for message in batch:
-                error = message.error()
-                # the end of a partition is told as an error object; control records are passed over on the way there
-                if error is not None and error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 -- librdkafka's own codes
-                    open_partitions.discard(message.partition())
-                elif error is not None:
-                    raise BrokerError(f"reading {topic} back: {error.str()}")
+        heard = time.monotonic()
+        while open_partitions and time.monotonic() < heard + min(QUIET_S, timeout_s):
+            fetched = subscription.fetch(READ_POLL_MS)
+            if len(fetched.addresses):
+                heard = time.monotonic()
+            values += fetched.values()
+            timestamps += fetched.timestamps_ms()
+            partitions.append(fetched.partition)
+            open_partitions -= fetched.ended
     finally:
-        consumer.close()
+        subscription.close()
     if open_partitions:
-        raise BrokerError(f"reading {topic} back: {len(open_partitions)} partitions gave nothing for {QUIET_S:.0f} s")
-    return ReadBack(values, np.array(timestamps, dtype=np.int64), np.array(partitions, dtype=np.int32))
+        silent = f"{len(open_partitions)} partitions gave nothing for {min(QUIET_S, timeout_s):.0f} s"
+        why = f" ({', '.join(subscription.errors)})" if subscription.errors else ""
+        raise BrokerError(f"reading {topic} back: {silent}{why}")
+    return ReadBack(values, np.array(timestamps, dtype=np.int64), np.concatenate(partitions))
 
 
 def json_rows(values: list[bytes]) -> pd.DataFrame:

@@ -27,6 +27,7 @@ ABOVE_FAIL = 3  # fails of five one step above
 ALIKE = 1.15  # rates that take about as long
 BUDGET_S = 900.0
 MOST_DOUBLINGS = 24
+FALLS = (1, 1, 2, 4)  # steps down, one after another
 MOST_MOVES = 12  # up or down the ladder while confirming
 
 
@@ -140,8 +141,9 @@ def search(
     """Geometric ramp to a bracket, bisection on a log scale to 2.5 %, then confirmations.
 
     The found rate passes 4 of 5 fresh trials and the rate 5 % above fails 3 of 5; while it does not, the search moves
-    2.5 % down or 5 % up. A trial whose generator fell short says nothing about the system: it is repeated
-    once, and twice in a row ends the range there. Stops before a trial that would exceed `budget_s`.
+    down by 2.5 % twice, then by 5 % and by 10 % (what fails again and again is not near its limit, its bracket was
+    luck), or up by 5 %. A trial whose generator fell short says nothing about the system: it is repeated once, and
+    twice in a row ends the range there. Stops before a trial that would exceed `budget_s`.
     """
     state = _State(floor_eps, ceiling_eps, budget_s)
     try:
@@ -196,7 +198,8 @@ def _bisect(state: _State) -> Generator[Ask, Answer, None]:
 
 def _confirm(state: _State) -> Generator[Ask, Answer, tuple[Status, float | None]]:
     assert state.low is not None
-    base, rung = state.low, 0  # the ladder's rates are base x 1.025^rung, so that going up and down meets the same ones
+    # the ladder's rates are base x 1.025^rung, so that going up and down meets the same ones
+    base, rung, falls = state.low, 0, 0
 
     def rate(at: int) -> float:
         return _rounded(base * STEP**at)
@@ -206,8 +209,11 @@ def _confirm(state: _State) -> Generator[Ask, Answer, tuple[Status, float | None
             return Status.NOT_FOUND, None
         passed = yield from _passes(state, rate(rung), Purpose.CONFIRM)
         if not passed:
-            state.high, state.low, rung = rate(rung), None, rung - 1
+            state.high, state.low = rate(rung), None
+            rung -= FALLS[min(falls, len(FALLS) - 1)]
+            falls += 1
             continue
+        falls = 0
         state.low = rate(rung)
         if rate(rung + ABOVE) > state.ceiling_eps or (rung >= 0 and state.generator_ends):
             return Status.AT_LEAST, rate(rung)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from bench.jobs import Output, Terms
@@ -22,20 +25,24 @@ def per_event(
 
     `wanted` has `seq` and the columns to compare, named as in `rows`; `what` names these columns in a sentence.
     """
-    due, found = pd.Index(wanted["seq"]), pd.Index(rows["seq"])
-    unique = found.unique()
-    lost = float(len(due.difference(unique)))
+    due, found = wanted["seq"].to_numpy(), rows["seq"].to_numpy()
+    order = np.argsort(due, kind="stable")
+    due = due[order]  # each event is due once
+    unique = np.unique(found)
+    lost = float(len(np.setdiff1d(due, unique, assume_unique=True)))
     repeated = float(len(found) - len(unique))
-    strangers = float(len(unique.difference(due)))
-    both = rows.merge(wanted, on="seq", suffixes=("", "_true"))  # a repeated row has to be right too
-    wrong = pd.Series(data=False, index=both.index)
+    strangers = float(len(np.setdiff1d(unique, due, assume_unique=True)))
+    at = np.minimum(np.searchsorted(due, found), max(len(due) - 1, 0))
+    known = due[at] == found if len(due) else np.zeros(len(found), dtype=bool)
+    wrong = np.zeros(int(known.sum()), dtype=bool)  # a repeated row has to be right too
+    true = order[at[known]]
     for column in wanted.columns.drop("seq"):
-        wrong |= _plain(both, [column])[column] != _plain(both, [f"{column}_true"])[f"{column}_true"]
+        wrong |= _taken(rows[column], np.flatnonzero(known)) != _taken(wanted[column], true)
     checks = [
         # agreement of nothing is not a pass
         Check(f"{name}: events lost", 0, lost, lost == 0 and len(due) > 0, "" if len(due) else "no event was due"),
         Check(f"{name}: events nobody sent", 0, strangers, strangers == 0),
-        Check(f"{name}: rows with a wrong {what}", 0, float(wrong.sum()), not wrong.any()),
+        Check(f"{name}: rows with a wrong {what}", 0, float(wrong.sum()), not bool(wrong.any())),
     ]
     if not terms.may_repeat:
         checks.append(Check(f"{name}: events twice", 0, repeated, repeated == 0))
@@ -79,6 +86,13 @@ def counted(
         ok, detail = False, detail or f"{repeats:.0f} rows are there twice"
     check = Check(f"{name}: windows that agree", float(len(expected)), float(agree.sum()), ok, detail)
     return check, {"lost_events": missing, "duplicated_events": beyond}
+
+
+def _taken(column: pd.Series[Any], at: npt.NDArray[np.intp]) -> npt.NDArray[Any]:
+    """Values at these places, categories as what they stand for."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return np.asarray(column.cat.categories, dtype=object).take(column.cat.codes.to_numpy()[at])
+    return column.to_numpy()[at]
 
 
 def _plain(table: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:

@@ -86,6 +86,7 @@ def library() -> Any:
         "rd_kafka_queue_get_consumer": (p, [p]),
         "rd_kafka_consume_batch_queue": (ct.c_ssize_t, [p, i, p, s]),
         "rd_kafka_message_destroy": (None, [p]),
+        "rd_kafka_message_timestamp": (ct.c_int64, [p, p]),
         "rd_kafka_consumer_close": (i, [p]),
         "rd_kafka_mock_cluster_new": (p, [p, i]),
         "rd_kafka_mock_cluster_destroy": (None, [p]),
