@@ -18,6 +18,14 @@ HEADLINE = (
     ("acknowledged_eps", "value"),
     ("e2e_latency_ms", "p50"),
     ("e2e_latency_ms", "p99"),
+    ("window_latency_ms", "p50"),
+    ("alert_latency_ms", "p50"),
+    ("alert_latency_ms", "p99"),
+    ("precision", "value"),
+    ("recall", "value"),
+    ("f1_score", "value"),
+    ("f1_over_threshold_rule", "value"),
+    ("false_alarms_per_hour", "value"),
     ("disk_bytes_per_event", "value"),
     ("wire_bytes_per_event", "value"),
     ("batch_records", "value"),
@@ -34,10 +42,16 @@ HEADLINE = (
     ("checkpoint_size_bytes", "value"),
     ("drain_eps", "value"),
     ("sustainable_rate_eps", "value"),
+    ("recovery_s", "value"),
+    ("detect_s", "value"),
+    ("restart_s", "value"),
+    ("restore_s", "value"),
+    ("catch_up_s", "value"),
     ("lost_events", "value"),
     ("duplicated_events", "value"),
     ("late_events", "value"),
 )
+_TAILS = ("p95", "p99")
 _STATS = ("value", "p50", "p90", "p95", "p99", "p99.9", "p99.99", "max", "lower", "upper")
 
 
@@ -51,7 +65,8 @@ def numbers(evidence: Evidence) -> Section:
         if not first and not others:
             blocks.append(said(f"Load {load}: no run finished, so there is no number to show.", Tone.UNSURE))
             continue
-        blocks.append(_cells(f"cells-{load}", _caption(load), arms, first))
+        cells = _cells(f"cells-{load}", _caption(load), arms, first)
+        blocks.append(replace(cells, rows=(*cells.rows, *_together(evidence, arms))))
         if others:
             table = _cells(f"more-{load}", f"Load {load}: everything else that was measured", arms, others)
             blocks.append(Section(f"more-{load}", f"More metrics, load {load}", (table,), folded=True))
@@ -103,6 +118,30 @@ def _cells(key: str, caption: str, arms: Sequence[Arm], wanted: Sequence[tuple[s
         Column("unit"),
     )
     return Table(key, caption, columns, tuple(rows))
+
+
+def _together(evidence: Evidence, arms: Sequence[Arm]) -> Iterator[tuple[Words, ...]]:
+    """Percentiles of what is too rare for one run to have them: from the samples of all runs, without an interval."""
+    for metric in METRICS:
+        for arm in arms:
+            if arm.estimate(metric, "p50") is None or arm.estimate(metric, "p99") is not None:
+                continue
+            found = evidence.histogram(arm, metric)
+            if found is None or found[1] < 2:
+                continue
+            histogram, runs = found
+            for stat, value in histogram.percentiles().items():
+                if stat not in _TAILS or arm.estimate(metric, stat) is not None:
+                    continue
+                shown, samples, many = (Source("histogram", arm.key, f"{metric} {p}") for p in (stat, "n", "runs"))
+                yield (
+                    (f"{wording.metric_name(metric)} {stat}, all runs together",),
+                    (arm.label,),
+                    (bare(wording.number(value, histogram.unit, shown), 1.0),),
+                    ("of ", wording.count(histogram.n, "sample", samples)),
+                    (wording.number(runs, "", many),),
+                    (histogram.unit,),
+                )
 
 
 def scale(unit: str, largest: float) -> tuple[float, str]:
