@@ -238,6 +238,8 @@ def read_topic(bootstrap: str, topic: str, *, committed: bool = False, timeout_s
         heard = time.monotonic()
         while open_partitions and time.monotonic() < heard + min(QUIET_S, timeout_s):
             fetched = subscription.fetch(READ_POLL_MS)
+            if fetched.failed:
+                raise BrokerError(f"reading {topic} back: {fetched.failed[0]}")
             if len(fetched.addresses):
                 heard = time.monotonic()
             values += fetched.values()

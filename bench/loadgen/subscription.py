@@ -32,7 +32,8 @@ _ANY = -1
 class Fetched:
     """Messages without an error. Their memory is freed by the next `fetch`.
 
-    `ended`: partitions whose end was met, where the client was told to say so (enable.partition.eof).
+    `ended`: partitions whose end was met, where the client was told to say so (enable.partition.eof); `failed`: names of
+    the errors that came in place of messages.
     """
 
     addresses: I64
@@ -40,6 +41,7 @@ class Fetched:
     offset: I64
     value_bytes: I64
     ended: frozenset[int] = frozenset()
+    failed: tuple[str, ...] = ()
 
     def value(self, at: int) -> bytes:
         """One message's value."""
@@ -109,14 +111,15 @@ class Subscription:
         self._held = addresses = room[: max(0, got)]
         errors = gather(addresses, "err")
         ended: frozenset[int] = frozenset()
+        failed: tuple[str, ...] = ()
         if errors.any():
             ended = frozenset(gather(addresses[errors == _PARTITION_EOF], "partition").tolist())
-            failed = errors[(errors != 0) & (errors != _PARTITION_EOF)]
-            for code, count in zip(*np.unique(failed, return_counts=True), strict=True):
-                self._note(error_name(int(code)), int(count))
+            failed = tuple(error_name(code) for code in errors[(errors != 0) & (errors != _PARTITION_EOF)].tolist())
+            for name in failed:
+                self._note(name, 1)
             addresses = addresses[errors == 0]
         partition, offset, value_bytes = (gather(addresses, name) for name in ("partition", "offset", "len"))
-        return Fetched(addresses, partition, offset, value_bytes, ended)
+        return Fetched(addresses, partition, offset, value_bytes, ended, failed)
 
     def close(self) -> None:
         """Commit, leave the group and free the client."""
