@@ -125,6 +125,27 @@ class JobSession:
 
         self._poll(over, CANCEL_TIMEOUT_S, f"job {job_id} cancelled", lambda: "")
 
+    def begin_checkpoint(self, job_id: str) -> str:
+        """Ask for a checkpoint now, beside the periodic ones; the request's id, "" when Flink does not take it."""
+        request = urllib.request.Request(  # noqa: S310 -- http on loopback
+            f"{self.flink_url}/jobs/{job_id}/checkpoints",
+            data=b"{}",
+            headers={"Content-Type": "application/json"},
+            method="POST",
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=5.0) as answer:  # noqa: S310 -- http on loopback
+                return str(json.load(answer)["request-id"])
+        except (OSError, ValueError, KeyError):
+            return ""
+
+    def checkpoint_done(self, job_id: str, request: str) -> bool | None:
+        """Whether that checkpoint completed; None while it is under way."""
+        answer = get_json(f"{self.flink_url}/jobs/{job_id}/checkpoints/{request}")
+        if answer is None or answer["status"]["id"] != "COMPLETED":
+            return None
+        return "failureCause" not in (answer.get("operation") or {"failureCause": ""})
+
     def _poll(self, condition: Callable[[], bool], timeout_s: float, what: str, why: Callable[[], str]) -> None:
         deadline = time.monotonic() + timeout_s
         while not condition():

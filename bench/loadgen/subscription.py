@@ -32,8 +32,8 @@ _ANY = -1
 class Fetched:
     """Messages without an error. Their memory is freed by the next `fetch`.
 
-    `ended`: partitions whose end was met, where the client was told to say so (enable.partition.eof); `failed`: names of
-    the errors that came in place of messages.
+    `ended`: partitions whose end was met, where the client was told to say so (enable.partition.eof); `failed`: names
+    of the errors that came in place of messages.
     """
 
     addresses: I64

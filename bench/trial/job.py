@@ -40,6 +40,7 @@ class JobReader:
         self._id = ""
         self._caught_up = False  # it has read every event, and its outputs are complete
         self._written, self._rests_since = -1, 0.0
+        self._barrier = ""  # the checkpoint that was asked for when its outputs had come to rest
 
     def start(self) -> None:
         if self._seen is not None:
@@ -62,9 +63,25 @@ class JobReader:
         if self._exactly_once and topics.written(self._bootstrap, outputs, committed=True) < written:
             written = -1  # what no checkpoint has committed yet would read as lost
         if written < 0 or written != self._written:
-            self._written, self._rests_since = written, now
-        self._caught_up = now - self._rests_since >= REST_S
+            self._written, self._rests_since, self._barrier = written, now, ""
+        self._caught_up = now - self._rests_since >= REST_S and self._is_through()
         return self._caught_up
+
+    def _is_through(self) -> bool:
+        """Whether a checkpoint begun at rest has completed: its barrier passes behind every record, and flushes sinks.
+
+        Rest alone is not enough: on a busy host a sink's producer waited for more than a second, with 6 % of a million
+        events in its buffer.
+        """
+        if self._pipeline.checkpoint is None:
+            return True
+        if not self._barrier:
+            self._barrier = self._session.begin_checkpoint(self._id)
+            return False
+        done = self._session.checkpoint_done(self._id, self._barrier)
+        if done is False:
+            self._barrier = ""
+        return bool(done)
 
     def _has_read(self, samples: Samples, events: int) -> bool:
         """By Flink's count; where tasks may have begun anew, and their counts with them, by what it has committed."""
