@@ -108,6 +108,8 @@ def warnings(advice: Advice) -> list[str]:
             f"{_n(worse.mb_s)} MB/s: {worse.why} ({_named(worse.runs)})"
         )
     found += [f"thin evidence: {reason}" for reason in _thin(advice)]
+    if ladder.left_out:
+        found.append(f"{ladder.left_out} runs of {ladder.source} are no evidence (invalid, crashed or unfinished)")
     return found
 
 

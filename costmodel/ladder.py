@@ -110,7 +110,10 @@ class Read:
 
 @dataclass(frozen=True)
 class Ladder:
-    """The rungs of one setting, by path; `others`: what else the results hold; `drains`: (run, MB/s a reader)."""
+    """The rungs of one setting, by path; `others`: what else the results hold; `drains`: (run, MB/s a reader).
+
+    `left_out`: runs of the results that are no evidence, for they are invalid, crashed, refused or unfinished.
+    """
 
     source: str
     setting: Mapping[str, Any]
@@ -119,6 +122,7 @@ class Ladder:
     drains: tuple[tuple[str, float], ...] = ()
     others: tuple[str, ...] = ()
     pricing: Mapping[str, Any] = field(default_factory=dict)
+    left_out: int = 0
 
     @property
     def partitions(self) -> tuple[int, ...]:
@@ -161,12 +165,17 @@ class Ladder:
             max(fills[0] / fill_mb_s, fill_mb_s / fills[-1], 1.0),
         )
 
+    @property
+    def _kept_up(self) -> Iterator[Rung]:
+        """Those that bytes and CPU are read from: behind a queue, batches fill as they would not otherwise."""
+        return (rung for rung in self.rungs if not rung.behind)
+
     @cached_property
     def _cpu(self) -> Parts | None:
         return fit(
             [
                 Spent(rung.cpu, rung.batch, rung.nominal_eps)
-                for rung in self.rungs
+                for rung in self._kept_up
                 if rung.cpu and rung.batch and rung.cpu > 0
             ]
         )
@@ -176,7 +185,7 @@ class Ladder:
         if batch is None:
             return None
         value = parts.per_million(float(batch.number.value))
-        spent = tuple(rung.run for rung in self.rungs if rung.cpu and rung.batch)
+        spent = tuple(rung.run for rung in self._kept_up if rung.cpu and rung.batch)
         told = {"value": value, "low": max(value * (1 - 2 * parts.off), 0.0), "high": value * (1 + 2 * parts.off)}
         note = f"fitted to {len(spent)} runs by events and batches, twice its error on either side"
         return Read(
@@ -189,7 +198,7 @@ class Ladder:
 
     def _curve(self, quantity: str) -> list[tuple[float, Number, tuple[str, ...]]]:
         groups: dict[tuple[int, float], list[Rung]] = {}
-        for rung in self.rungs:
+        for rung in self._kept_up:
             if getattr(rung, quantity) is not None:
                 groups.setdefault((rung.partitions, rung.nominal_eps), []).append(rung)
         if not self.keyed:  # where batches do not know of partitions, all runs at a rate are one

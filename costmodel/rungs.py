@@ -20,6 +20,8 @@ def ladder(runs: Iterable[Run], source: str, *, where: Mapping[str, Any], pricin
 
     Raises ScenarioError if none is left, naming what to run.
     """
+    runs = list(runs)
+    left_out = sum(run.outcome is not Outcome.FINISHED for run in runs)
     finished = [run for run in runs if run.outcome is Outcome.FINISHED and not run.settings.get("faults")]
     kept = [run for run in finished if all(_agrees(run, path, value) for path, value in where.items())]
     fixed = [run for run in kept if _fixed_rate(run) and "payload_bytes_per_event" in run.metrics]
@@ -31,10 +33,10 @@ def ladder(runs: Iterable[Run], source: str, *, where: Mapping[str, Any], pricin
         raise ScenarioError(
             f"{source}: no finished run at a fixed rate{told}; `streamgauge run partition-sizing` makes what is needed"
         )
-    ranked = sorted(groups.values(), key=lambda group: (-len(_counts(group)), -len(group)))
+    ranked = sorted(groups.values(), key=lambda group: (-len(_counts(group)), not _keyed(group[0]), -len(group)))
     chosen = ranked[0]
     setting = _setting(chosen[0])
-    keyed = setting.get("producer.routing") == "keyed"
+    keyed = _keyed(chosen[0])
     drains = tuple(
         (_name(run), run.metrics["drain_eps"].value * run.metrics["payload_bytes_per_event"].value / 1e6 / readers)
         for run in kept
@@ -44,7 +46,7 @@ def ladder(runs: Iterable[Run], source: str, *, where: Mapping[str, Any], pricin
         and (readers := _readers(run.settings))
     )
     others = tuple(f"{_difference(setting, _setting(group[0]))}: {_told(group)}" for group in ranked[1:])
-    return Ladder(source, setting, tuple(map(_rung, chosen)), keyed, drains, others, pricing)
+    return Ladder(source, setting, tuple(map(_rung, chosen)), keyed, drains, others, pricing, left_out)
 
 
 def _fixed_rate(run: Run) -> bool:
@@ -54,6 +56,10 @@ def _fixed_rate(run: Run) -> bool:
 
 def _counts(group: Iterable[Run]) -> set[int]:
     return {run.settings["topic"]["partitions"] for run in group}
+
+
+def _keyed(run: Run) -> bool:
+    return bool(run.settings["producer"]["routing"] == "keyed")
 
 
 def _told(group: Sequence[Run]) -> str:
@@ -104,7 +110,7 @@ def _rung(run: Run) -> Rung:
     settings = run.settings
     partitions, rate = int(settings["topic"]["partitions"]), float(settings["load"]["rate_eps"])
     record = run.metrics["payload_bytes_per_event"].value
-    keyed = settings["producer"]["routing"] == "keyed"
+    keyed = _keyed(run)
     mb_s = _value(run, "acknowledged_eps", rate) * record / 1e6
     readers = _readers(settings)
     copies = settings["topic"].get("replication_factor", 1)

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.errors import ScenarioError
+from bench.record import Outcome
 from costmodel import advised
 from costmodel.advice import FURTHEST, Need, Standing, advise, bills, smallest, usage
 from costmodel.ladder import Ladder, Status, hot_share, too_many
@@ -198,6 +199,15 @@ def test_what_was_not_measured_is_no_pass() -> None:
     assert [(cell.status, cell.why) for cell in cells] == [(Status.FAILS, "its p99 is missing")]
 
 
+def test_runs_that_are_no_evidence_are_left_out_aloud() -> None:
+    """Who sees only what was kept believes that nothing went wrong."""
+    runs = study(BROKER, [8, 16], (40.0,))
+    broken = [replace(run, outcome=Outcome.INVALID, reason="late") for run in runs[:3]]
+    advice = advise(need(), ladder([*broken, *runs[3:]], "some", where={}, pricing={}))
+    assert {cell.partitions: len(cell.runs) for cell in advice.cells} == {8: 2, 16: 5}
+    assert any(text.startswith("3 runs of some are no evidence") for text in advised.warnings(advice))
+
+
 def test_bytes_are_read_at_the_rate_that_fills_a_batch() -> None:
     """Half the rate over half the partitions fills batches alike; that is what lets one ladder speak of other rates."""
     for target, count in ((40.0, 8), (20.0, 4), (40.0, 32), (10.0, 8)):
@@ -269,3 +279,11 @@ def test_cpu_is_that_of_events_and_batches_and_not_of_a_broker_being_up() -> Non
     at_one_rate = advise(need(), known()).read("cpu", 16)  # cannot be told apart there: an upper bound
     assert at_one_rate is not None
     assert BROKER.cpu_s(2.5) <= float(at_one_rate.number.value) <= BROKER.cpu_s(2.5) + 0.05 * 1e6 / 200_000 + 0.01
+
+
+def test_bytes_of_runs_that_fell_behind_are_no_evidence() -> None:
+    """Behind a queue batches fill up: two partitions at 40 MB/s would look as if they compressed best of all."""
+    found = advise(need(), known(rates=(4.0, 40.0))).read("wire", 2)  # 20 MB/s in a batch: no run kept that up
+    assert found is not None
+    assert found.beyond == pytest.approx(4.0)
+    assert not {run for run in found.runs if "/p2-40" in run or "/p1-40" in run}
