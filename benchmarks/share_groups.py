@@ -44,6 +44,7 @@ SETTINGS = {
     # small batches: a fetch cannot be smaller than one, whatever it asks for
     "producer": {"routing": "keyed", "compression": "none", "linger_ms": 1, "client": {"batch.num.messages": 20}},
     "workload": {"name": "clicks", "event_bytes": 200, "keys": {"distinct": 100, "zipf": 0.0}},
+    "load": {},
 }
 KINDS, TOPIC = ("consumer", "share"), "shared"
 
