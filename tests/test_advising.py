@@ -78,21 +78,10 @@ def test_bad_input_gets_a_sentence_with_what_was_expected(words: list[str], told
         CliRunner().invoke(cli, [*ASKED, *words], catch_exceptions=False)
 
 
-TOPICS = """\
-topic,partitions,mb_s,record_bytes,consumers,keyed
-orders,24,12,400,12,true
-clicks,384,8,200,6,true
-audit,96,0.01,300,1,true
-payments,2,3,250,4,true
-logs,4,9,200,2,false
-"""
-
-
 @pytest.fixture
-def topics(tmp_path: Path) -> str:
-    file = tmp_path / "topics.csv"
-    file.write_text(TOPICS, encoding="utf-8")
-    return str(file)
+def topics() -> str:
+    """The example of the documents."""
+    return str(ROOT / "costmodel" / "examples" / "topics.csv")
 
 
 @pytest.mark.usefixtures("ladder")
