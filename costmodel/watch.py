@@ -51,6 +51,10 @@ class _Blind:
     def note(self, what: str, error: BaseException) -> None:
         self.said.setdefault(what, f"{what} cannot be described here ({_short(error)})")
 
+    def silent(self, what: str, why: str) -> None:
+        """Of what a broker leaves out without a word where it is not allowed."""
+        self.said.setdefault(what, f"{what}: {why}")
+
 
 def watch(
     bootstrap: str,
@@ -87,6 +91,10 @@ def watch(
         sizes = allowed if step == STEPS else _unasked
         looks.append(_Look(snapshot(client, counts, sizes, clock), _committed(client, blind)))
     before, after = looks[0].shot, looks[-1].shot
+    if not after.sizes:
+        blind.silent("log directories", "the brokers tell of none, as they do without DESCRIBE on the cluster")
+    if not looks[-1].committed:
+        blind.silent("consumer groups", "none is to be seen that reads now, or none may be described here")
     if "log directories" in blind.said:  # of some brokers only, a sum over replicas would be too small
         before, after = Snapshot(before.at_s, before.offsets, {}), Snapshot(after.at_s, after.offsets, {})
     readers = _readers(client, looks, blind)

@@ -213,9 +213,8 @@ class Cluster:
 
     def list_consumer_groups(self, states: Any) -> Future[Any]:
         assert states
-        return (
-            refused() if "groups" in self.hides else done(SimpleNamespace(valid=[SimpleNamespace(group_id="billing")]))
-        )
+        seen = [] if "groups, without a word" in self.hides else [SimpleNamespace(group_id="billing")]
+        return refused() if "groups" in self.hides else done(SimpleNamespace(valid=seen))
 
     def list_consumer_group_offsets(self, asked: list[Any]) -> Mapping[str, Future[Any]]:
         read_s = 1000 + self.now - (1000 + self.now) % self.commits_s
@@ -233,6 +232,8 @@ class Cluster:
         assert port
         if "log directories" in self.hides or (host == "b1" and "one broker" in self.hides):
             raise BrokerError(f"{host}: log directories: Kafka error 31")
+        if "log directories, without a word" in self.hides:
+            return {}
         return {("orders", p): self.offset("orders", p) * 200 for p in range(4)}
 
     def seen(self, **how: Any) -> Watched:
@@ -289,6 +290,14 @@ def test_without_log_directories_events_still_speak_and_bytes_do_not(hidden: str
     stated = Cluster(hidden).seen(record_bytes=500.0).topics[0]
     assert stated.mb_s == pytest.approx(0.5, rel=1e-3)
     assert "assumed (--record-bytes)" in stated.notes[0]
+
+
+def test_what_a_broker_leaves_out_without_a_word_is_said_all_the_same() -> None:
+    """Without DESCRIBE, Kafka lists no groups and no directories and reports no error: that is not nobody."""
+    found = Cluster("log directories, without a word", "groups, without a word").seen()
+    assert found.topics[0].mb_s is None
+    assert found.topics[0].consumers is None
+    assert [text.split(":")[0] for text in found.unseen] == ["log directories", "consumer groups"]
 
 
 def test_without_permission_for_settings_and_groups_the_rest_is_told() -> None:
