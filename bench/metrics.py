@@ -243,7 +243,8 @@ _ALL = (
            "of the last block. It comes once a segment, and does not grow with events.",
            _FILES, _LOW, True, _FIVE_PERCENT),
     Metric("topic_create_s", "s",
-           "From the request that makes the input topic to a broker that knows a leader for every partition.",
+           "From the request that makes the input topic to the moment when every partition's leader tells where it "
+           "ends.",
            "the admin client's clock", _LOW, False, {"value": Effect(0.20)}),
     Metric("topic_delete_s", "s",
            "From the request that deletes the input topic to the moment when no folder of it is left on any broker. A "

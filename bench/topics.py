@@ -79,7 +79,7 @@ def create_all(names: Names, settings: Settings, bootstrap: str) -> float:
 def create(
     bootstrap: str, topic: str, *, partitions: int, replication: int = 1, config: Mapping[str, str] | None = None
 ) -> float:
-    """Make a topic and wait until every partition has a leader; seconds from the request to the broker that knows all.
+    """Make a topic and wait until every partition has a leader that serves it; seconds from the request until then.
 
     BrokerError with the broker's reason.
     """
@@ -95,6 +95,8 @@ def create(
             found = admin.list_topics(topic, timeout=ADMIN_TIMEOUT_S).topics[topic]
             led = sum(p.leader >= 0 for p in found.partitions.values())
             if found.error is None and led == partitions:
+                # a broker tells of its leaders before it has made their logs: hundreds take seconds on a busy host
+                _led(admin, topic, partitions, LED_TIMEOUT_S)
                 return time.monotonic() - began
             admin.poll(0.02)
     except KafkaException as error:
@@ -109,19 +111,23 @@ def await_led(bootstrap: str, topic: str, partitions: int, timeout_s: float = LE
     """
     often = {"reconnect.backoff.ms": 10, "reconnect.backoff.max.ms": 50}  # the first may not exceed the second
     admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0, **often})
+    _led(admin, topic, partitions, timeout_s)
+
+
+def _led(admin: AdminClient, topic: str, partitions: int, timeout_s: float) -> None:
     wanted = {TopicPartition(topic, p): OffsetSpec.latest() for p in range(partitions)}  # type: ignore[no-untyped-call]
     end, said = time.monotonic() + timeout_s, "nobody answers"
     while time.monotonic() < end:
         try:
             answers = admin.list_offsets(wanted, request_timeout=LED_LOOK_S)
             for answer in answers.values():
-                answer.result(LED_LOOK_S)
-        except KafkaException as error:
-            said = error.args[0].str()
+                answer.result(2 * LED_LOOK_S)
+        except (KafkaException, TimeoutError) as error:
+            said = error.args[0].str() if isinstance(error, KafkaException) else "no answer in time"
             time.sleep(0.02)
         else:
             return
-    raise BrokerError(f"topic {topic} is not there again after {timeout_s:g} s: {said}")
+    raise BrokerError(f"topic {topic} is not served after {timeout_s:g} s: {said}")
 
 
 def delete(bootstrap: str, *topics: str) -> None:

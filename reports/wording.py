@@ -181,6 +181,12 @@ _NAMES = {
     "backlog_slope_eps": "backlog slope",
     "sustainable_rate_eps": "sustainable rate",
     "s3_requests": "S3 requests",
+    "broker_ready_s": "broker ready again",
+    "broker_stop_s": "broker's clean stop",
+    "rebalance_join_s": "rebalance, a member joins",
+    "rebalance_leave_s": "rebalance, a member leaves",
+    "topic_create_s": "topic creation",
+    "topic_delete_s": "topic deletion",
 }
 _ENDINGS = ("_cpu_s_per_million_events", "_rss_bytes", "_per_event", "_per_million_events", "_ms", "_share", "_bytes")
 _SAYS = {
