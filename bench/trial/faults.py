@@ -17,7 +17,6 @@ from typing import Self
 import pandas as pd
 
 from bench.backends import Cluster, Victim, disk
-from bench.errors import StreamgaugeError
 from bench.loadgen import Consuming, Drive
 from bench.scenario import Settings
 from bench.scenario.sections import Fault
@@ -104,7 +103,7 @@ def victim(fault: Fault, cluster: Cluster, drive: Drive | None) -> Victim | Load
 class Happening:
     """Faults under way, each in a thread of its own. `with` it: nothing stays stopped or down afterwards.
 
-    An error of the platform while doing one is raised at the end; so is a broker that does not come back. Times are
+    An error while doing one is raised at the end; so is a broker that does not come back. Times are
     seconds on the samples' clock (`zero_ns`).
     """
 
@@ -115,7 +114,7 @@ class Happening:
     await_ready: Callable[[], None] | None = None  # until a broker that was started answers; None: nobody could tell
     replaced: list[Replaced] = field(default_factory=list)
     times_s: list[tuple[float, float]] = field(default_factory=list)  # (began, ended) of those that are over
-    _errors: list[StreamgaugeError] = field(default_factory=list)
+    _errors: list[Exception] = field(default_factory=list)
     _over: threading.Event = field(default_factory=threading.Event)
 
     def __enter__(self) -> Self:
@@ -160,7 +159,7 @@ class Happening:
             else:
                 self._replace(fault, hit)
             self.times_s.append((began, self._now_s()))
-        except StreamgaugeError as error:
+        except Exception as error:  # noqa: BLE001 -- a thread's end is silent: raised where the faults are waited for
             self._errors.append(error)
 
     def _replace(self, fault: Fault, hit: Victim) -> None:
