@@ -156,7 +156,8 @@ def _bound(advice: Advice, name: str, sentence: str, runs: Sequence[str]) -> dic
 
 def _readers(advice: Advice) -> str:
     need, consumer = advice.need, advice.consumer
-    told = f"{need.consumers:,} consumer{'s' * (need.consumers != 1)}, each with a partition of its own"
+    each = "s, each" if need.consumers != 1 else ","
+    told = f"{need.consumers:,} consumer{each} with a partition of its own"
     if consumer.shown is None:
         return f"{told}; what one of them reads was not measured (say it with --consumer-mbps)"
     told += f"; one was shown to read {_n(consumer.shown)} MB/s ({_named(consumer.shown_by)})"
@@ -165,7 +166,7 @@ def _readers(advice: Advice) -> str:
     now, later = (advice.members(advice.partitions, rate) for rate in (need.peak_mb_s, need.design_mb_s))
     grown = f", and {later:,} after growth" if need.growth != 1 else ""
     short_of = f": more than the {need.consumers:,} you have" if max(now or 0, later or 0) > need.consumers else ""
-    return f"{told}, at which {now:,} keep up now{grown}{short_of}"
+    return f"{told}, at which {now:,} keep{'s' * (now == 1)} up now{grown}{short_of}"
 
 
 _SAID = {

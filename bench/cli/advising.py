@@ -172,16 +172,22 @@ def _bytes(document: Mapping[str, Any]) -> Any:
     from rich.table import Table
 
     table = Table(title="By number of partitions, at today's mean", title_justify="left")
-    names = ("partitions", "today", "after growth", "enough up to, MB/s", "p99 of the runs nearest in load",
-             "wire B/event", "disk B/event", "broker CPU-s/1M", "beyond the runs")  # fmt: skip
-    for name in names:
-        table.add_column(name, justify="left" if name in (*names[1:3], names[4]) else "right")
+    grows = document["need"]["growth"] > 1
+    words = ("today", *(["after growth"] if grows else []))
+    table.add_column("partitions", justify="right")
+    for name in words:
+        table.add_column(name)
+    table.add_column("enough up to, MB/s", justify="right")
+    table.add_column("p99 of the runs nearest in load")
+    for name in ("wire B/event", "disk B/event", "broker CPU-s/1M", "beyond the runs"):
+        table.add_column(name, justify="right")
     quantities = ("wire_bytes_per_event", "disk_bytes_per_event", "broker_cpu_s_per_million_events")
     for row in document["at"]:
         known = [row[name] for name in quantities]
-        times = max((found["beyond"] for found in known if found), default=1.0)
+        times = max((one["beyond"] for one in known if one), default=1.0)
         beyond = f"{times:.3g} x" if times > 1.005 else ""
-        table.add_row(f"{row['partitions']:,}", row["today"], row["after_growth"], f"{row['enough_until_mb_s']:,.3g}",
+        found = [row["today"], *([row["after_growth"]] if grows else [])]
+        table.add_row(f"{row['partitions']:,}", *found, f"{row['enough_until_mb_s']:,.3g}",
                       _tail(row["nearest"]), *map(_quantity, known), beyond)  # fmt: skip
     return table
 
