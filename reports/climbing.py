@@ -16,8 +16,11 @@ FEW, MANY = 6, 384  # the claim's beginning and what it warns of; a ladder witho
 EQUAL = 0.15  # how far a control's batches may be from the ladder's beginning
 
 Shown = tuple[tuple[str, str], ...]  # (metric, stat) a panel
-AT_A_RATE: Shown = (("log_bytes_per_event", "value"), ("batch_records", "value"),
-                    ("broker_cpu_s_per_million_events", "value"), ("e2e_latency_ms", "p99"))  # fmt: skip
+AT_A_RATE: Shown = (
+    ("log_bytes_per_event", "value"), ("protocol_bytes_per_event", "value"), ("batch_records", "value"),
+    ("e2e_latency_ms", "p99"), ("broker_cpu_s_per_million_events", "value"),
+    ("generator_cpu_s_per_million_events", "value"),
+)  # fmt: skip
 AT_REST: Shown = tuple(
     (name, "value")
     for name in ("broker_ready_s", "broker_stop_s", "rebalance_join_s", "rebalance_leave_s", "drain_eps",

@@ -105,7 +105,7 @@ def test_the_curves_hold_every_ladder_and_the_control_as_a_mark() -> None:
     """A figure without its control invites the conclusion that it is there to prevent."""
     [figure] = climbing.figures(study())
     assert [panel.name for panel in figure.panels] == [
-        "Log bytes per event", "Batch records", "Broker CPU per million events", "End-to-end latency p99",
+        "Log bytes per event", "Batch records", "End-to-end latency p99", "Broker CPU per million events",
     ]  # fmt: skip
     for panel in figure.panels:
         names = {one.name: [arm.at for arm in one.arms] for one in panel.ladders}
