@@ -21,6 +21,7 @@ from reports.report import Column, Paragraph, Section, Source, Table, Tone, Word
 # A longer linger is itself a wait: what latency owes to batching only the other control can tell.
 BY_LINGER = ("log_bytes_per_event", "wire_bytes_per_event", "broker_cpu_s_per_million_events",
              "generator_cpu_s_per_million_events")  # fmt: skip
+_SAID = (("log_bytes_per_event", "value"), ("broker_cpu_s_per_million_events", "value"), ("e2e_latency_ms", "p99"))
 _STATS = {"e2e_latency_ms": ("p50", "p99")}
 
 
@@ -104,11 +105,11 @@ def _sentence(one: Climb, control: Control, found: Sequence[tuple[str, str, Attr
     """The one that a reader can repeat."""
     few, many = one.ends
     words: list[Any] = [f"From {few:,} to {many:,} partitions at the same rate, batching is "]
-    shares = [(metric, stat, parts.share) for metric, stat, parts in found if parts.share is not None]
+    shares = [(metric, stat, parts.share) for metric, stat, parts in found if parts.share and (metric, stat) in _SAID]
     for at, (metric, stat, share) in enumerate(shares):
         name = wording.metric_name(metric) + ("" if stat == "value" else f" {stat}")
         before = "" if not at else " and " if at == len(shares) - 1 else ", "
-        words += [before, *_share(share, _source(one, control, metric, "share")), f" of what {name} gain"]
+        words += [before, *_share(share, _source(one, control, metric, "share")), f" of the added {name}"]
     if not shares:
         words = [f"From {few:,} to {many:,} partitions nothing grows beyond its spread that batching could explain"]
     batches = [(batch(arm), arm) for arm in (one.arms[few], one.arms[many], control.many)]
