@@ -92,3 +92,32 @@ def test_a_lost_disk_takes_the_topics_and_leaves_who_the_broker_is(tmp_path: Pat
         broker.check()  # nobody wonders that it is gone
         assert sorted(path.name for path in plan.data.iterdir()) == [METADATA, "meta.properties"]
         assert broker.start().poll() is None
+
+
+@pytest.mark.parametrize("do", ["restart", "kill"])
+def test_a_broker_is_back_when_it_answers(do: str) -> None:
+    """A process that runs and serves nobody would be a restart of no time; a kill has no clean stop to be timed."""
+    step = Fault.model_validate({"at_s": 0.0, "do": do, "target": "broker"})
+    waits = [Watched(1)]
+    with Happening([step], lambda _fault: waits[0], time.time_ns(), 0.0, lambda: time.sleep(0.2)) as happening:
+        happening._threads[0].join(10.0)
+    [replaced] = happening.replaced
+    assert 0.2 <= replaced.ready_s < 5
+    assert (replaced.stop_s is not None) is (do == "restart")
+    [(began, ended)] = happening.times_s
+    assert ended - began >= 0.2
+
+
+def test_what_goes_wrong_in_a_faults_thread_is_raised() -> None:
+    """A thread dies silently: a broker that nobody waited for would be a run without that fault."""
+    step = Fault.model_validate({"at_s": 0.0, "do": "kill", "target": "broker"})
+
+    def nobody() -> None:
+        raise ValueError("no such setting")
+
+    with (
+        pytest.raises(ValueError, match="no such setting"),
+        Happening([step], lambda _fault: Watched(1), time.time_ns(), 0.0, nobody) as happening,
+    ):
+        happening._threads[0].join(10.0)
+    assert happening.replaced == []
