@@ -289,9 +289,7 @@ class _Clusters:
 
     def stage_for(self, one: Trial, tell: trial.Tell) -> Stage:
         """An open, primed cluster that fits `one`."""
-        limits = cluster_spec(one.settings).limits
         if self._stage is not None and self._key == one.shape_key:
-            self._stage.cluster.hold(limits)
             return self._stage
         self.close()
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
@@ -315,7 +313,6 @@ class _Clusters:
         if session is not None or one.settings.consumers:
             tell("prime", 25.0)
             trial.prime(one, self._stage)
-        cluster.hold(limits)  # not before: a compiler that is held back is still at work in the first runs
         return self._stage
 
 

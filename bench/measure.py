@@ -30,6 +30,8 @@ DRAIN_EDGES = (
     0.1,
     0.9,
 )  # a drain's rate between these shares of its events: its first reads and its last are not its pace
+HELD_FROM = 0.3  # of a drain's events: read without limits, until the job's own code is compiled
+HELD_EDGES = (0.4, 0.95)  # the same where limits hold from then on
 
 
 @dataclass(frozen=True)
@@ -308,13 +310,15 @@ def footprint_metrics(found: Findings, footprint: Mapping[str, int]) -> None:
         found.put(f"broker_{name}", footprint.get(name, math.nan))
 
 
-def drain_window(samples: Samples, events: int, counter: str) -> Window | None:
-    """When `counter` went from 10 % to 90 % of a drain's events; None when the samples do not say."""
+def drain_window(
+    samples: Samples, events: int, counter: str, edges: tuple[float, float] = DRAIN_EDGES
+) -> Window | None:
+    """When `counter` went from one edge of a drain's events to the other; None when the samples do not say."""
     table = samples.series(counter).dropna()
-    if len(table) < 3 or table.value.iloc[-1] < DRAIN_EDGES[1] * events:
+    if len(table) < 3 or table.value.iloc[-1] < edges[1] * events:
         return None
     # the counter only grows; equal neighbours (Flink refreshes once a second) would make the inverse ambiguous
     t_s, read = table["t_s"].to_numpy(), table["value"].to_numpy()
     grew = np.diff(read, prepend=-1.0) > 0
-    low, high = (float(np.interp(share * events, read[grew], t_s[grew])) for share in DRAIN_EDGES)
+    low, high = (float(np.interp(share * events, read[grew], t_s[grew])) for share in edges)
     return Window(low, high) if high > low else None

@@ -19,6 +19,7 @@ from bench.jobs import outputs_of
 from bench.loadgen import validity
 from bench.record import Check, Outcome, Run
 from bench.scenario import Trial
+from bench.scenario.sections import Limits
 from bench.topics import Names
 from bench.trial import census, faults, steadiness, stored_bytes, zones
 from bench.trial.groups import GroupsReader
@@ -123,7 +124,10 @@ def prime(trial: Trial, stage: Stage) -> None:
     held_back = trial.load.kind == "drain" and trial.settings.cluster.limits.task_manager_cpus is not None
     phases = trial.settings.phases.model_copy(update={"warmup_s": 0.0, "measure_s": PRIME_S, "settle_s": 5.0})
     consumers = () if trial.settings.pipeline is not None else trial.settings.consumers
-    alike = trial.settings.model_copy(update={"phases": phases, "faults": (), "consumers": consumers})
+    cluster = trial.settings.cluster.model_copy(update={"limits": Limits()})  # a compiler that is held back never ends
+    alike = trial.settings.model_copy(
+        update={"phases": phases, "faults": (), "consumers": consumers, "cluster": cluster}
+    )
     for load in (steady, trial.load) if held_back else (steady,):
         settings = alike.model_copy(update={"load": load})
         life = _Life(replace(trial, id=f"prime{trial.id}", settings=settings), stage, silence)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from bench import measure, topics
-from bench.backends import Cluster
+from bench.backends import Cluster, Limits
 from bench.errors import BrokerError
 from bench.loadgen import Drive, Sent, start
 from bench.measure import Window
@@ -57,8 +57,18 @@ class Load:
     tell: Tell
 
     def run(self) -> Seen:
-        """Put it on; returns when the load is over and the readers had their time to catch up."""
-        return self._drain() if self.trial.load.kind == "drain" else self._open_loop()
+        """Put it on; returns when the load is over and the readers had their time to catch up.
+
+        What limits can change while a cluster runs hold from the start; in a drain, when a part of it has been read: a
+        job's own code is compiled anew in each, and a compiler that is held back would be at work to its end.
+        """
+        drains = self.trial.load.kind == "drain"
+        self._cluster.hold(Limits() if drains else self._limits)
+        return self._drain() if drains else self._open_loop()
+
+    @property
+    def _limits(self) -> Limits:
+        return Limits(**self.trial.settings.cluster.limits.model_dump())
 
     def _open_loop(self) -> Seen:
         """Readers first, then load on schedule, watched throughout; then wait until they have read everything."""
@@ -105,7 +115,8 @@ class Load:
         with watch(self._probes(), zero_ns=zero_ns) as samples, self._faults(zero_ns, 0.0, None):
             self._settle(samples, sent.acknowledged_events, DRAIN_TIMEOUT_S)
         self._end(samples)
-        window = measure.drain_window(samples, sent.acknowledged_events, self.readers[0].counter)
+        edges = measure.HELD_EDGES if self._limits.task_manager_cpus is not None else measure.DRAIN_EDGES
+        window = measure.drain_window(samples, sent.acknowledged_events, self.readers[0].counter, edges)
         if window is None:
             self.notes.warnings.append(
                 f"the drain was not over within {DRAIN_TIMEOUT_S:.0f} s, or too short to be timed"
@@ -185,12 +196,15 @@ class Load:
     def _settle(self, samples: Samples, events: int, patience_s: float) -> None:
         """Until every reader has read every event; what is not there by then lags, and its reader knows it."""
         deadline, looked, pace = time.monotonic() + patience_s, 0.0, _Pace()
-        behind = list(self.readers)
+        behind, held, drains = list(self.readers), False, self.trial.load.kind == "drain"
         while behind and time.monotonic() < deadline:
             self._cluster.check()
             check_all(self.readers)
             time.sleep(SETTLE_LOOK_S)
-            if self.trial.load.kind == "drain" and time.monotonic() > looked + READERS_LOOK_S:
+            if drains and not held and samples.last(self.readers[0].counter) >= measure.HELD_FROM * events:
+                self._cluster.hold(self._limits)
+                held = True
+            if drains and time.monotonic() > looked + READERS_LOOK_S:
                 looked, read = time.monotonic(), samples.last(self.readers[0].counter)
                 self.tell("drain", math.nan, Now(pace.of(read), events - read))
             behind = [reader for reader in behind if not reader.caught_up(samples, events)]
