@@ -172,9 +172,9 @@ def recovery_metric(found: Findings, backlog: pd.DataFrame, faults: pd.DataFrame
     found.put("recovery_s", max(waits) if waits and np.isfinite(waits).all() else math.nan)
 
 
-def replaced_metrics(found: Findings, stop_s: float | None, ready_s: float) -> None:
-    """How long a broker took to end and to be back; of several the longest. One that was killed did not end."""
-    for name, seconds in (("broker_stop_s", stop_s), ("broker_ready_s", ready_s)):
+def replaced_metrics(found: Findings, stop_s: float | None, failover_s: float | None, ready_s: float | None) -> None:
+    """How long a broker took to end, others to lead, and it to be back; of several the longest, None: not known."""
+    for name, seconds in (("broker_stop_s", stop_s), ("failover_s", failover_s), ("broker_ready_s", ready_s)):
         if seconds is not None:
             before = found.metrics.get(name)
             found.put(name, max(seconds, before.value if before else 0.0))

@@ -325,6 +325,11 @@ _ALL = (
            "end offset of every partition of the topic; the longest of several. Not told of topics with replicas, for "
            "which others answer.",
            "the admin client, many times a second", _LOW, False, {"value": Effect(0.20)}),
+    Metric("failover_s", "s",
+           "From the kill of a broker to the moment when every partition has a leader among the others that tells its "
+           "end offset; the longest of several. A silent broker is taken for dead after 9 s "
+           "(broker.session.timeout.ms).",
+           "the admin client, about once a second while a leader is gone", _LOW, False, {"value": Effect(0.20)}),
     Metric("rebalance_join_s", "s",
            "From a further member's request to join a consumer group to the last partition that a member was given "
            "thereafter; the longest of several.", "the members' own clocks", _LOW, False, {"value": Effect(0.20)}),

@@ -84,11 +84,13 @@ Hit = Victim | LoadWorker | Consuming
 class Replaced:
     """A broker that was ended and started again: how long it took to end and, once started, to answer for the topic.
 
-    `stop_s` is None of one that was killed.
+    `stop_s` is None of one that was killed. `failover_s`: from a kill until others led all of its partitions; None
+    where no copy was elsewhere, or it was back before. `ready_s` is None where others answer for it meanwhile.
     """
 
     stop_s: float | None
-    ready_s: float
+    failover_s: float | None
+    ready_s: float | None
 
 
 def victim(fault: Fault, cluster: Cluster, drive: Drive | None) -> Victim | LoadWorker:
@@ -112,6 +114,7 @@ class Happening:
     zero_ns: int
     from_s: float  # when the measured window begins
     await_ready: Callable[[], None] | None = None  # until a broker that was started answers; None: nobody could tell
+    led_within: Callable[[float], bool] | None = None  # whether others lead all partitions in time; None: no copies
     replaced: list[Replaced] = field(default_factory=list)
     times_s: list[tuple[float, float]] = field(default_factory=list)  # (began, ended) of those that are over
     _errors: list[Exception] = field(default_factory=list)
@@ -166,9 +169,17 @@ class Happening:
         began = self._now_s()
         {"kill": hit.kill, "lose-disk": hit.lose_disk, "restart": hit.end}[fault.do]()
         stop_s = self._now_s() - began
-        self._over.wait(fault.for_s or 0.0)
+        down_s = self._now_s()
+        failover_s = None
+        if fault.do != "restart" and fault.for_s and self.led_within is not None and self.led_within(fault.for_s):
+            failover_s = self._now_s() - began
+        self._over.wait(max(0.0, down_s + (fault.for_s or 0.0) - self._now_s()))
         began = self._now_s()
         hit.start()
-        if fault.target == "broker" and self.await_ready is not None:
+        if fault.target != "broker":
+            return
+        ready_s = None
+        if self.await_ready is not None:
             self.await_ready()
-            self.replaced.append(Replaced(stop_s if fault.do == "restart" else None, self._now_s() - began))
+            ready_s = self._now_s() - began
+        self.replaced.append(Replaced(stop_s if fault.do == "restart" else None, failover_s, ready_s))

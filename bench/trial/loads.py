@@ -137,12 +137,19 @@ class Load:
         def await_ready() -> None:
             topics.await_led(self._cluster.bootstrap, self.names.input, topic.partitions)
 
-        with Happening(
-            steps, choose, zero_ns, from_s, None if topic.replication_factor > 1 else await_ready
-        ) as happening:
+        def led_within(seconds: float) -> bool:
+            try:
+                topics.await_led(self._cluster.bootstrap, self.names.input, topic.partitions, seconds)
+            except BrokerError:
+                return False
+            return True
+
+        copied = topic.replication_factor > 1  # others lead meanwhile: the failover is told, not when it is back
+        back, others = (None, led_within) if copied else (await_ready, None)
+        with Happening(steps, choose, zero_ns, from_s, back, others) as happening:
             yield
         for one in happening.replaced:
-            measure.replaced_metrics(self.notes.found, one.stop_s, one.ready_s)
+            measure.replaced_metrics(self.notes.found, one.stop_s, one.failover_s, one.ready_s)
         if steps:
             self.notes.series["faults"] = happening.table()
 

@@ -102,6 +102,7 @@ def test_a_broker_is_back_when_it_answers(do: str) -> None:
     with Happening([step], lambda _fault: waits[0], time.time_ns(), 0.0, lambda: time.sleep(0.2)) as happening:
         happening._threads[0].join(10.0)
     [replaced] = happening.replaced
+    assert replaced.ready_s is not None
     assert 0.2 <= replaced.ready_s < 5
     assert (replaced.stop_s is not None) is (do == "restart")
     [(began, ended)] = happening.times_s
@@ -121,3 +122,30 @@ def test_what_goes_wrong_in_a_faults_thread_is_raised() -> None:
     ):
         happening._threads[0].join(10.0)
     assert happening.replaced == []
+
+
+def test_a_failover_counts_from_the_kill_and_takes_nothing_from_the_time_down() -> None:
+    """A failover that is waited for on top of the time down would measure a broker that stays away longer than asked."""
+    done: list[tuple[int, str]] = []
+
+    def led_within(seconds: float) -> bool:
+        assert seconds == 1.0
+        time.sleep(0.4)
+        return True
+
+    step = Fault(at_s=0.0, do="kill", target="broker", for_s=1.0)
+    with Happening([step], lambda _: Watched(1, done), time.time_ns(), 0.0, lambda: None, led_within) as happening:
+        for thread in happening._threads:
+            thread.join(10.0)
+    [(began_s, ended_s)], [replaced] = happening.times_s, happening.replaced
+    assert replaced.stop_s is None
+    assert replaced.failover_s == pytest.approx(0.4, abs=0.3)
+    assert ended_s - began_s == pytest.approx(1.0, abs=0.5)
+
+
+def test_no_failover_is_told_where_the_broker_came_back_first() -> None:
+    step = Fault(at_s=0.0, do="kill", target="broker", for_s=0.1)
+    with Happening([step], lambda _: Watched(1), time.time_ns(), 0.0, lambda: None, lambda _: False) as happening:
+        for thread in happening._threads:
+            thread.join(10.0)
+    assert [one.failover_s for one in happening.replaced] == [None]
