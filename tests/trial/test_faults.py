@@ -125,7 +125,7 @@ def test_what_goes_wrong_in_a_faults_thread_is_raised() -> None:
 
 
 def test_a_failover_counts_from_the_kill_and_takes_nothing_from_the_time_down() -> None:
-    """A failover that is waited for on top of the time down would measure a broker that stays away longer than asked."""
+    """Waited for on top of the time down, it would measure a broker that stays away longer than asked."""
     done: list[tuple[int, str]] = []
 
     def led_within(seconds: float) -> bool:
