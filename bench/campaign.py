@@ -59,6 +59,7 @@ def cluster_spec(settings: Settings) -> ClusterSpec:
         brokers=settings.cluster.brokers,
         racks=settings.cluster.racks,
         broker_heap_mb=settings.cluster.broker_heap_mb,
+        tiered=settings.cluster.tiered,
         broker_disk_mb=DISK_MB if faults.fills_a_disk(settings) else 0,
         task_managers=pipeline.task_managers if pipeline else 0,
         slots=pipeline.slots_each if pipeline else 0,
@@ -99,6 +100,8 @@ def preflight(trials: Sequence[Trial], out: Path) -> None:
             f"{trials[0].scenario}: cluster.limits but task_manager_cpus are of containers, the local backend starts "
             "none: run with --backend compose or testcontainers"
         )
+    if any(one.backend != "local" and one.settings.cluster.tiered for one in trials):
+        raise ScenarioError(f"{trials[0].scenario}: cluster.tiered needs --backend local: its remote store is a folder")
     if any(one.backend != "local" and one.settings.faults for one in trials):
         raise ScenarioError(f"{trials[0].scenario}: faults need --backend local, whose processes are ours to stop")
     for one in trials:

@@ -277,8 +277,11 @@ def oracle_waits(found: Findings, waits: Mapping[str, Waits], t0_ns: int, window
         found.put_latency(name, LogLinearHistogram("ms").add(inside))
 
 
-def storage_metrics(found: Findings, disk: Mapping[str, int], sent: Sent) -> None:
-    """Bytes on disk for each acknowledged event of the topic's whole life, all replicas."""
+def storage_metrics(found: Findings, disk: Mapping[str, int], sent: Sent, *, moved: bool = False) -> None:
+    """Bytes on disk for each acknowledged event of the topic's whole life, all replicas.
+
+    `moved`: some of them are in a remote store now, so that what is here says nothing about compression.
+    """
     events = sent.acknowledged_events
     if events and disk.get("partitions"):
         found.put("disk_bytes_per_event", disk["allocated"] / events)
@@ -289,7 +292,8 @@ def storage_metrics(found: Findings, disk: Mapping[str, int], sent: Sent) -> Non
             else math.nan
         )
         found.put("payload_bytes_per_event", payload)
-        found.put("compression_ratio", payload * events / disk["log"] if disk["log"] else math.nan)
+        if not moved:
+            found.put("compression_ratio", payload * events / disk["log"] if disk["log"] else math.nan)
         found.put("topic_segments", disk["segments"])
         found.put("topic_bytes_per_partition", (disk["allocated"] - disk["log"]) / disk["partitions"])
         for kind, name in (("log", "log"), ("index", "index"), ("timeindex", "time_index")):

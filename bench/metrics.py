@@ -250,6 +250,21 @@ _ALL = (
            "From the request that deletes the input topic to the moment when no folder of it is left on any broker. A "
            "broker waits a second (log.segment.delete.delay.ms, as set here) before it removes them.",
            "the admin client's clock and the brokers' data folders", _LOW, False, {"value": Effect(0.20)}),
+    Metric("local_share", "share",
+           "Bytes of the topic's segments on the brokers' disks when the measured window ended, of all that had been "
+           "written to it, copies included. Only of tiered topics.",
+           "file sizes, once a second; the brokers' BytesInPerSec", _LOW, True, _FIVE_PERCENT),
+    Metric("tiered_share", "share",
+           "Bytes of the topic's segments in the remote store when the measured window ended, of all that had been "
+           "written to it. What is in both places counts in both.",
+           "file sizes, once a second; the brokers' BytesInPerSec", _NEUTRAL, True),
+    Metric("upload_lag_s", "s",
+           "How long ago as much had been written as is in the remote store: the median over the window. The segment "
+           "that is still open is part of it.",
+           "per-second series of bytes written and bytes in the remote store", _LOW, False, {"value": Effect(0.20)}),
+    Metric("history_eps", "events/s",
+           "Events read per second by one consumer that begins at the topic's first event when the load is over.",
+           "the consumer's position, four times a second", _HIGH, False, _FIVE_PERCENT),
     Metric("compression_ratio", "ratio",
            "Payload bytes over the bytes of their record batches; below 1 when headers outweigh compression.",
            "the generator's count and the brokers' BytesInPerSec or log size", _HIGH, True, _FIVE_PERCENT),

@@ -67,7 +67,16 @@ def create_all(names: Names, settings: Settings, bootstrap: str) -> float:
         names.input,
         partitions=topic.partitions,
         replication=topic.replication_factor,
-        config={"message.timestamp.type": "CreateTime", "min.insync.replicas": str(topic.min_insync)},
+        config={
+            "message.timestamp.type": "CreateTime",
+            "min.insync.replicas": str(topic.min_insync),
+            **({"segment.bytes": str(topic.segment_mb << 20)} if topic.segment_mb else {}),
+            **(
+                {"remote.storage.enable": "true", "local.retention.ms": str(round(topic.local_retention_s * 1000))}
+                if topic.local_retention_s
+                else {}
+            ),
+        },
     )
     for output in names.outputs.values():
         # LogAppendTime: append minus due is then computable afterwards, whatever the reader's speed (method 7)

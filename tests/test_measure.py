@@ -20,6 +20,7 @@ from bench.measure import Findings, Window
 from bench.metrics import METRICS
 from bench.probes import Samples
 from bench.probes.flink import Checkpoints
+from bench.trial import tiers
 
 T0_NS = 1_790_000_000_000_000_000
 T0_MS = T0_NS // 1_000_000
@@ -379,3 +380,14 @@ def test_recovery_counts_from_the_fault_until_the_backlog_is_what_it_was() -> No
     never = Findings()
     measure.recovery_metric(never, backlog[backlog.t_s < 28], faults)
     assert never.missing == ["recovery_s"], "a backlog that was not seen to come back has no recovery, and not 0 s"
+
+
+def test_how_far_behind_a_remote_store_is() -> None:
+    """A lag read off the wrong axis is bytes, or the age of the run."""
+    seconds = np.arange(0.0, 11.0)
+    written = pd.DataFrame({"t_s": seconds, "value": 100.0 * seconds})
+    uploaded = pd.DataFrame({"t_s": seconds, "value": np.maximum(0.0, 100.0 * (seconds - 3.0))})
+    lags = tiers.upload_lags_s(written, uploaded)
+    assert lags.t_s.tolist() == seconds[4:].tolist()  # nothing is there before
+    assert lags.value.to_numpy() == pytest.approx(3.0)
+    assert tiers.upload_lags_s(written, uploaded.assign(value=0.0)).empty

@@ -41,6 +41,7 @@ class ClusterSpec:
     brokers: int = 1
     racks: tuple[str, ...] = ()
     broker_heap_mb: int = 1500
+    tiered: bool = False  # segments beyond a topic's local retention go to a folder that stands for an object store
     broker_disk_mb: int = 0  # a bounded disk for each broker, so that it can be filled; 0: the run folder's
     task_managers: int = 0  # 0: no Flink at all
     slots: int = 4  # per TaskManager
@@ -174,6 +175,10 @@ class Cluster(Protocol):
         """What the brokers hold now: "open_files", "memory_maps", "live_heap_bytes" (what a full collection leaves: it
         collects). What cannot be seen from here is left out.
         """
+        ...
+
+    def tiered_bytes(self, topic: str) -> int:
+        """Bytes of a topic's segments in the remote store, once each; 0 where there is none."""
         ...
 
     def spawn(

@@ -44,6 +44,31 @@ rules:
 
 
 @dataclass(frozen=True)
+class Tier:
+    """A remote store: Kafka's own `LocalTieredStorage` in one folder for all brokers."""
+
+    folder: Path
+    jar: Path
+
+    def told(self, brokers: int) -> dict[str, object]:
+        """What a broker is told of it. The cleaner looks every second instead of five minutes: trials are short."""
+        return {
+            "remote.log.storage.system.enable": "true",
+            "remote.log.storage.manager.class.name": "org.apache.kafka.server.log.remote.storage.LocalTieredStorage",
+            "remote.log.storage.manager.class.path": self.jar,
+            "remote.log.storage.manager.impl.prefix": "rsm.config.",
+            "rsm.config.dir": self.folder,
+            "remote.log.metadata.manager.listener.name": "PLAINTEXT",
+            "remote.log.metadata.manager.impl.prefix": "rlmm.config.",
+            "rlmm.config.remote.log.metadata.topic.replication.factor": min(3, brokers),
+            "rlmm.config.remote.log.metadata.topic.num.partitions": 1,
+            "remote.log.manager.task.interval.ms": 500,
+            "log.retention.check.interval.ms": 1000,
+            "log.initial.task.delay.ms": 1000,
+        }
+
+
+@dataclass(frozen=True)
 class BrokerPlan:
     """One broker's identity and ports, fixed before any of them starts (the quorum must know them all)."""
 
@@ -54,6 +79,7 @@ class BrokerPlan:
     jmx_port: int
     folder: Path
     disk_mb: int = 0  # a file system of its own of this size; 0: that of its folder
+    tier: Tier | None = None  # where segments go beyond a topic's local retention
 
     @property
     def disk(self) -> Path:
@@ -111,7 +137,8 @@ def told(node_id: int, rack: str, data: str, brokers: int, where: Mapping[str, o
 
 def properties(plan: BrokerPlan, plans: Sequence[BrokerPlan]) -> str:
     """The server.properties of one broker of `plans`."""
-    return told(plan.node_id, plan.rack, str(plan.data), len(plans), addresses(plan, plans))
+    where = addresses(plan, plans) | (plan.tier.told(len(plans)) if plan.tier else {})
+    return told(plan.node_id, plan.rack, str(plan.data), len(plans), where)
 
 
 def heap(size_mb: int) -> list[str]:

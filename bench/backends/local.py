@@ -12,9 +12,9 @@ from bench.backends import Account, ClusterSpec, Limits, Pipes, Victim, cores_ap
 from bench.backends.accounting import FileUse, Ledger, held, topic_bytes
 from bench.backends.cpus import Group, Place, apart, make_group, only_on
 from bench.backends.flink import FlinkPlan, SessionCluster
-from bench.backends.kafka import Broker, BrokerPlan, await_ready, format_all
+from bench.backends.kafka import Broker, BrokerPlan, Tier, await_ready, format_all
 from bench.backends.subtree import Child, Subtree
-from bench.toolchain import Toolchain, provision
+from bench.toolchain import FIRST_SETUP, Toolchain, provision
 
 ROOT = Path(__file__).resolve().parents[2]
 CAPABILITIES = frozenset({"kill-broker", "pause-broker", "kill-taskmanager", "log-dirs", "account-cpu", "jmx"})
@@ -57,6 +57,7 @@ class LocalCluster:
         self._ledgers = {"broker": Ledger(), "flink": Ledger()}
         ports = iter(free_ports(3 * spec.brokers + 3))
         racks = spec.racks or ("a",)
+        self._tier = Tier(run_dir / "tier", tools.tiered_storage) if spec.tiered else None
         self.brokers = [
             Broker(
                 BrokerPlan(
@@ -67,6 +68,7 @@ class LocalCluster:
                     next(ports),
                     run_dir / f"broker-{n}",
                     spec.broker_disk_mb,
+                    self._tier,
                 ),
                 spec.broker_heap_mb,
                 tools,
@@ -161,6 +163,9 @@ class LocalCluster:
         whole = [size for size in heaps if size is not None]
         return held(pids) | ({"live_heap_bytes": sum(whole)} if len(whole) == len(heaps) else {})
 
+    def tiered_bytes(self, topic: str) -> int:
+        return sum(size for size in segment_sizes(self._tier.folder, topic)) if self._tier else 0
+
     def spawn(
         self, argv: Sequence[str], log: Path, *, env: Mapping[str, str] | None = None, fds: Pipes | None = None
     ) -> Child:
@@ -203,13 +208,22 @@ def data_files(data: Path, topic: str) -> Iterator[FileUse]:
             yield FileUse(folder.name, file.name, stat.st_size, stat.st_blocks)
 
 
+def segment_sizes(tier: Path, topic: str) -> Iterator[int]:
+    """Bytes of each segment of a topic in a `LocalTieredStorage`; its folders are called TOPIC-PARTITION-ID."""
+    for file in tier.rglob(f"{topic}-*/*.log"):
+        try:
+            yield file.stat().st_size
+        except FileNotFoundError:
+            continue  # deleted while we looked
+
+
 @contextmanager
 def open_local(spec: ClusterSpec, *, run_dir: Path, log_dir: Path) -> Iterator[LocalCluster]:
     """A LocalCluster, ready; its processes and `run_dir` are gone afterwards, whatever happens.
 
     Limited TaskManagers have cores to themselves: everything else, this process included, stays on the others.
     """
-    tools = provision()
+    tools = provision(only={*FIRST_SETUP, "tiered"}) if spec.tiered else provision()
     run_dir.mkdir(parents=True)
     log_dir.mkdir(parents=True, exist_ok=True)
     theirs, ours = apart(count) if (count := cores_apart(spec)) else ((), ())

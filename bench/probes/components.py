@@ -25,6 +25,15 @@ def components(cluster: Cluster) -> Probe:
     return probe
 
 
+def tiers(cluster: Cluster, topic: str) -> Probe:
+    """`local_log_bytes` on the brokers' disks (all copies), `tiered_log_bytes` in the remote store (once)."""
+
+    def probe() -> Mapping[str, float]:
+        return {"local_log_bytes": cluster.disk_bytes(topic)["log"], "tiered_log_bytes": cluster.tiered_bytes(topic)}
+
+    return probe
+
+
 def host() -> Probe:
     """`host_busy_s`, `host_steal_s` (all cores), `host_swap_bytes`, and `harness_cpu_s`: what watching costs."""
 
@@ -41,4 +50,4 @@ def host() -> Probe:
     return probe
 
 
-__all__ = ["TICK_S", "components", "host"]
+__all__ = ["TICK_S", "components", "host", "tiers"]

@@ -42,6 +42,11 @@ def _cluster_incoherences(settings: Settings) -> Iterator[tuple[str, str]]:
                 f"there are no more copies (topic.replication_factor)"
             ),
         )
+    if topic.local_retention_s is not None and not cluster.tiered:
+        yield (
+            "topic.local_retention_s",
+            "is given, expected cluster.tiered: true: nowhere else is a place to keep it",
+        )
     if len(cluster.racks) > cluster.brokers:
         yield (
             "cluster.racks",

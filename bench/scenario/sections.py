@@ -254,11 +254,17 @@ class Producer(Section):
 
 
 class Topic(Section):
-    """The input topic; it is made fresh for every trial."""
+    """The input topic; it is made fresh for every trial.
+
+    `segment_mb`: when a segment is closed (none: Kafka's GiB). `local_retention_s`: how long closed segments stay on
+    the brokers' disks once they are in the remote store of `cluster.tiered`; none: the topic is not tiered.
+    """
 
     partitions: Annotated[int, Field(ge=1, le=100_000)] = 6
     replication_factor: Count = 1
     min_insync: Count = 1
+    segment_mb: Annotated[int, Field(ge=1, le=1024)] | None = None
+    local_retention_s: Positive | None = None
 
 
 class Limits(Section):
@@ -274,11 +280,15 @@ class Limits(Section):
 
 
 class Cluster(Section):
-    """The brokers. Racks are dealt to them in turn: broker i stands in `racks[i % len(racks)]`."""
+    """The brokers. Racks are dealt to them in turn: broker i stands in `racks[i % len(racks)]`.
+
+    `tiered`: they have a remote store for topics with a local retention (KIP-405), a folder of this machine.
+    """
 
     brokers: Annotated[int, Field(ge=1, le=100)] = 1
     racks: Annotated[tuple[Word, ...], Field(min_length=1)] = ("a",)
     broker_heap_mb: Annotated[int, Field(ge=256)] = 1500
+    tiered: bool = False
     limits: Limits = Limits()
 
 

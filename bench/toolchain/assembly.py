@@ -75,6 +75,12 @@ class Toolchain:
         """An S3 server on this machine. Not in the first set-up: `provision(only={"s3proxy"})`."""
         return self.group("s3proxy")
 
+    @property
+    def tiered_storage(self) -> Path:
+        """Kafka's own `LocalTieredStorage`. Not in the first set-up: `provision(only={*FIRST_SETUP, "tiered"})`."""
+        (jar,) = self.group("tiered")
+        return jar
+
     def group(self, name: str) -> tuple[Path, ...]:
         """The jars of one group. Raises HostError if it was not provisioned."""
         if name not in self.jars:

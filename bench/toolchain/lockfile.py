@@ -105,7 +105,13 @@ def _resolve(roots: tuple[str, ...], repository: Path) -> tuple[LockedJar, ...]:
         # have that; from the others it would leak: log4j's manages kafka-clients, and drags it down to 3.9.
         dependency.raw = i > 0
         dependencies.append(dependency)
-    inputs, transitive = context.resolver.resolve(dependencies)
+    if all(dependency.artifact.classifier for dependency in dependencies):
+        inputs, transitive = (
+            dependencies,
+            dependencies[:0],
+        )  # a part of a project: a plug-in beside a class path that has the rest
+    else:
+        inputs, transitive = context.resolver.resolve(dependencies)
     wanted = [d.artifact for d in (*inputs, *transitive) if d.type == "jar" and d.scope not in {"test", "provided"}]
     with ThreadPoolExecutor(8) as pool:
         files = list(pool.map(lambda artifact: artifact.resolve(), wanted))

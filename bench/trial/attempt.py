@@ -21,7 +21,7 @@ from bench.record import Check, Outcome, Run
 from bench.scenario import Trial
 from bench.scenario.sections import Limits
 from bench.topics import Names
-from bench.trial import census, faults, steadiness, stored_bytes, zones
+from bench.trial import census, faults, steadiness, stored_bytes, tiers, zones
 from bench.trial.groups import GroupsReader
 from bench.trial.job import JobReader
 from bench.trial.loads import Load
@@ -211,17 +211,26 @@ class _Life:
         stored_bytes.weigh(self.trial, self.stage, self.names, seen=seen, notes=self.notes)
         for reader in self.readers:
             reader.measure(seen, self.notes)
-        if zones.asked_for(self.settings) and not seen.is_drain:
-            reads = [read for reader in self.readers if isinstance(reader, GroupsReader) for read in reader.reads]
-            rack, placed = topics.racks(self.bootstrap), topics.places(self.bootstrap, self.names.input)
-            links = self.followers.moved() if self.followers else None
-            zones.measure_crossing(self.settings, seen, reads, self.notes, links=links, rack=rack, placed=placed)
+        self._beyond(seen, stored)
         if not self.readers:
             self.tell("count", stored / 1e6)
             census.take(self.trial, self.stage, self.names, sent=sent, stored=stored, notes=self.notes)
         self.notes.steady = found_steady = steadiness.judge(self.trial, self.notes.series, window)
         if found_steady is not None and found_steady.state is State.UNTESTED:
             self.notes.warnings.append(f"not tested for a steady state: {found_steady.reason}")
+
+    def _beyond(self, seen: Seen, stored: int) -> None:
+        """What crossed between racks, and reading back what may be in a remote store, where that is asked for."""
+        if zones.asked_for(self.settings) and not seen.is_drain:
+            reads = [read for reader in self.readers if isinstance(reader, GroupsReader) for read in reader.reads]
+            rack, placed = topics.racks(self.bootstrap), topics.places(self.bootstrap, self.names.input)
+            links = self.followers.moved() if self.followers else None
+            zones.measure_crossing(self.settings, seen, reads, self.notes, links=links, rack=rack, placed=placed)
+        if self.settings.topic.local_retention_s is not None and not seen.is_drain:
+            tiers.measure_places(self.notes.found, seen, self.settings.topic.replication_factor)
+        if self.settings.cluster.tiered:  # also of a topic that is not: what it is compared with
+            self.tell("read back", stored / 1e6)
+            tiers.read_back(self.trial, self.stage, self.names, stored=stored, notes=self.notes)
 
     def _generator_series(self, seen: Seen) -> None:
         prefix = "prefill" if seen.is_drain else "generator"  # a drain's own clock starts when the readers do

@@ -14,7 +14,7 @@ from bench.errors import BrokerError
 from bench.loadgen import Drive, Sent, start
 from bench.measure import Window
 from bench.probes import Probe, Samples, watch
-from bench.probes.components import components, host
+from bench.probes.components import components, host, tiers
 from bench.probes.kafka import jmx
 from bench.scenario import Trial
 from bench.scenario.sections import Fault
@@ -180,6 +180,8 @@ class Load:
         probes = [components(cluster), host()]
         if cluster.jmx_urls:
             probes.append(jmx(cluster.jmx_urls, self.names.input))
+        if self.trial.settings.topic.local_retention_s is not None:
+            probes.append(tiers(cluster, self.names.input))
         return probes + [probe for reader in self.readers for probe in reader.probes()]
 
     def _sent(

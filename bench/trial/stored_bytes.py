@@ -23,11 +23,13 @@ def weigh(trial: Trial, stage: Stage, names: Names, *, seen: Seen, notes: Notes)
     """Storage metrics, the brokers' footprint, and the checks of the record bytes. Once nothing is written any more."""
     found, replicas = notes.found, trial.settings.topic.replication_factor
     disk = stage.cluster.disk_bytes(names.input)
-    measure.storage_metrics(found, disk, seen.sent)
-    measure.protocol_metric(found, replicas)
+    tiered = trial.settings.topic.local_retention_s is not None
+    measure.storage_metrics(found, disk, seen.sent, moved=tiered)
+    if not tiered:
+        measure.protocol_metric(found, replicas)
     measure.footprint_metrics(found, stage.cluster.broker_footprint())
-    if hits_a_broker(trial.settings):
-        return  # copies may still be catching up with each other
+    if tiered or hits_a_broker(trial.settings):
+        return  # segments are still leaving, or copies catching up with each other
     try:
         told = described_bytes(stage.cluster.bootstrap, names.input)
     except BrokerError as error:
