@@ -251,6 +251,13 @@ _PLATFORMS = {
 }
 
 
+_STACKS = {  # what every report prices: short enough for a figure
+    "self-ec2+flink-ec2": "self-managed on EC2 with Flink",
+    "msk-standard+flink-managed-aws": "Amazon MSK Standard with managed Flink",
+}
+
+
 def platform_name(platform: str) -> str:
     """A platform (or a stack of two) as its vendor calls it, its id where we have no better word."""
-    return " + ".join(_PLATFORMS.get(part, part) for part in platform.split("+"))
+    whole = _STACKS.get(platform)
+    return whole or " + ".join(_PLATFORMS.get(part, part) for part in platform.split("+"))

@@ -73,14 +73,13 @@ def book(
 
 def _bills(entries: list[Entry]) -> StudyBills:
     """The bills of every study that spoke."""
-    from bench.cli.money import documents
-    from bench.cli.reporting import REPORTED_PLATFORMS
+    from bench.cli.money import reported
 
     found: dict[str, Any] = {}
     for entry in entries:
         if entry.source is not None and entry.source.name not in found:
             try:
-                found[entry.source.name] = documents(entry.source.study, REPORTED_PLATFORMS, {})
+                found[entry.source.name] = reported(entry.source.study)
             except StreamgaugeError as error:  # what was measured is told even where it cannot be priced
                 say(f"{entry.source.name}: not priced: {error}")
                 found[entry.source.name] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -293,19 +294,30 @@ def usages(found: Study, assumptions: Mapping[str, Any]) -> dict[str, Usage]:
     }
 
 
-def documents(
-    found: Study, platforms: Sequence[str] | None, assumptions: Mapping[str, Any], *, today: date | None = None
-) -> dict[str, Any]:
-    """Arm -> the document of `cost --json`."""
+REPORTED = {"self-ec2": "self-ec2+flink-ec2", "msk-standard": "msk-standard+flink-managed-aws"}
+"""What a report compares, and the same with its Flink; `cost` prices every platform."""
+
+
+def reported(found: Study, *, today: date | None = None) -> dict[str, Any]:
+    """Arm -> the document of a report's bills. A study with a job is priced with its Flink.
+
+    An arm without a job stands under the same names, and has no Flink to pay.
+    """
     from datetime import UTC, datetime
 
     import costmodel
 
     today = today or datetime.now(UTC).date()
-    return {
-        label: costmodel.to_json(costmodel.price(usage, platforms), usage, today=today)
-        for label, usage in usages(found, assumptions).items()
-    }
+    used = usages(found, {})
+    jobs = any(usage.processing is not None for usage in used.values())
+    bills = {}
+    for label, usage in used.items():
+        names = list(REPORTED if usage.processing is None else REPORTED.values())
+        options = costmodel.price(usage, names)
+        if jobs and usage.processing is None:
+            options = [replace(option, platform=REPORTED[option.platform]) for option in options]
+        bills[label] = costmodel.to_json(options, usage, today=today)
+    return bills
 
 
 @cli.group()

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from reports.report import Report
 
 FORMATS = ("html", "md", "csv", "json", "junit", "svg", "png")  # of `reports.render.write`
-REPORTED_PLATFORMS = ("self-ec2", "msk-standard")  # what a report compares; `cost` prices every platform
 
 
 @cli.command()
@@ -90,11 +89,11 @@ def conclude(
 
 def tell(found: Study, *, generated_utc: str, today: date | None = None) -> tuple[Report, dict[str, Any]]:
     """The report of a study, and the bills in it. `today`: from when the age of prices counts."""
-    from bench.cli.money import documents
+    from bench.cli.money import reported
     from reports import story
 
     try:
-        priced = documents(found, REPORTED_PLATFORMS, {}, today=today) if found.finished else {}
+        priced = reported(found, today=today) if found.finished else {}
     except StreamgaugeError as error:  # what was measured is told even where it cannot be priced
         say(f"not priced: {error}")
         priced = {}

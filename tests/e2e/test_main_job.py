@@ -158,7 +158,10 @@ def test_it_ends_with_verdict_price_and_report(first: command.Command) -> None:
     bills = first.document["bills"]
     assert len(bills) == 3
     for bill in bills.values():
-        assert {option["platform"] for option in bill["options"]} == {"self-ec2", "msk-standard"}
+        assert {option["platform"] for option in bill["options"]} == {
+            "self-ec2+flink-ec2",
+            "msk-standard+flink-managed-aws",
+        }
         assert all(option["usd_month"]["p50"] > 0 for option in bill["options"] if option["feasible"])
         assert any(option["feasible"] for option in bill["options"])
     folder = first.out / "small"
