@@ -91,7 +91,7 @@ def test_no_event_is_lost_doubled_or_miscounted(first: command.Command) -> None:
     """Every rate, latency and dollar rests on it: what was acknowledged is in the topic, and the oracle agrees."""
     for run in runs(first, "steady") + runs(first, "drain"):
         checks = {check["name"]: check for check in run["checks"]}
-        assert len(checks) == 6
+        assert len(checks) == 8
         assert all(check["ok"] for check in checks.values()), checks
         stored = checks["acknowledged events are in the topic"]
         sent = DRAIN if run["load"] == "drain" else RATE_EPS * (WARMUP_S + MEASURE_S)
