@@ -72,6 +72,7 @@ def library() -> Any:
         "rd_kafka_conf_set_error_cb": (None, [p, ERROR]),
         "rd_kafka_topic_partition_list_new": (p, [i]),
         "rd_kafka_topic_partition_list_add": (p, [p, ct.c_char_p, ct.c_int32]),
+        "rd_kafka_topic_partition_list_set_offset": (i, [p, ct.c_char_p, ct.c_int32, ct.c_int64]),
         "rd_kafka_topic_partition_list_destroy": (None, [p]),
         "rd_kafka_subscribe": (i, [p, p]),
         "rd_kafka_commit": (i, [p, p, i]),

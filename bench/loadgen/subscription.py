@@ -10,7 +10,7 @@ import ctypes as ct
 import json
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from itertools import repeat
 from typing import Any
@@ -26,6 +26,7 @@ I64 = npt.NDArray[np.int64]
 _ASSIGN = -175
 _PARTITION_EOF = -191
 _ANY = -1
+_BEGINNING = -2
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class Subscription:
     """
 
     def __init__(
-        self, settings: Mapping[str, str], topic: str, batch: int, *, partitions: Iterable[int] | None = None
+        self, settings: Mapping[str, str], topic: str, batch: int, *, partitions: Collection[int] | None = None
     ) -> None:
         lib = self._lib = library()
         error, conf = ct.create_string_buffer(512), configuration(settings, "consumer")
@@ -90,6 +91,8 @@ class Subscription:
         self.asked_s = time.time()  # to join the group, s since the epoch
         self._topic = topic
         wanted = self._list({_ANY} if partitions is None else set(partitions))
+        for partition in partitions or ():  # said, or librdkafka asks a group's coordinator where to begin
+            lib.rd_kafka_topic_partition_list_set_offset(wanted, topic.encode(), partition, _BEGINNING)
         code = (lib.rd_kafka_subscribe if partitions is None else lib.rd_kafka_assign)(self._rk, wanted)
         lib.rd_kafka_topic_partition_list_destroy(wanted)
         if code:
