@@ -48,7 +48,7 @@ def _ask(pid: int, command: str) -> str:
 
 def _door(pid: int) -> Path:
     """The JVM's socket; it is opened on a SIGQUIT while a file of this name lies in its folder."""
-    door = Path(f"/proc/{pid}/root/tmp/.java_pid{pid}")
+    door = Path("/proc", str(pid), "root", "tmp", f".java_pid{pid}")  # where HotSpot's attach protocol has it
     if door.is_socket():
         return door
     knock = Path(f"/proc/{pid}/cwd/.attach_pid{pid}")
