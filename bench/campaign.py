@@ -15,7 +15,7 @@ import psutil
 
 from bench import record, trial
 from bench.backends import Cluster, ClusterSpec, Limits, capacity, not_testable, open_cluster, require
-from bench.errors import HostError, PlatformError, ScenarioError
+from bench.errors import HostError, ScenarioError, StreamgaugeError
 from bench.jobs.session import JobSession
 from bench.probes.exporter import Exporter
 from bench.record import BundleError, Outcome, Run
@@ -254,7 +254,7 @@ def _run_one(
         return record.save(trial.refused(one, one.backend, reason), bundle)
     try:
         stage = clusters.stage_for(one, tell)
-    except PlatformError as error:
+    except StreamgaugeError as error:  # also a host that cannot: this trial has no cluster, the next one may
         clusters.close()
         run = trial.crashed(one, one.backend, f"the cluster did not come up: {error}")
         return record.save(run, bundle)

@@ -11,7 +11,7 @@ import pytest
 
 from bench import campaign, planning, record, study, trial
 from bench.analysis.decide import Answer, Reason
-from bench.errors import ScenarioError
+from bench.errors import HostError, ScenarioError
 from bench.metrics import METRICS
 from bench.record import Measurement, Outcome, Run
 from bench.scenario import Scenario, Trial
@@ -102,6 +102,22 @@ def test_nothing_to_run_starts_nothing(asked: Asked, out: Path, monkeypatch: pyt
     assert [run.trial_id for run in runs] == [one.id for one in trials]
     assert told == []
     assert planning.plan(scenario, trials, campaign.finished(trials, out), quick=False)["todo"] == 0
+
+
+def test_a_host_that_has_no_cluster_ends_the_trial_and_not_the_study(
+    asked: Asked, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A port that is taken, or memory that ran out at night, cost every trial that was still to come."""
+
+    def refused(*_: object, **__: object) -> None:
+        raise HostError("no memory for a broker")
+
+    monkeypatch.setattr(campaign, "open_cluster", refused)
+    monkeypatch.setattr(campaign, "preflight", lambda *_: None)
+    trials = opened(asked)[1]
+    runs = campaign.run_all(trials, out=out, listen=lambda _event: None)
+    assert [run.outcome for run in runs] == [Outcome.CRASHED] * len(trials)
+    assert "no memory for a broker" in runs[0].reason
 
 
 # ---- telling it again

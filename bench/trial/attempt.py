@@ -251,5 +251,5 @@ class _Life:
             # a broker that was just started looks for what to delete only after half a minute
             if not faults.replaces(self.settings) and stored_bytes.await_gone(self.stage.cluster, self.names.input):
                 self.notes.found.put("topic_delete_s", time.monotonic() - began)
-        except PlatformError as error:
+        except StreamgaugeError as error:
             self.notes.warnings.append(f"cleaning up: {str(error).splitlines()[0]}")
