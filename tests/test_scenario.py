@@ -146,6 +146,11 @@ def test_a_file_that_cannot_be_read_says_why(tmp_path: Path, root: Path) -> None
         (SHORT + "consumers: [{group: a}, {group: a}]", "4: consumers.1.group: 'a' is given twice"),
         (SHORT + "faults: [{at_s: 1, do: stop, target: broker}]", "4: faults.0.for_s: is missing, expected how many"),
         (SHORT + "faults: [{at_s: 29, do: stop, target: broker, for_s: 5}]", "ends 34 s into the"),
+        (
+            SHORT + "consumers: [{group: a}]\nfaults: [{at_s: 1, do: leave, target: consumer}, "
+            "{at_s: 3, do: leave, target: consumer}, {at_s: 5, do: join, target: consumer}]",
+            "faults.1.do: was leave, expected a member that is still there",
+        ),
         (SHORT + "faults: [{at_s: 1, do: kill, target: taskmanager}]", "expected a pipeline to have one"),
         (SHORT + "faults: [{at_s: 1, do: fill-disk, target: loadworker, for_s: 1}]", "expected broker: only its disk"),
         (SHORT + "axes: {topic.partitions: []}", "4: axes.topic.partitions: is empty, expected at least one entry"),

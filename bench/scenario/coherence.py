@@ -153,6 +153,7 @@ def _pipeline_incoherences(settings: Settings, reads: Mapping[str, str]) -> Iter
 
 
 def _fault_incoherences(settings: Settings) -> Iterator[tuple[str, str]]:
+    yield from _leaver_incoherences(settings)
     for i, fault in enumerate(settings.faults):
         path = f"faults.{i}"
         yield from _victim_incoherences(path, fault, settings)
@@ -168,6 +169,17 @@ def _fault_incoherences(settings: Settings) -> Iterator[tuple[str, str]]:
                     f"expected within phases.measure_s = {settings.phases.measure_s:g}"
                 ),
             )
+
+
+def _leaver_incoherences(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Of the first group, in the order of time; who leaves as another joins, leaves first."""
+    staying = settings.consumers[0].members if settings.consumers else 0
+    in_time = sorted(enumerate(settings.faults), key=lambda of: (of[1].at_s, of[1].do != "leave"))
+    for i, fault in in_time:
+        staying += (fault.do == "join") - (fault.do == "leave")
+        if settings.consumers and fault.do == "leave" and staying < 0:
+            yield f"faults.{i}.do", "was leave, expected a member that is still there (consumers.0.members, or a join)"
+            return
 
 
 def _victim_incoherences(path: str, fault: Fault, settings: Settings) -> Iterator[tuple[str, str]]:

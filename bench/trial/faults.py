@@ -17,6 +17,7 @@ from typing import Self
 import pandas as pd
 
 from bench.backends import Cluster, Victim, disk
+from bench.errors import BrokerError, StreamgaugeError
 from bench.loadgen import Consuming, Drive
 from bench.scenario import Settings
 from bench.scenario.sections import Fault
@@ -105,8 +106,8 @@ def victim(fault: Fault, cluster: Cluster, drive: Drive | None) -> Victim | Load
 class Happening:
     """Faults under way, each in a thread of its own. `with` it: nothing stays stopped or down afterwards.
 
-    An error while doing one is raised at the end; so is a broker that does not come back. Times are
-    seconds on the samples' clock (`zero_ns`).
+    An error while doing one is raised at the end, as one of Streamgauge's own; so is a broker that does not come back,
+    and a fault that does not end. Times are seconds on the samples' clock (`zero_ns`).
     """
 
     faults: Sequence[Fault]
@@ -130,8 +131,15 @@ class Happening:
         self._over.set()
         for thread in self._threads:
             thread.join(END_S)
-        if self._errors and kind is None:
-            raise self._errors[0]
+        if kind is not None:
+            return
+        if self._errors:
+            error = self._errors[0]
+            if isinstance(error, StreamgaugeError):
+                raise error
+            raise BrokerError(f"a fault could not be done: {type(error).__name__}: {error}") from error
+        if any(thread.is_alive() for thread in self._threads):
+            raise BrokerError(f"a fault was not over {END_S:.0f} s after the load: what it hit may still be down")
 
     def table(self) -> pd.DataFrame:
         """How many faults last from a moment on: DataFrame(t_s, value)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from bench.backends.kafka import METADATA, Broker, BrokerPlan
 from bench.backends.subtree import Child, Subtree
+from bench.errors import BrokerError
 from bench.scenario.sections import Fault, Settings
 from bench.trial import faults
 from bench.trial.faults import Happening, hits_a_broker
@@ -117,11 +119,27 @@ def test_what_goes_wrong_in_a_faults_thread_is_raised() -> None:
         raise ValueError("no such setting")
 
     with (
-        pytest.raises(ValueError, match="no such setting"),
+        pytest.raises(BrokerError, match="ValueError: no such setting"),
         Happening([step], lambda _fault: Watched(1), time.time_ns(), 0.0, nobody) as happening,
     ):
         happening._threads[0].join(10.0)
     assert happening.replaced == []
+
+
+def test_a_fault_that_does_not_end_is_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it hit may still be down, and the run would tell of a fault that it does not have in its series."""
+    monkeypatch.setattr(faults, "END_S", 0.05)
+    step, let_go = Fault.model_validate({"at_s": 0.0, "do": "kill", "target": "broker"}), threading.Event()
+
+    def never() -> None:
+        let_go.wait(10.0)
+
+    with (
+        pytest.raises(BrokerError, match="was not over"),
+        Happening([step], lambda _: Watched(1), time.time_ns(), 0.0, never),
+    ):
+        time.sleep(0.1)
+    let_go.set()
 
 
 def test_a_failover_counts_from_the_kill_and_takes_nothing_from_the_time_down() -> None:
