@@ -298,17 +298,17 @@ def too_many(cells: Sequence[Cell]) -> Cell | None:
 
 
 def reader_capacity(ladder: Ladder, cells: Sequence[Cell]) -> Capacity:
-    """What one consumer reads: shown by runs that met the limit, or flat out by drains, whose best is the most."""
+    """What one consumer reads: shown by runs that met the limit, or flat out by drains, whichever showed more.
+
+    Of the drains the slowest counts. None of them failed, so that nothing is ruled out: another limit held them.
+    """
     met = {run for cell in cells if cell.status is Status.MEETS for run in cell.runs}
     kept = [(rung.reader_mb_s, rung.run) for rung in ladder.rungs if rung.reader_mb_s is not None and rung.run in met]
     shown, by = max(kept, default=(None, ""))
-    if not ladder.drains:
+    slowest = min((rate for _, rate in ladder.drains), default=None)
+    if slowest is None or (shown is not None and shown > slowest):
         return Capacity(shown, (by,) if by else ())
-    slowest, fastest = min(rate for _, rate in ladder.drains), max(rate for _, rate in ladder.drains)
-    runs = tuple(run for run, _ in ladder.drains)
-    if shown is not None and shown > slowest:
-        return Capacity(shown, (by,), max(fastest, shown), runs)
-    return Capacity(slowest, runs, fastest, runs)
+    return Capacity(slowest, tuple(run for run, _ in ladder.drains))
 
 
 def hot_share(partitions: int, top: float) -> float:

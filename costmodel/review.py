@@ -83,9 +83,13 @@ def _judged(topic: Topic, ladder: Ladder, rules: Rules) -> Judged:
         return _silent(topic)
     need = _need(topic, ladder, rules, mb_s)
     try:
-        now, later = advise(replace(need, growth=1.0), ladder), advise(need, ladder)
+        now = advise(replace(need, growth=1.0), ladder)
     except ScenarioError as error:
         return _without_evidence(topic, str(error).split("; expected", maxsplit=1)[0])
+    try:
+        later = advise(need, ladder)
+    except ScenarioError:  # too far beyond the runs after growth: what they say of today stands
+        later = replace(now, need=need, partitions=None, low=None)
     kind, why = _kind(topic, now, later)
     advised = {Kind.UNDER: now.partitions, Kind.OVER: later.partitions}.get(kind)
     return Judged(

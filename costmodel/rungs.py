@@ -41,6 +41,7 @@ def ladder(runs: Iterable[Run], source: str, *, where: Mapping[str, Any], pricin
         (_name(run), run.metrics["drain_eps"].value * run.metrics["payload_bytes_per_event"].value / 1e6 / readers)
         for run in kept
         if run.settings["load"].get("drain")
+        and _unloaded(_setting(run)) == _unloaded(setting)
         and "drain_eps" in run.metrics
         and "payload_bytes_per_event" in run.metrics
         and (readers := _readers(run.settings))
@@ -85,6 +86,11 @@ def _setting(run: Run) -> dict[str, Any]:
     return {k: v for k, v in flat.items() if k not in _VARIES and not k.startswith("phases.")} | {
         "backend": run.backend
     }
+
+
+def _unloaded(setting: Mapping[str, Any]) -> dict[str, Any]:
+    """What a drain and a run at a fixed rate can have in common: all but how events arrive."""
+    return {path: value for path, value in setting.items() if not path.startswith("load.")}
 
 
 def _difference(setting: Mapping[str, Any], other: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.errors import ScenarioError
-from bench.record import Outcome
+from bench.record import Measurement, Outcome
 from costmodel import advised
 from costmodel.advice import FURTHEST, Need, Standing, advise, bills, smallest, usage
 from costmodel.ladder import Ladder, Status, hot_share, too_many
@@ -77,7 +77,7 @@ def test_a_key_too_busy_for_any_partition_has_no_number() -> None:
 
 NEEDS = st.builds(
     Need,
-    target_mb_s=st.floats(0.1, 390),
+    target_mb_s=st.floats(0.1, 12),  # 8 x after growth, 4 x when busiest: within ten times the 40 MB/s of the runs
     record_bytes=st.floats(25, 1900),
     consumers=st.integers(1, 60),
     growth=st.floats(1, 8),
@@ -102,7 +102,7 @@ def test_every_answer_is_monotone_and_above_its_lower_bounds(asked: Need, more: 
     hot = asked.design_mb_s * hot_share(advice.partitions, asked.top_key)
     assert hot <= advice.partition.shown * (1 + 1e-6)
     assert advice.standing(advice.partitions, asked.design_mb_s) is Standing.CARRIES
-    grown = advise(replace(asked, target_mb_s=max(asked.target_mb_s, min(asked.target_mb_s * more, 399.0))), known())
+    grown = advise(replace(asked, target_mb_s=max(asked.target_mb_s, min(asked.target_mb_s * more, 399.0 / asked.peak / asked.growth))), known())
     assert grown.partitions is None or grown.partitions >= advice.partitions
     assert grown.low is None or grown.low >= advice.low
 
@@ -127,6 +127,34 @@ def test_the_classical_bounds_of_a_known_broker() -> None:
     assert dict(slow.bounds) == {"throughput": 12, "consumers": 30, "growth": 30}
 
 
+def test_a_drain_shows_what_a_consumer_reads_and_rules_nothing_out() -> None:
+    """Nothing failed in a drain: taken for a ceiling, its best would call partitions too few that were never tried."""
+    runs = study(BROKER, [16], (5.0,))
+    first = runs[0]
+    drains = [
+        replace(
+            first,
+            trial_id=f"drain{rate:g}",
+            bundle=None,
+            settings={
+                **first.settings,
+                "load": {"drain": 1_000_000},
+                "producer": {**first.settings["producer"], "compression": codec},
+            },
+            metrics={**first.metrics, "drain_eps": Measurement(rate * 16 * 1e6 / 200, "events/s")},
+        )
+        for rate, codec in ((2.0, "lz4"), (3.0, "lz4"), (0.5, "zstd"))
+    ]
+    found = ladder([*runs, *drains], "drained", where={}, pricing={})
+    names = [f"{first.scenario}/drain2", f"{first.scenario}/drain3"]
+    assert [run for run, _ in found.drains] == names  # another codec is another setting
+    advice = advise(need(5.0), found)
+    assert (advice.consumer.shown, advice.consumer.ruled_out) == (pytest.approx(2.0), None)
+    assert advice.consumer.shown_by == tuple(names)
+    assert set(names) <= set(advice.runs)
+    assert advice.standing(1, 5.0) is Standing.OPEN  # 5 MB/s on one reader: not shown, and nothing speaks against it
+
+
 def test_consumers_that_decide_could_be_a_share_group() -> None:
     """Paying for partitions only to feed consumers is what KIP-932 ends; where bytes decide it saves nothing."""
     consumers = advised.share_group(advise(need(consumers=40), known()))
@@ -147,7 +175,11 @@ def test_beyond_the_measured_range_it_says_how_far_and_past_ten_times_nothing() 
     assert near.extrapolated_by == pytest.approx(7.5, rel=0.01)
     assert any("7.5 x beyond what was measured" in text for text in advised.warnings(near))
     assert advise(need(20.0), known()).extrapolated_by == 1.0
-    with pytest.raises(ScenarioError, match=r"100 times the 40 MB/s .* expected at most 400 MB/s"):
+    busy = advise(need(40.0, peak=1.5, growth=2.0), known())  # 120 MB/s when it matters, and no run had them
+    assert busy.extrapolated_by == pytest.approx(3.0, rel=0.01)
+    with pytest.raises(ScenarioError, match=r"12 times the 40 MB/s .* expected a mean of at most 100 MB/s"):
+        advise(need(120.0, peak=2.0, growth=2.0), known())
+    with pytest.raises(ScenarioError, match=r"100 times the 40 MB/s .* expected a mean of at most 400 MB/s"):
         advise(need(4000.0), known())
     with pytest.raises(ScenarioError, match=r"records of 5,?000 bytes are 25 times away"):
         advise(need(record_bytes=5000.0), known())

@@ -32,6 +32,13 @@ def known() -> Ladder:
     return recorded(Broker(partition_mb_s=5.05), doubling(512), (40.0,))
 
 
+def test_growth_far_beyond_the_runs_leaves_what_they_say_of_today() -> None:
+    """A topic that is too narrow today is so, whatever nobody measured of the day after growth."""
+    found = judged(topic(4, 300.0))
+    assert (found.kind, found.later) == (Kind.UNDER, None)
+    assert found.advised == 60
+
+
 def topic(partitions: int, mb_s: float | None = 20.0, **more: Any) -> Topic:
     events = None if mb_s is None else mb_s * 5000
     return replace(Topic("orders", partitions, mb_s, events, 200.0), **more)
