@@ -12,11 +12,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from bench.analysis.prediction import Prediction
+from bench.analysis.prediction import WITHIN, Prediction
 from costmodel.usage import Usage
 
 RECORDED = Path(__file__).resolve().parents[1] / "studies" / "prediction"
-CPU = ("broker.cpu_s_per_million_events", "processing.cpu_s_per_million_events")
+JOB = "processing.cpu_s_per_million_events"
+CPU = ("broker.cpu_s_per_million_events", JOB)
 
 
 @dataclass(frozen=True)
@@ -26,11 +27,21 @@ class Foretold:
     study: str
     prediction: Prediction
 
+    @property
+    def times(self) -> float:
+        """How far beyond the largest load it was fitted to it held; 1 where it was not shown to: off, or held back."""
+        found = self.prediction
+        return found.cpus / max(found.fitted) if found.off <= WITHIN and not found.held_back else 1.0
+
     def sentence(self) -> str:
         """What stands beside a size that rests on measured CPU."""
         found = self.prediction
-        within = f"predicted within {found.off:.0%} up to {found.times:.2g} times as much CPU"
         study = f"({self.study}, {found.ratio.n} repetitions)"
+        if found.held_back:
+            return f"sizes from CPU per event: their test says nothing, CPU was not what held its drains back {study}"
+        if found.off > WITHIN:
+            return f"sizes from CPU per event: not shown to hold within {WITHIN:.0%}, off by up to {found.off:.0%} {study}"
+        within = f"predicted within {found.off:.0%} up to {self.times:.2g} times as much CPU"
         return f"sizes of Flink from CPU per event: {within} {study}; of brokers by the same rule, not tested on them"
 
 
@@ -63,9 +74,11 @@ class Support:
     tested_mb_s: float
     sentences: tuple[str, ...]
 
-    def of(self, mb_s: float) -> str:
-        """What a size at this rate rests on, in a word: measured, tested, computed."""
-        return "measured" if mb_s <= self.measured_mb_s else "tested" if mb_s <= self.tested_mb_s else "computed"
+    def of(self, mb_s: float, role: str = "flink") -> str:
+        """What a size at this rate rests on, in a word: measured, tested, computed. Brokers were never tested."""
+        if mb_s <= self.measured_mb_s:
+            return "measured"
+        return "tested" if role == "flink" and mb_s <= self.tested_mb_s else "computed"
 
 
 def measured(usage: Usage) -> list[str]:
@@ -84,7 +97,9 @@ def support(usage: Usage, test: Foretold | None) -> Support:
     first = f"Measured at {reach:.3g} MB/s: {', '.join(paths)}."
     if test is None:
         return Support(reach, reach, (first, f"Beyond it computed; {NEVER}."))
-    further = reach * test.prediction.times
+    further = reach * test.times if JOB in paths else reach  # drains of a job say nothing of brokers
+    if further <= reach:
+        return Support(reach, reach, (first, f"Beyond it computed; {test.sentence()}."))
     return Support(reach, further, (first, f"Tested up to {further:.3g} MB/s: {test.sentence()}. Beyond it computed."))
 
 
@@ -101,7 +116,7 @@ class Beside:
         told = f"Priced at {self.times:.3g} times the measured rate ({self.measured_at_mb_s:.3g} MB/s)"
         if self.test is None:
             return f"{told}; {NEVER}."
-        beyond = "" if self.times <= self.test.prediction.times else ", and never tested beyond that"
+        beyond = "" if self.times <= self.test.times else ", and never tested beyond that"
         return f"{told}; {self.test.sentence()}{beyond}."
 
 
@@ -121,7 +136,7 @@ def to_json(found: Beside) -> dict[str, Any]:
         return {**about, "tested": None}
     low, high = test.prediction.ratio.interval()
     return {**about, "tested": {
-        "study": test.study, "times": test.prediction.times, "off": test.prediction.off,
+        "study": test.study, "times": test.times, "off": test.prediction.off,
         "predicted_over_measured": test.prediction.ratio.value, "low": low, "high": high,
         "n": test.prediction.ratio.n,
     }}  # fmt: skip

@@ -121,7 +121,7 @@ def _at(usage: Usage, mb_s: Decimal, partition_mb_s: Decimal) -> Usage:
 
 def _size(usage: Usage, name: str, prices: Catalog, reach: Support) -> Size:
     option, f = size(usage, name, prices), flow(usage)
-    return Size(f.raw_mb_s, f.partitions, option, _bound(option), reach.of(float(f.raw_mb_s)))
+    return Size(f.raw_mb_s, f.partitions, option, _bound(option), reach.of(float(f.raw_mb_s), option.role))
 
 
 def _bound(option: Option) -> str:
