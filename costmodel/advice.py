@@ -73,7 +73,8 @@ class Advice:
     """`partitions`: the smallest number shown to do; `low`: the smallest that is not ruled out. None: none does.
 
     `partition` and `consumer` are capacities for the need's record size. `extrapolated_by`: how many times the rate at
-    the busiest minutes after growth, or the record size, lies beyond what was measured (1: within). `range_mb_s`: the highest rate that met the limit.
+    the busiest minutes after growth, or the record size, lies beyond what was measured (1: within). `range_mb_s`: the
+    highest rate that met the limit.
     """
 
     need: Need
@@ -214,12 +215,13 @@ def _beyond(need: Need, ladder: Ladder, range_mb_s: float) -> float:
     rate = need.design_mb_s / range_mb_s  # what met the limit did so all the time: a peak is no less than that
     size = max(need.record_bytes / ladder.record_bytes, ladder.record_bytes / need.record_bytes)
     if rate > FURTHEST:
+        most = range_mb_s * FURTHEST / need.peak / need.growth
         raise ScenarioError(
             f"{need.design_mb_s:,.4g} MB/s ({need.target_mb_s:,.4g} in the mean, {need.peak:.3g} x when busiest, "
             f"{need.growth:.3g} x after growth) is {rate:,.3g} times the {range_mb_s:.3g} MB/s that met the limit in "
-            f"{ladder.source}, and past {FURTHEST:g} times nothing is said; expected a mean of "
-            f"at most {range_mb_s * FURTHEST / need.peak / need.growth:,.3g} MB/s, or a study nearer to it (`streamgauge run partition-sizing "
-            "--set load.rate_eps=…` on a larger machine)"
+            f"{ladder.source}, and past {FURTHEST:g} times nothing is said; expected a mean of at most {most:,.3g} "
+            "MB/s, or a study nearer to it (`streamgauge run partition-sizing --set load.rate_eps=…` on a larger "
+            "machine)"
         )
     if size > FURTHEST:
         raise ScenarioError(

@@ -40,7 +40,8 @@ class Foretold:
         if found.held_back:
             return f"sizes from CPU per event: their test says nothing, CPU was not what held its drains back {study}"
         if found.off > WITHIN:
-            return f"sizes from CPU per event: not shown to hold within {WITHIN:.0%}, off by up to {found.off:.0%} {study}"
+            off = f"off by up to {found.off:.0%} {study}"
+            return f"sizes from CPU per event: not shown to hold within {WITHIN:.0%}, {off}"
         within = f"predicted within {found.off:.0%} up to {self.times:.2g} times as much CPU"
         return f"sizes of Flink from CPU per event: {within} {study}; of brokers by the same rule, not tested on them"
 

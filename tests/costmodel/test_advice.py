@@ -102,7 +102,8 @@ def test_every_answer_is_monotone_and_above_its_lower_bounds(asked: Need, more: 
     hot = asked.design_mb_s * hot_share(advice.partitions, asked.top_key)
     assert hot <= advice.partition.shown * (1 + 1e-6)
     assert advice.standing(advice.partitions, asked.design_mb_s) is Standing.CARRIES
-    grown = advise(replace(asked, target_mb_s=max(asked.target_mb_s, min(asked.target_mb_s * more, 399.0 / asked.peak / asked.growth))), known())
+    most = max(asked.target_mb_s, 399.0 / asked.peak / asked.growth)
+    grown = advise(replace(asked, target_mb_s=min(asked.target_mb_s * more, most)), known())
     assert grown.partitions is None or grown.partitions >= advice.partitions
     assert grown.low is None or grown.low >= advice.low
 

@@ -123,9 +123,7 @@ def test_what_stands_beside_a_bill(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     """A size for four times the measured load looks like any other; that nobody tried it must stand beside it."""
     never = extrapolation.beside(usage(), tmp_path / "no-study")
     monkeypatch.setattr(extrapolation, "recorded", lambda _folder: foretold())
-    once, further = (
-        extrapolation.beside(usage(ingest={**USAGE["ingest"], "mb_s": mb_s})) for mb_s in (20, 21)
-    )
+    once, further = (extrapolation.beside(usage(ingest={**USAGE["ingest"], "mb_s": mb_s})) for mb_s in (20, 21))
 
     assert never is not None and never.sentence().startswith("Priced at 4 times the measured rate (10 MB/s)")
     assert "never tested here" in never.sentence() and extrapolation.to_json(never)["tested"] is None
