@@ -8,6 +8,7 @@
     reporting  report
     comparing  compare
     money      cost, prices
+    runcosts   what a study's runs cost: usages of its cells, a report's bills
     live       usage
     bills      how a bill looks on a terminal
     forecasts  simulate

@@ -73,7 +73,7 @@ def book(
 
 def _bills(entries: list[Entry]) -> StudyBills:
     """The bills of every study that spoke."""
-    from bench.cli.money import reported
+    from bench.cli.runcosts import reported
 
     found: dict[str, Any] = {}
     for entry in entries:

@@ -100,7 +100,7 @@ def _cost(folder: Path, into: Path, draws: int) -> Iterator[Page]:
     from bench import study
     from bench.book import studies_in
     from bench.cli import costpage
-    from bench.cli.money import usages
+    from bench.cli.runcosts import usages
     from costmodel.prices import built_in
     from reports import render
 

@@ -89,7 +89,7 @@ def conclude(
 
 def tell(found: Study, *, generated_utc: str, today: date | None = None) -> tuple[Report, dict[str, Any]]:
     """The report of a study, and the bills in it. `today`: from when the age of prices counts."""
-    from bench.cli.money import reported
+    from bench.cli.runcosts import reported
     from reports import story
 
     try:

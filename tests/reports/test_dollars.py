@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import study
-from bench.cli import money
+from bench.cli import runcosts
 from reports import dollars
 from reports.report import Number, Words
 
@@ -63,14 +63,14 @@ def test_a_job_whose_cpu_is_not_known_has_no_price_rather_than_no_flink() -> Non
     """Priced as Kafka alone under the stack's name, an arm whose probe failed would be the cheapest."""
     made = study.recall(ROOT / "studies" / "overkill-fan-out")
     usd = {
-        arm: [option["usd_month"]["p50"] for option in bill["options"]] for arm, bill in money.reported(made).items()
+        arm: [option["usd_month"]["p50"] for option in bill["options"]] for arm, bill in runcosts.reported(made).items()
     }
     assert all(b > a for a, b in zip(usd["job none"], usd["job fan-out"], strict=True))
-    names = {option["platform"] for bill in money.reported(made).values() for option in bill["options"]}
-    assert names == set(money.REPORTED.values())
+    names = {option["platform"] for bill in runcosts.reported(made).values() for option in bill["options"]}
+    assert names == set(runcosts.REPORTED.values())
     lost = "flink_cpu_s_per_million_events"
     runs = [replace(run, metrics={k: v for k, v in run.metrics.items() if k != lost}) for run in made.runs]
-    blind = money.reported(replace(made, runs=tuple(runs)))
+    blind = runcosts.reported(replace(made, runs=tuple(runs)))
     assert [option["feasible"] for option in blind["job fan-out"]["options"]] == [False, False]
     assert "was not measured" in blind["job fan-out"]["options"][0]["reason"]
     assert [option["usd_month"]["p50"] for option in blind["job none"]["options"]] == usd["job none"]

@@ -1,0 +1,80 @@
+"""What the runs of a study cost: each cell as what a platform must carry, and the bills that a report is given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bench.analysis.cells import Cell
+    from bench.study import Study
+    from costmodel import Usage
+
+
+def usages(found: Study, assumptions: Mapping[str, Any]) -> dict[str, Usage]:
+    """Arm -> what has to be carried, for every cell whose runs carry what a bill needs."""
+    import costmodel
+    from bench import record
+
+    partitions = {run.trial_id: run.settings["topic"]["partitions"] for run in found.runs}
+    # a bill needs it whether it is an axis or not
+    rows = [{**row, "topic.partitions": partitions[row["trial_id"]]} for row in record.rows(found.runs)]
+    pricing = {**found.scenario.pricing.model_dump(), **assumptions}
+    return {
+        label: costmodel.usage_from_runs(rows, pricing, dict(cell.knobs) | {"load": cell.load})
+        for label, cell in _billed(found).items()
+    }
+
+
+def _billed(found: Study) -> dict[str, Cell]:
+    """Arm -> its cell, of every cell whose runs carry what a bill needs."""
+    from reports.wording import bill_labels
+
+    # a drain writes flat out: its batches are not those of the priced stream, and it has no wire bytes
+    priced = [cell for cell in found.cells if cell.n and "wire_bytes_per_event" in cell.metrics]
+    labels = bill_labels([(cell.load, cell.knobs) for cell in priced])
+    return dict(zip(labels, priced, strict=True))
+
+
+REPORTED = {"self-ec2": "self-ec2+flink-ec2", "msk-standard": "msk-standard+flink-managed-aws"}
+"""What a report compares, and the same with its Flink; `cost` prices every platform."""
+
+
+def reported(found: Study, *, today: date | None = None) -> dict[str, Any]:
+    """Arm -> the document of a report's bills. A study with a job is priced with its Flink.
+
+    An arm without a job stands under the same names, and has no Flink to pay; one whose job's CPU was not measured has
+    no price at all.
+    """
+    from datetime import UTC, datetime
+
+    import costmodel
+    from costmodel.option import Option
+    from costmodel.sizing import Infeasible
+
+    today = today or datetime.now(UTC).date()
+    used = usages(found, {})
+    with_job = {label: _has_job(found, cell) for label, cell in _billed(found).items()}
+    bills = {}
+    for label, usage in used.items():
+        if not with_job[label]:
+            options = costmodel.price(usage, list(REPORTED))
+            if any(with_job.values()):
+                options = [replace(option, platform=REPORTED[option.platform]) for option in options]
+        elif usage.processing is not None:
+            options = costmodel.price(usage, list(REPORTED.values()))
+        else:
+            why = "what its job takes of CPU was not measured, so that its Flink has no size"
+            options = [Option(name, infeasible=Infeasible(name, why, "")) for name in REPORTED.values()]
+        bills[label] = costmodel.to_json(options, usage, today=today)
+    return bills
+
+
+def _has_job(found: Study, cell: Cell) -> bool:
+    return any(
+        run.settings.get("pipeline") is not None
+        for run in found.runs
+        if run.load == cell.load and dict(run.knobs) == dict(cell.knobs)
+    )
