@@ -32,6 +32,7 @@ DRAIN_EDGES = (
 )  # a drain's rate between these shares of its events: its first reads and its last are not its pace
 HELD_FROM = 0.3  # of a drain's events: read without limits, until the job's own code is compiled
 HELD_EDGES = (0.4, 0.95)  # the same where limits hold from then on
+HELD_LEAST = 0.5  # of that window's seconds, which have to be left where they began to hold in its midst
 
 
 @dataclass(frozen=True)
@@ -326,3 +327,11 @@ def drain_window(
     grew = np.diff(read, prepend=-1.0) > 0
     low, high = (float(np.interp(share * events, read[grew], t_s[grew])) for share in edges)
     return Window(low, high) if high > low else None
+
+
+def held_window(window: Window, held_s: float) -> Window | None:
+    """What of a drain's window lies after its limits began to hold (NaN: they never did); None: too little, or none."""
+    if math.isnan(held_s):
+        return None
+    left = Window(max(window.from_s, held_s), window.to_s)
+    return left if left.seconds >= HELD_LEAST * window.seconds else None

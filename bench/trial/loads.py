@@ -113,14 +113,20 @@ class Load:
         for reader in self.readers:
             reader.start()
         with watch(self._probes(), zero_ns=zero_ns) as samples, self._faults(zero_ns, 0.0, None):
-            self._settle(samples, sent.acknowledged_events, DRAIN_TIMEOUT_S)
+            held_s = self._settle(samples, sent.acknowledged_events, DRAIN_TIMEOUT_S)
         self._end(samples)
-        edges = measure.HELD_EDGES if self._limits.task_manager_cpus is not None else measure.DRAIN_EDGES
+        held_back = self._limits.task_manager_cpus is not None
+        edges = measure.HELD_EDGES if held_back else measure.DRAIN_EDGES
         window = measure.drain_window(samples, sent.acknowledged_events, self.readers[0].counter, edges)
         if window is None:
             self.notes.warnings.append(
                 f"the drain was not over within {DRAIN_TIMEOUT_S:.0f} s, or too short to be timed"
             )
+        elif held_back:
+            window = measure.held_window(window, held_s)
+            if window is None:
+                when = "never" if math.isnan(held_s) else f"only {held_s:.1f} s after its start"
+                self.notes.invalid.append(f"the TaskManager's quota held {when}: too little of the drain is under it")
         return Seen(sent, samples, window or Window(0.0, 0.0), is_drain=True)
 
     @contextmanager
@@ -202,21 +208,26 @@ class Load:
             time.sleep(LOOK_S)
         return drive.wait(60.0)
 
-    def _settle(self, samples: Samples, events: int, patience_s: float) -> None:
-        """Until every reader has read every event; what is not there by then lags, and its reader knows it."""
+    def _settle(self, samples: Samples, events: int, patience_s: float) -> float:
+        """Until every reader has read every event; what is not there by then lags, and its reader knows it.
+
+        Of a drain: when its limits began to hold, on the samples' clock; NaN: they did not.
+        """
         deadline, looked, pace = time.monotonic() + patience_s, 0.0, _Pace()
-        behind, held, drains = list(self.readers), False, self.trial.load.kind == "drain"
+        behind, held_s, drains = list(self.readers), math.nan, self.trial.load.kind == "drain"
         while behind and time.monotonic() < deadline:
             self._cluster.check()
             check_all(self.readers)
             time.sleep(SETTLE_LOOK_S)
-            if drains and not held and samples.last(self.readers[0].counter) >= measure.HELD_FROM * events:
+            read = samples.last(self.readers[0].counter) if drains else math.nan
+            if math.isnan(held_s) and read >= measure.HELD_FROM * events:
                 self._cluster.hold(self._limits)
-                held = True
+                held_s = (time.time_ns() - samples.zero_ns) / 1e9
             if drains and time.monotonic() > looked + READERS_LOOK_S:
-                looked, read = time.monotonic(), samples.last(self.readers[0].counter)
+                looked = time.monotonic()
                 self.tell("drain", math.nan, Now(pace.of(read), events - read))
             behind = [reader for reader in behind if not reader.caught_up(samples, events)]
+        return held_s
 
     def _end(self, samples: Samples) -> None:
         for reader in self.readers:

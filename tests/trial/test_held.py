@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -97,3 +99,31 @@ def test_the_window_of_a_held_drain_begins_after_it_was_held() -> None:
     free = measure.drain_window(samples, EVENTS, "source_events")
     assert held == measure.Window(pytest.approx(40), pytest.approx(95))
     assert free == measure.Window(pytest.approx(10), pytest.approx(90))
+
+
+@pytest.mark.parametrize(
+    ("held_s", "window"),
+    [
+        (30.0, measure.Window(40, 95)),
+        (50.0, measure.Window(50, 95)),  # the counter is a second old, and a quota takes time to be set
+        (80.0, None),
+        (float("nan"), None),
+    ],
+)
+def test_what_was_read_before_the_quota_held_is_no_part_of_the_window(
+    held_s: float, window: measure.Window | None
+) -> None:
+    """A fast drain is at 60 % when it is first looked at: its rate would be that of no quota."""
+    assert measure.held_window(measure.Window(40, 95), held_s) == window
+
+
+def test_a_drain_says_when_it_was_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loads, "SETTLE_LOOK_S", 0.0)
+    both = Watched()
+    both.samples = Samples(time.time_ns() - 5_000_000_000)
+    assert load(trial(tmp_path, f"drain: {EVENTS}"), both)._settle(both.samples, EVENTS, 60.0) == pytest.approx(
+        5, abs=3
+    )
+    both.read = 0.95 * EVENTS  # over at the first look: the quota never held
+    both.samples = Samples(0)
+    assert math.isnan(load(trial(tmp_path, f"drain: {EVENTS}"), both)._settle(both.samples, EVENTS, 60.0))
