@@ -88,8 +88,10 @@ def _table(found: Prediction) -> Table:
         Column(""), Column("Flink CPU", "CPU-s/1M events", numeric=True),
     )  # fmt: skip
     note = (
-        f"The fit, mean of the repetitions': {wording.digits(found.cpu_s_per_million_events)} CPU-seconds per million "
-        f"events and {wording.digits(found.fixed_cpus)} of a core whatever the rate."
+        "The fit, mean of the repetitions': a TaskManager takes "
+        f"{wording.digits(found.cpu_s_per_million_events)} CPU-seconds per million events and "
+        f"{wording.digits(found.fixed_cpus)} of a core whatever the rate. In Flink's CPU is the JobManager's, which no "
+        "quota limits."
     )
     return Table("prediction", "Drains by quota, means of the repetitions", columns, tuple(rows), note)
 

@@ -47,6 +47,16 @@ def test_a_job_that_follows_the_law_is_predicted_to_the_event() -> None:
         fit(drains()[:1])
 
 
+def test_a_job_manager_without_a_quota_does_not_bias_the_prediction() -> None:
+    """Its CPU counted as the TaskManager's, a whole core was predicted to carry a tenth less than it does."""
+    beside = [replace(each, cpu_s_per_million_events=(each.cpus + 0.1) / each.rate_eps * 1e6) for each in drains()]
+    found = held_out([beside, beside])
+
+    assert found is not None and found.held_back == ()
+    assert found.ratio.value == pytest.approx(1.0)
+    assert (found.fixed_cpus, found.cpu_s_per_million_events) == pytest.approx((FIXED, PER_MILLION))
+
+
 def test_the_held_out_quota_is_not_among_what_is_fitted() -> None:
     """A prediction that has seen its answer is a repetition of it."""
     honest = held_out([drains(), drains()])
@@ -67,6 +77,7 @@ def test_a_drain_that_something_else_held_back_is_told() -> None:
 
     assert honest is not None and honest.held_back == ()
     assert held is not None and held.held_back == (1.0,)
+    assert "tests nothing: under 1 of a core" in held.sentence() and "within" not in held.sentence()
 
 
 def test_the_interval_covers_what_it_has_to_under_noise() -> None:
