@@ -201,6 +201,8 @@ def places(bootstrap: str, topic: str) -> dict[int, Placed]:
         partitions = _admin(bootstrap).list_topics(topic, timeout=ADMIN_TIMEOUT_S).topics[topic].partitions
     except KafkaException as error:
         raise BrokerError(f"places of {topic}: {error.args[0].str()}") from error
+    if gone := {broker for one in partitions.values() for broker in (one.leader, *one.replicas)} - rack.keys():
+        raise BrokerError(f"places of {topic}: broker {min(gone)} holds a copy or should lead, and does not answer")
     return {
         p: Placed(rack[one.leader], tuple(rack[broker] for broker in one.replicas)) for p, one in partitions.items()
     }

@@ -143,7 +143,8 @@ def search(
     The found rate passes 4 of 5 fresh trials and the rate 5 % above fails 3 of 5; while it does not, the search moves
     down by 2.5 % twice, then by 5 % and by 10 % (what fails again and again is not near its limit, its bracket was
     luck), or up by 5 %. A trial whose generator fell short says nothing about the system: it is repeated once, and
-    twice in a row ends the range there. Stops before a trial that would exceed `budget_s`.
+    twice in a row ends the range there. So is a failure of the very first trial: no later one meets a system so cold,
+    and a bracket below it would never be left again. Stops before a trial that would exceed `budget_s`.
     """
     state = _State(floor_eps, ceiling_eps, budget_s)
     try:
@@ -174,6 +175,8 @@ def _bracket(state: _State, start: float) -> Generator[Ask, Answer, None]:
     rate = min(max(start, state.floor_eps), state.ceiling_eps)
     for _ in range(MOST_DOUBLINGS):
         passed = yield from state.ask(rate, Purpose.RAMP)
+        if passed is False and len(state.attempts) == 1:
+            passed = yield from state.ask(rate, Purpose.RAMP)
         if passed:
             state.low = rate
             if state.high is not None or rate >= state.ceiling_eps:

@@ -42,8 +42,10 @@ class Replaceable(ABC):
         self._process().wait(END_TIMEOUT_S)
 
     def end(self) -> None:
+        """SIGTERM and its end; the platform's error when it had to be killed: how long that took says nothing."""
         self._down = True
-        self._process().stop(END_TIMEOUT_S)
+        if self._process().stop(END_TIMEOUT_S) == -signal.SIGKILL:
+            raise self._blame(f"{self.name} did not end within {END_TIMEOUT_S:.0f} s of SIGTERM and was killed")
 
     def lose_disk(self) -> None:
         raise HostError(f"{self.name} has no disk of its own that could be lost")

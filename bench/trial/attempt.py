@@ -14,7 +14,7 @@ import pandas as pd
 from bench import environment, measure, topics
 from bench.analysis.steady import State
 from bench.backends import Cluster, capacity
-from bench.errors import PlatformError, StreamgaugeError
+from bench.errors import BrokerError, PlatformError, StreamgaugeError
 from bench.jobs import outputs_of
 from bench.loadgen import validity
 from bench.record import Check, Outcome, Run
@@ -51,8 +51,6 @@ def attempt(
         life.live(latency_slo_ms)
     except StreamgaugeError as error:  # whoever is to blame: this trial is over, the next one goes on
         outcome, reason = Outcome.CRASHED, _blame(stage.cluster, error)
-        if limit := capacity.blamed(reason):
-            reason = f"{limit}\n{reason}"
     finally:
         life.tear_down()
     over_the_run = environment.since(began.environment)
@@ -69,12 +67,18 @@ def attempt(
 
 
 def _blame(cluster: Cluster, error: StreamgaugeError) -> str:
-    """A dead process explains everything that failed after it; otherwise the error speaks for itself."""
+    """A dead process explains everything that failed after it; otherwise the error speaks for itself.
+
+    Before a broker's last words stands the host's limit that they are about, if they are about one.
+    """
+    first, said = error, str(error)
     try:
         cluster.check()
     except PlatformError as dead:
-        return str(dead) if str(dead) == str(error) else f"{dead}\nthen: {error}"
-    return str(error)
+        first = dead
+        said = str(dead) if str(dead) == said else f"{dead}\nthen: {error}"
+    limit = capacity.blamed(str(first)) if isinstance(first, BrokerError) else ""
+    return f"{limit}\n{said}" if limit else said
 
 
 def crashed(trial: Trial, backend: str, reason: str) -> Run:

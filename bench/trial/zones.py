@@ -27,7 +27,10 @@ def asked_for(settings: Settings) -> bool:
 
 
 class Followers:
-    """What followers moved since this was made; `moved` is None where a broker did not tell, now or then."""
+    """What followers moved since this was made; `moved` is None where a broker did not tell, now or then.
+
+    A link that is gone, or that began to count anew, has moved nobody knows how much: None as well.
+    """
 
     def __init__(self, urls: Sequence[str]) -> None:
         self._urls = urls
@@ -36,13 +39,13 @@ class Followers:
     def moved(self) -> Links | None:
         """Bytes of each link since then."""
         now = _told(self._urls)
-        if now is None or self._before is None:
+        if now is None or self._before is None or self._before.keys() - now.keys():
             return None
         found: Links = {}
         for link, (sent, received) in now.items():
             sent_before, received_before = self._before.get(link, (0.0, 0.0))
             found[link] = sent - sent_before, received - received_before
-        return found
+        return found if all(min(both) >= 0 for both in found.values()) else None
 
 
 def _told(urls: Sequence[str]) -> Links | None:
@@ -62,6 +65,8 @@ def measure_crossing(
     each partition, as of now. What nobody stands for is missing, not zero.
     """
     found, events = notes.found, seen.sent.acknowledged_events or math.nan
+    if not links and settings.topic.replication_factor > 1:
+        links = None  # copies were made, and nobody counted them
     legs = {
         "produce": _clients(_workers(settings, seen), rack, _SENT) / events,
         "replication": _followers(links, rack, _RECEIVED) / events,
@@ -119,16 +124,16 @@ def _members(settings: Settings, reads: Sequence[Read]) -> Iterator[Client]:
 
 
 def _clients(clients: Iterable[Client], rack: Mapping[int, str], way: int) -> float:
-    """Bytes to or from brokers in another rack; NaN where a client stands nowhere or has told nothing."""
+    """Bytes to or from brokers in another rack; NaN where a client, or a broker it spoke to, is not known to stand."""
     moved = 0.0
     for own, wire in clients:
-        if not own or not wire:
+        if not own or not wire or wire.keys() - rack.keys():
             return math.nan
         moved += sum(both[way] for node, both in wire.items() if rack[node] != own)
     return moved
 
 
 def _followers(links: Links | None, rack: Mapping[int, str], way: int) -> float:
-    if links is None:
+    if links is None or {broker for link in links for broker in link} - rack.keys():
         return math.nan
     return sum(both[way] for (leader, follower), both in links.items() if rack[leader] != rack[follower])

@@ -53,6 +53,14 @@ def test_the_found_rate_is_confirmed_by_fresh_runs_and_the_one_above_fails() -> 
     assert [a.ask.number for a in found.attempts] == list(range(len(found.attempts)))
 
 
+def test_a_cold_first_trial_does_not_bound_the_answer() -> None:
+    """One failure of a system that was not warm held every later rate below the first one's."""
+    limit, cold = carries(137_000), Answer(Outcome.FAIL, "cold", 45.0)
+    found = hunt(lambda ask: limit(ask) if ask.number else cold, 100_000.0)
+    assert found.status is Status.FOUND and found.rate_eps is not None
+    assert 137_000 / 1.03 <= found.rate_eps <= 137_000
+
+
 def test_a_coin_is_never_confirmed_for_sure() -> None:
     """Prevents a rate whose runs pass by chance from being confirmed on less than 4 of 5."""
     endings = set()

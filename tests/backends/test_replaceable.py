@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import re
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -11,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bench.backends import disk
+from bench.backends import disk, replaceable
 from bench.backends.accounting import Ledger
 from bench.backends.replaceable import Replaceable
 from bench.backends.subtree import Child, Subtree, await_true
@@ -24,18 +26,23 @@ BUSY = "n = 0\nwhile True: n += 1"
 class Victim(Replaceable):
     """A process that only burns CPU."""
 
-    def __init__(self, subtree: Subtree) -> None:
+    def __init__(self, subtree: Subtree, program: str = BUSY) -> None:
         super().__init__("broker 1", BrokerError)
-        self.subtree = subtree
+        self.subtree, self.program = subtree, program
 
     def spawn(self) -> Child:
-        return self.subtree.spawn("busy", [sys.executable, "-c", BUSY])
+        return self.subtree.spawn("busy", [sys.executable, "-c", self.program])
 
 
 @pytest.fixture
-def victim() -> Iterator[Victim]:
+def subtree() -> Iterator[Subtree]:
     with Subtree() as subtree:
-        yield Victim(subtree)
+        yield subtree
+
+
+@pytest.fixture
+def victim(subtree: Subtree) -> Victim:
+    return Victim(subtree)
 
 
 def test_who_was_killed_on_purpose_is_not_missed_and_who_died_is(victim: Victim) -> None:
@@ -55,6 +62,22 @@ def test_who_was_killed_on_purpose_is_not_missed_and_who_died_is(victim: Victim)
     second.wait(PATIENCE_S)
     with pytest.raises(BrokerError, match=r"broker 1 ended \(exit code -9\)"):
         victim.check()
+
+
+def test_one_that_had_to_be_killed_did_not_end(subtree: Subtree, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The patience before SIGKILL would be told as the time that a clean stop takes."""
+    monkeypatch.setattr(replaceable, "END_TIMEOUT_S", 0.2)
+    deaf = Victim(subtree, "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + BUSY)
+    status = Path(f"/proc/{deaf.start().pid}/status")
+    ignored = re.compile(r"SigIgn:\s+(\w+)")
+
+    def heard_nothing() -> bool:
+        found = ignored.search(status.read_text())
+        return found is not None and bool(int(found[1], 16) >> (signal.SIGTERM - 1) & 1)
+
+    await_true(heard_nothing, PATIENCE_S, "deaf to SIGTERM")
+    with pytest.raises(BrokerError, match="did not end within 0 s of SIGTERM and was killed"):
+        deaf.end()
 
 
 def test_cpu_of_a_replaced_process_stays_in_the_sum(victim: Victim) -> None:

@@ -19,6 +19,7 @@ from bench.probes import Samples
 from bench.probes.kafka import Links
 from bench.record import Measurement
 from bench.scenario.sections import Settings
+from bench.trial import zones
 from bench.trial.notes import Notes, Seen
 from bench.trial.zones import measure_crossing
 
@@ -81,6 +82,9 @@ def test_each_leg_comes_from_its_own_counter() -> None:
         ({"consumers": ({"group": "g"},)}, TO_EACH, COPIED, "consume"),
         ({}, {}, COPIED, "produce"),  # a worker that died told nothing
         ({}, TO_EACH, None, "replication"),
+        ({}, TO_EACH, {}, "replication"),  # copies were made, and no fetcher was heard of
+        ({}, TO_EACH, COPIED | {(4, 1): (1.0, 1.0)}, "replication"),  # a broker that nobody knows the rack of
+        ({}, TO_EACH | {4: (1, 1)}, COPIED, "produce"),
         ({"pipeline": {"job": "revenue"}}, TO_EACH, COPIED, "consume"),  # a job stands nowhere
     ],
 )
@@ -92,6 +96,15 @@ def test_what_nobody_told_is_missing_and_so_is_the_sum(
     assert f"cross_zone_{lost}_bytes_per_event" in missing
     assert {"cross_zone_bytes_per_event", "cross_zone_return_bytes_per_event"} <= set(missing)
     assert {"cross_zone_over_formula", "cross_zone_over_places"}.isdisjoint(found)
+
+
+@pytest.mark.parametrize("later", [{}, {(1, 2): (5.0, 50.0)}])
+def test_links_that_are_gone_or_began_anew_have_moved_nobody_knows_how_much(
+    monkeypatch: pytest.MonkeyPatch, later: Links
+) -> None:
+    told = iter([{(1, 2): (10.0, 100.0)}, later])
+    monkeypatch.setattr(zones, "followers", lambda _: next(told))
+    assert zones.Followers(["of a broker"]).moved() is None
 
 
 def test_a_topic_that_nobody_reads_has_two_legs() -> None:
