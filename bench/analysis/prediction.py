@@ -43,8 +43,8 @@ class Drained:
 class Prediction:
     """Events a second at `cpus`, predicted from the quotas `fitted`, and measured; geometric means of repetitions.
 
-    `ratio`: predicted over measured, paired by repetition. `fixed_cpus`: what a TaskManager takes of a core whatever the
-    rate; `cpu_s_per_million_events`: what it takes beside that.
+    `ratio`: predicted over measured, paired by repetition. `fixed_cpus`: what a TaskManager takes of a core whatever
+    the rate; `cpu_s_per_million_events`: what it takes beside that.
     """
 
     fitted: tuple[float, ...]

@@ -31,6 +31,7 @@ from bench.trial.stage import Keep, Recorded, Stage, Tell, forget, silence
 
 CLOCK_STEP_NS = 1_000_000  # method 10: a drift of the clocks beyond 1 ms invalidates latencies
 PRIME_EPS = 50_000.0
+START_EPS = 100_000.0  # of a search: two cores carry more than that; the ramp doubles, or halves
 PRIME_S = 20.0  # at 12 s the first runs still paid for the compiler: p50 520 ms where later ones had 15
 
 
@@ -124,7 +125,8 @@ def prime(trial: Trial, stage: Stage) -> None:
     under a quarter of a core the compiler would still be at work in the last repetition.
     """
     rate = trial.settings.load.rate_eps if isinstance(trial.settings.load.rate_eps, float) else PRIME_EPS
-    steady = trial.settings.load.model_copy(update={"rate_eps": min(rate, PRIME_EPS), "drain": None, "shape": None})
+    rate = START_EPS if trial.load.kind == "search" else min(rate, PRIME_EPS)
+    steady = trial.settings.load.model_copy(update={"rate_eps": rate, "drain": None, "shape": None})
     held_back = trial.load.kind == "drain" and trial.settings.cluster.limits.task_manager_cpus is not None
     phases = trial.settings.phases.model_copy(update={"warmup_s": 0.0, "measure_s": PRIME_S, "settle_s": 5.0})
     consumers = () if trial.settings.pipeline is not None else trial.settings.consumers

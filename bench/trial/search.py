@@ -19,11 +19,10 @@ from bench.errors import PlatformError
 from bench.metrics import METRICS
 from bench.record import Attempt, Measurement, Outcome, Search
 from bench.scenario import Trial, parse_threshold
-from bench.trial.attempt import attempt, blank
+from bench.trial.attempt import START_EPS, attempt, blank
 from bench.trial.earlier import Earlier, label, take_up
 from bench.trial.stage import Keep, Recorded, Stage, Tell, forget, silence
 
-START_EPS = 100_000.0  # two cores carry twice that; the ramp doubles, or halves
 CEILING_EPS = 4_000_000.0
 BUDGET_S = 840.0  # with a cluster's start and priming, fifteen minutes
 KEPT_SERIES = ("backlog_events", "e2e_latency_ms", "generator_offered", "output_eps")  # of each attempt
