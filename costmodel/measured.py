@@ -14,7 +14,7 @@ from typing import Any
 
 from bench.errors import ScenarioError
 from costmodel import documents
-from costmodel.usage import Number, Usage
+from costmodel.usage import Broker, Number, Usage
 
 PRICING_KEYS = frozenset(
     {
@@ -35,6 +35,8 @@ PRICING_KEYS = frozenset(
     }
 )
 
+COPIES = "topic.replication_factor"  # of the runs, 1 unless they say; a bill's own is pricing.replication_factor
+
 Row = Mapping[str, Any]
 PerRun = Mapping[tuple[Any, Any], float]  # (trial, repetition) -> the metric's value
 
@@ -43,9 +45,10 @@ def usage_from_runs(rows: Iterable[Row], pricing: Mapping[str, Any], cell: Mappi
     """What a platform must carry, from `bench.record.rows`, or from a notebook's `frame.to_dict("records")`.
 
     rows: one for each run and metric (scenario, load, trial_id, repetition, outcome, metric, stat, value, unit, a key
-    per knob). pricing: the scenario's section. cell: knobs that select runs, {"topic.partitions": 96}; a key that is no
-    column is taken as that setting's value. Only finished runs count. Each metric comes from one load, any other
-    before `drain`, so that two cells are priced from the same kind of run; name another with {"load": "drain"}.
+    per knob; topic.replication_factor where it is not 1). pricing: the scenario's section. cell: knobs that select
+    runs, {"topic.partitions": 96}; a key that is no column is taken as that setting's value. Only finished runs count.
+    Each metric comes from one load, any other before `drain`, so that two cells are priced from the same kind of run;
+    name another with {"load": "drain"}.
 
     Raises ScenarioError if no finished run is left, an assumption is missing, or no record size is known.
     """
@@ -60,8 +63,10 @@ def usage_from_runs(rows: Iterable[Row], pricing: Mapping[str, Any], cell: Mappi
         raise ScenarioError("the runs carry no wire_bytes_per_event: without it nothing on the wire can be priced")
     # the records alone: what a partition's files take once, a short run would spread over too few events
     stored = _per_run(runs, "log_bytes_per_event") or _per_run(runs, "disk_bytes_per_event")
+    copies = int(_knob(runs, cell or {}, COPIES) or 1)
+    stored = {run: of_one_copy(value, copies) for run, value in stored.items()}
     disk = _ratio(stored, wire, "disk / wire bytes per event")
-    broker_cpu = _mean(runs, ["broker_cpu_s_per_million_events"])
+    broker_cpu = _broker_cpu(runs, copies)
     record = _record_bytes(runs, pricing, cell or {})
     data: dict[str, Any] = {
         "schema": 1,
@@ -89,6 +94,23 @@ def usage_from_runs(rows: Iterable[Row], pricing: Mapping[str, Any], cell: Mappi
     if job is not None:
         data["processing"] = job
     return documents.validate(data, Usage)
+
+
+def of_one_copy(stored_bytes: float, copies: int) -> float:
+    """Stored bytes of an event once: brokers' disks and logs are summed over all replicas, and a bill adds its own."""
+    return stored_bytes / copies
+
+
+def of_leaders(cpu_s: float, copies: int) -> float:
+    """A broker's CPU without keeping copies: taken out at the share of a leader's at which sizing adds its own."""
+    return cpu_s / (1 + (copies - 1) * float(Broker().follower_cpu_share.value))
+
+
+def _broker_cpu(runs: Sequence[Row], copies: int) -> Number | None:
+    metric = "broker_cpu_s_per_million_events"
+    spent = [of_leaders(value, copies) for value in _per_run(runs, metric).values()]
+    less = f", of {copies} copies, less what followers are assumed to take" if copies > 1 else ""
+    return number(spent, metric + less) if spent else None
 
 
 def _select(rows: Sequence[Row], cell: Mapping[str, Any]) -> list[Row]:

@@ -13,6 +13,7 @@ from bench.errors import ScenarioError
 from bench.run import Outcome, Run
 from costmodel import documents
 from costmodel.ladder import Ladder, Rung, hot_share
+from costmodel.measured import of_leaders, of_one_copy
 
 
 def ladder(runs: Iterable[Run], source: str, *, where: Mapping[str, Any], pricing: Mapping[str, Any]) -> Ladder:
@@ -119,7 +120,8 @@ def _rung(run: Run) -> Rung:
     keyed = _keyed(run)
     mb_s = _value(run, "acknowledged_eps", rate) * record / 1e6
     readers = _readers(settings)
-    copies = settings["topic"].get("replication_factor", 1)
+    copies = int(settings["topic"].get("replication_factor", 1))
+    cpu = _optional(run, "broker_cpu_s_per_million_events")
     disk = _optional(run, "log_bytes_per_event") or _optional(run, "disk_bytes_per_event")
     wire = _optional(run, "wire_bytes_per_event")
     latency = run.metrics.get("e2e_latency_ms" if readers else "produce_latency_ms")
@@ -135,8 +137,8 @@ def _rung(run: Run) -> Rung:
         (latency.percentiles or {}).get("p99") if latency else None,
         mb_s / readers if readers else None,
         None if wire is None else wire / record,
-        None if disk is None else disk / record / copies,
-        _optional(run, "broker_cpu_s_per_million_events"),
+        None if disk is None else of_one_copy(disk, copies) / record,
+        None if cpu is None else of_leaders(cpu, copies),
         _optional(run, "batch_records"),
     )
 

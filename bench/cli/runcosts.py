@@ -18,9 +18,14 @@ def usages(found: Study, assumptions: Mapping[str, Any]) -> dict[str, Usage]:
     import costmodel
     from bench import record
 
-    partitions = {run.trial_id: run.settings["topic"]["partitions"] for run in found.runs}
-    # a bill needs it whether it is an axis or not
-    rows = [{**row, "topic.partitions": partitions[row["trial_id"]]} for row in record.rows(found.runs)]
+    # a bill needs both, whether they are axes or not
+    topics = {
+        run.trial_id: {
+            f"topic.{key}": run.settings["topic"].get(key, 1) for key in ("partitions", "replication_factor")
+        }
+        for run in found.runs
+    }
+    rows = [{**row, **topics[row["trial_id"]]} for row in record.rows(found.runs)]
     pricing = {**found.scenario.pricing.model_dump(), **assumptions}
     return {
         label: costmodel.usage_from_runs(rows, pricing, dict(cell.knobs) | {"load": cell.load})

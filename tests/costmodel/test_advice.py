@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.errors import ScenarioError
-from bench.record import Measurement, Outcome
+from bench.record import Measurement, Outcome, Run
 from costmodel import advised
 from costmodel.advice import FURTHEST, Need, Standing, advise, bills, smallest, usage
 from costmodel.ladder import Ladder, Status, hot_share, too_many
@@ -278,6 +278,24 @@ def test_the_busiest_key_of_zipfs_law() -> None:
     assert top_key_share({"keys": {"distinct": 10, "zipf": 1.0}}) == pytest.approx(1 / 2.9289682)
     assert top_key_share({"keys": {"distinct": 10, "zipf": 0.0}}) == pytest.approx(0.1)
     assert hot_share(4, 0.2) == pytest.approx(0.4)
+
+
+def test_runs_with_three_copies_show_what_one_takes() -> None:
+    """Disks and CPU are summed over all brokers; a bill adds its own copies."""
+
+    def copied(run: Run) -> Run:
+        times = {"log_bytes_per_event": 3.0, "broker_cpu_s_per_million_events": 2.0}  # a follower: half of its leader
+        metrics = {k: Measurement(v.value * times.get(k, 1.0), v.unit, v.percentiles) for k, v in run.metrics.items()}
+        return replace(
+            run, metrics=metrics, settings={**run.settings, "topic": {**run.settings["topic"], "replication_factor": 3}}
+        )
+
+    one = study(BROKER, doubling(8), (40.0,), repeats=2)
+    alone, three = (
+        ladder(runs, "simulated", where={}, pricing={}).rungs for runs in (one, [copied(run) for run in one])
+    )
+    assert [rung.disk for rung in three] == pytest.approx([rung.disk for rung in alone])
+    assert [rung.cpu for rung in three] == pytest.approx([rung.cpu for rung in alone])
 
 
 def test_every_number_names_its_runs() -> None:

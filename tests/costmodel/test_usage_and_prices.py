@@ -195,6 +195,20 @@ def test_measured_bytes_come_with_their_interval_and_crashed_runs_are_no_evidenc
     assert float(usage.processing.checkpoint_gb.value) == pytest.approx(0.001 * 500_000 / 50_000)
 
 
+def test_three_copies_on_the_measured_disks_are_not_billed_three_times_again() -> None:
+    """Disks, logs and CPU are summed over all brokers: the same stream measured with three copies is the same usage."""
+    three = {"disk_bytes_per_event": [330, 336.6, 343.2], "broker_cpu_s_per_million_events": [2.0, 2.2, 2.4]}
+    runs = [{**row, "topic.replication_factor": 3} for row in measured(**three)]
+    alone, copied = (
+        costmodel.usage_from_runs(rows, PRICING, {"topic.partitions": 6}).broker for rows in (measured(), runs)
+    )
+
+    assert float(copied.disk_bytes_per_wire_byte.value) == pytest.approx(float(alone.disk_bytes_per_wire_byte.value))
+    # a follower is assumed to take half of its leader's CPU, in a bill as here
+    assert float(copied.cpu_s_per_million_events.value) == pytest.approx(float(alone.cpu_s_per_million_events.value))
+    assert "followers are assumed" in copied.cpu_s_per_million_events.note
+
+
 def test_ninety_six_partitions_instead_of_six_cost_what_their_bytes_cost() -> None:
     """Half as many bytes again on wire and disk, measured: half as much again for what is billed by bytes."""
     six, many = (
