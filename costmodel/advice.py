@@ -260,6 +260,7 @@ def usage(advice: Advice, partitions: int) -> Usage:
             "record_bytes": need.record_bytes,
             "peak_to_mean": {"assumed": need.peak} if "peak" in need.assumed else need.peak,
             "compression_ratio": inverted,
+            **_measured_at(advice, cpu),
         },
         "broker": broker,
         "consumers": {"groups": {"assumed": pricing.get("groups", 1)}},
@@ -269,6 +270,16 @@ def usage(advice: Advice, partitions: int) -> Usage:
         },
     }
     return documents.validate(data, Usage)
+
+
+def _measured_at(advice: Advice, cpu: Read | None) -> dict[str, Any]:
+    """The most events a second of the runs that CPU comes from, as MB/s of the need's records."""
+    if cpu is None:
+        return {}
+    named = set(cpu.runs)
+    eps = max(rung.mb_s * 1e6 / rung.record_bytes for rung in advice.ladder.rungs if rung.run in named)
+    told = {"value": eps * advice.need.record_bytes / 1e6, "basis": "measured", "n": len(named)}
+    return {"measured_at_mb_s": {**told, "note": "the highest rate of the runs that CPU comes from"}}
 
 
 PRICED_BY = frozenset(

@@ -108,13 +108,13 @@ def support(usage: Usage, test: Foretold | None) -> Support:
 class Beside:
     """What must stand beside every size that measured CPU was carried to."""
 
-    measured_at_mb_s: float
-    times: float  # the priced rate over the measured one
+    measured_at_eps: float
+    times: float  # the priced events a second over the measured ones: CPU is per event, whatever its size
     test: Foretold | None
 
     def sentence(self) -> str:
         """With how far it was carried; beyond what was tested that is said too."""
-        told = f"Priced at {self.times:.3g} times the measured rate ({self.measured_at_mb_s:.3g} MB/s)"
+        told = f"Priced at {self.times:.3g} times the measured rate ({_n(self.measured_at_eps)} events/s)"
         if self.test is None:
             return f"{told}; {NEVER}."
         beyond = "" if self.times <= self.test.times else ", and never tested beyond that"
@@ -123,16 +123,20 @@ class Beside:
 
 def beside(usage: Usage, folder: Path = RECORDED) -> Beside | None:
     """None where no size is carried beyond what was measured: at the measured rate, or where nothing was."""
-    at = usage.ingest.measured_at_mb_s
-    if at is None or not measured(usage) or usage.ingest.mb_s.value <= at.value:
+    at, eps = usage.ingest.measured_at_mb_s, usage.ingest.measured_at_eps
+    if at is None or eps is None or not measured(usage) or usage.ingest.mb_s.value <= at.value:
         return None
-    return Beside(float(at.value), float(usage.ingest.mb_s.value / at.value), recorded(folder))
+    return Beside(float(eps), float(usage.ingest.mb_s.value / at.value), recorded(folder))
+
+
+def _n(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
 def to_json(found: Beside) -> dict[str, Any]:
     """For `cost --json`: `tested` is null where no study has put it to the test."""
     test = found.test
-    about = {"measured_at_mb_s": found.measured_at_mb_s, "times": found.times, "sentence": found.sentence()}
+    about = {"measured_at_eps": found.measured_at_eps, "times": found.times, "sentence": found.sentence()}
     if test is None:
         return {**about, "tested": None}
     low, high = test.prediction.ratio.interval()

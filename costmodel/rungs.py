@@ -162,8 +162,8 @@ def _behind(run: Run, rate: float, read: bool) -> str:  # noqa: FBT001 -- of one
     acknowledged = _value(run, "acknowledged_eps", math.nan)
     if not acknowledged >= OUTPUT_LIMIT * rate:
         return f"{acknowledged:,.0f} of {rate:,.0f} events/s were acknowledged"
-    if _value(run, "lost_events", 0.0) > 0:
-        return f"{run.metrics['lost_events'].value:,.0f} events were lost"
+    if not (lost := _value(run, "lost_events", math.nan)) <= 0:
+        return "whether events were lost is missing" if math.isnan(lost) else f"{lost:,.0f} events were lost"
     if not read:
         return ""
     slope = run.metrics.get("backlog_slope_eps")

@@ -164,6 +164,7 @@ def usage_of(usage: Usage, need: Need, kind: Kind) -> Usage:
     """The usage with the need's numbers; a job that nobody reads by is one more group."""
     job = need.processes or kind is Kind.FLINK
     numbers: dict[str, Decimal] = {
+        **_measured_at(usage, need),
         "ingest.record_bytes": _decimal(need.record_bytes),
         "ingest.mb_s": _decimal(need.mb_s),
         "retention.days": _decimal(need.retention_days),
@@ -173,6 +174,14 @@ def usage_of(usage: Usage, need: Need, kind: Kind) -> Usage:
     for path, value in numbers.items():
         usage = usage.with_value(path, value)
     return usage
+
+
+def _measured_at(usage: Usage, need: Need) -> dict[str, Decimal]:
+    """CPU was measured at so many events a second: as many, of the need's size."""
+    at = usage.ingest.measured_at_mb_s
+    if at is None:
+        return {}
+    return {"ingest.measured_at_mb_s": at.value * _decimal(need.record_bytes) / usage.ingest.record_bytes.value}
 
 
 def candidates(need: Need, kind: Kind, usage: Usage) -> list[str]:

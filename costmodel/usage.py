@@ -154,7 +154,15 @@ class Ingest(Section):
     record_bytes: Positive = Field(description="raw bytes of one record")
     peak_to_mean: AtLeastOne = assumed("1.5")
     compression_ratio: Positive = assumed("1.0", note="raw bytes / bytes on the wire")
-    measured_at_mb_s: Positive | None = None  # the rate of the runs that bytes and CPU per event come from
+    measured_at_mb_s: Positive | None = Field(
+        default=None, description="the rate of the runs that CPU per event comes from, as MB/s of record_bytes"
+    )
+
+    @property
+    def measured_at_eps(self) -> Decimal | None:
+        """Events a second of those runs (binary units aside, which leave the ratio to what is priced as it is)."""
+        at = self.measured_at_mb_s
+        return None if at is None else at.value * 1_000_000 / self.record_bytes.value
 
 
 class Broker(Section):

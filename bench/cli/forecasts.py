@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -154,18 +155,26 @@ def promptness(source: Path, case_file: Path | None, platform: str, runs: Path |
         else:
             _tell_prompt(asked, rows, "assumed")
         return
-    found = {label: (one, told, prompt.compare(one, usage, platform)) for label, one, told in _detectors(asked, runs)}
+    found = {
+        label: (one, told, [] if one is None else prompt.compare(one, usage, platform))
+        for label, one, told in _detectors(asked, runs)
+    }
     if json_:
         detectors = {label: {**prompt.to_json(rows), "measured": told} for label, (_, told, rows) in found.items()}
         answer({"schema": 1, "detectors": detectors})
         return
     for label, (one, told, rows) in found.items():
         click.echo(f"\n{label}: {told}")
-        _tell_prompt(one, rows, "measured")
+        if one is not None:
+            _tell_prompt(one, rows, "measured")
 
 
-def _detectors(asked: Promptness, folder: Path) -> Iterator[tuple[str, Promptness, str]]:
-    """(cell, the case with its detector, what was measured) of every cell that knows how well it detects."""
+def _detectors(asked: Promptness, folder: Path) -> Iterator[tuple[str, Promptness | None, str]]:
+    """(cell, the case with its detector, what was measured) of every cell that knows how well it detects.
+
+    Without a case where it found nothing: then all is lost at every cadence, and what its alarms cost, by their
+    number for each case found, has no answer.
+    """
     from bench import study
     from costmodel import promptness as prompt
     from reports.wording import arm_label
@@ -173,7 +182,17 @@ def _detectors(asked: Promptness, folder: Path) -> Iterator[tuple[str, Promptnes
     none = True
     for cell in study.recall(folder, judged=False).cells:
         recall, precision = cell.metrics.get("recall"), cell.metrics.get("precision")
-        if recall is None or precision is None or not recall.value or not precision.value:
+        if recall is None or not math.isfinite(recall.value):
+            continue
+        if recall.value == 0 or (precision is not None and precision.value == 0):
+            none = False
+            yield (
+                arm_label(cell.knobs),
+                None,
+                f"{_interval('recall', recall)}: found nothing, all is lost at any cadence",
+            )
+            continue
+        if precision is None or not math.isfinite(precision.value):
             continue
         late = cell.metrics.get("alert_latency_ms p50") or cell.metrics.get("alert_latency_ms")
         told = ", ".join(_interval(name, each) for name, each in (("recall", recall), ("precision", precision)))

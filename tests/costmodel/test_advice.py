@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 from hypothesis import given, settings
@@ -13,6 +14,7 @@ from bench.errors import ScenarioError
 from bench.record import Measurement, Outcome, Run
 from costmodel import advised
 from costmodel.advice import FURTHEST, Need, Standing, advise, bills, smallest, usage
+from costmodel.extrapolation import beside
 from costmodel.ladder import Ladder, Status, hot_share, too_many
 from costmodel.option import size
 from costmodel.prices import built_in
@@ -223,13 +225,14 @@ def test_too_many_partitions_are_seen_and_said() -> None:
 
 
 def test_what_was_not_measured_is_no_pass() -> None:
-    """A run without its tail, or without its backlog, may have been behind all along."""
-    runs = study(BROKER, [16], (40.0,))
-    blind = [{k: v for k, v in run.metrics.items() if k != "e2e_latency_ms"} for run in runs]
-    for run, metrics in zip(runs, blind, strict=True):
-        object.__setattr__(run, "metrics", metrics)
-    cells = ladder(runs, "blind", where={}, pricing={}).cells(500.0)
-    assert [(cell.status, cell.why) for cell in cells] == [(Status.FAILS, "its p99 is missing")]
+    """A run without its tail, or without a count of what arrived, may have been behind all along."""
+    for metric, said in (("e2e_latency_ms", "its p99"), ("lost_events", "whether events were lost")):
+        runs = [
+            replace(run, metrics={k: v for k, v in run.metrics.items() if k != metric})
+            for run in study(BROKER, [16], (40.0,))
+        ]
+        cells = ladder(runs, "blind", where={}, pricing={}).cells(500.0)
+        assert [(cell.status, cell.why) for cell in cells] == [(Status.FAILS, f"{said} is missing")]
 
 
 def test_runs_that_are_no_evidence_are_left_out_aloud() -> None:
@@ -296,6 +299,23 @@ def test_runs_with_three_copies_show_what_one_takes() -> None:
     )
     assert [rung.disk for rung in three] == pytest.approx([rung.disk for rung in alone])
     assert [rung.cpu for rung in three] == pytest.approx([rung.cpu for rung in alone])
+
+
+def test_a_usage_of_advice_says_at_what_rate_its_cpu_was_measured() -> None:
+    """Without it a bill for ten times as many events would not say that it was carried there."""
+    at_run = usage(advise(need(20.0), known()), 16)
+    large = usage(advise(need(40.0, record_bytes=400.0), known()), 16)  # as many events, twice as large
+
+    assert at_run.ingest.measured_at_eps == pytest.approx(Decimal(200_000), rel=Decimal("1e-3"))
+    assert beside(at_run) is None
+    assert large.ingest.measured_at_eps == pytest.approx(Decimal(200_000), rel=Decimal("1e-3"))
+    assert float(large.ingest.measured_at_mb_s.value if large.ingest.measured_at_mb_s else 0) == pytest.approx(
+        80, rel=1e-3
+    )
+    assert beside(large) is None
+    more = beside(usage(advise(need(160.0), known()), 64))
+    assert more is not None and more.times == pytest.approx(4, rel=1e-3)
+    assert "4 times the measured rate (200," in more.sentence()
 
 
 def test_every_number_names_its_runs() -> None:

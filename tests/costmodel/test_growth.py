@@ -125,7 +125,7 @@ def test_what_stands_beside_a_bill(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     monkeypatch.setattr(extrapolation, "recorded", lambda _folder: foretold())
     once, further = (extrapolation.beside(usage(ingest={**USAGE["ingest"], "mb_s": mb_s})) for mb_s in (20, 21))
 
-    assert never is not None and never.sentence().startswith("Priced at 4 times the measured rate (10 MB/s)")
+    assert never is not None and never.sentence().startswith("Priced at 4 times the measured rate (10,000 events/s)")
     assert "never tested here" in never.sentence() and extrapolation.to_json(never)["tested"] is None
     assert once is not None and "predicted within 11% up to 2 times as much CPU" in once.sentence()
     assert "beyond" not in once.sentence() and extrapolation.to_json(once)["tested"]["study"] == "studies/prediction"

@@ -172,6 +172,20 @@ def test_runs_that_detect_nothing_are_no_detector(tmp_path: Path) -> None:
     assert isinstance(refused.exception, ScenarioError) and "recall and precision" in str(refused.exception)
 
 
+def test_a_detector_that_finds_nothing_is_told_and_not_left_out(tmp_path: Path) -> None:
+    """Zero is an answer, and the worst one: a list without it recommends the best of the others as if it were all."""
+    blind = {"recall": 0.0, "precision": 0.0}
+    good = {"recall": 0.8, "precision": 0.9, "alert_latency_ms": 60_000.0}
+    folder = measured_detectors(tmp_path, {"fraud-rules": blind, "fraud-model": good})
+    words = ["simulate", "promptness", str(JOB), "--detector", str(folder)]
+    document = json.loads(CliRunner().invoke(cli, [*words, "--json"], catch_exceptions=False).stdout)["detectors"]
+    told = CliRunner().invoke(cli, words, catch_exceptions=False).stdout
+
+    assert document["job fraud-rules"]["rows"] == [] and document["job fraud-model"]["rows"]
+    assert "recall 0.000" in document["job fraud-rules"]["measured"]
+    assert "job fraud-rules: recall 0.000" in told and "found nothing, all is lost at any cadence" in told
+
+
 def test_a_sum_that_is_reached_in_no_draw_is_not_reached() -> None:
     assert odds.reaches(job(), "flink-ec2", Decimal(1), draws=20) == 1
     assert odds.reaches(job(), "flink-ec2", Decimal(1_000_000), draws=20) == 0

@@ -146,3 +146,7 @@ def test_the_command_says_what_is_measured_and_what_would_flip_it() -> None:
         update={"broker": measured.broker.model_copy(update={"cpu_s_per_million_events": known})}
     )
     assert any("Priced at 10 times the measured rate" in text for text in stack.rests_on(measured, Need(100_000)))
+    small = Need(10_000, record_bytes=200)  # as many events as were measured, of a fifth of the bytes
+    assert not any("times the measured rate" in text for text in stack.rests_on(measured, small))
+    more = stack.rests_on(measured, replace(small, rate_eps=20_000))
+    assert any("Priced at 2 times the measured rate (10,000 events/s)" in text for text in more)

@@ -95,6 +95,7 @@ def _run(broker: Broker, partitions: int, mb_s: float, seed: Sequence[int], repe
         "payload_bytes_per_event": (broker.record_bytes, "bytes/event"),
         "wire_bytes_per_event": (wire, "bytes/event"),
         "log_bytes_per_event": (wire * 0.98, "bytes/event"),
+        "lost_events": (0.0, "events"),
         "batch_records": (broker.batch_events(mb_s / partitions), "events"),
         "broker_cpu_s_per_million_events": (
             broker.cpu_s(mb_s / partitions) + broker.up_cores * 1e6 / eps,
