@@ -40,15 +40,22 @@ class Recorded:
 
 @dataclass(frozen=True)
 class Entry:
-    """One claim. `source`: the study whose runs spoke, None for bills and where nothing ran.
+    """One claim. `source`: the study whose runs spoke on the primary hypothesis, None for bills and where nothing ran.
 
     `verdicts`: one a hypothesis, the primary first. `others`: the primary hypothesis by the studies that did not speak.
+    `beside`: where bills decide, the study whose runs spoke on the hypotheses that rest on runs.
     """
 
     claim: Claim
     verdicts: tuple[Verdict, ...]
     source: Recorded | None
     others: tuple[tuple[Recorded, Verdict], ...]
+    beside: Recorded | None = None
+
+    @property
+    def ran(self) -> Recorded | None:
+        """The study whose runs spoke on any hypothesis."""
+        return self.source or self.beside
 
     @property
     def primary(self) -> Verdict:
@@ -126,8 +133,8 @@ def _speakers(claim: Claim, studies: Sequence[Recorded]) -> list[Recorded]:
 
 
 def _entry(claim: Claim, speakers: Sequence[Recorded], estimates: Mapping[str, Estimate]) -> Entry:
-    source = speakers[0] if speakers and not isinstance(claim.primary, Cost) else None
-    runs = source.study.runs if source is not None else ()
-    verdicts = tuple(judge([claim], Evidence(runs, estimates)))
+    best = speakers[0] if speakers else None
+    source, beside = (None, best) if isinstance(claim.primary, Cost) else (best, None)
+    verdicts = tuple(judge([claim], Evidence(best.study.runs if best else (), estimates)))
     others = tuple((one, judge([claim], Evidence(one.study.runs, estimates))[0]) for one in speakers[1:] if source)
-    return Entry(claim, verdicts, source, others)
+    return Entry(claim, verdicts, source, others, beside)

@@ -66,7 +66,7 @@ def tell(
         sections.append(Section("claims", "One by one", tuple(itertools.chain.from_iterable(cards.values()))))
     else:
         sections += [Section(f"book-{word.replace(' ', '-')}", _TITLES[word], these) for word, these in cards.items()]
-    runs = [run for entry in entries if entry.source is not None for run in entry.source.study.runs]
+    runs = [run for entry in entries if entry.ran is not None for run in entry.ran.study.runs]
     return Report(
         scenario="claims",
         title="The claim book",
@@ -88,7 +88,7 @@ def _overview(
             number = wording.number(many, "", Source("counted", "claims", str(word)))
             words += [number, f" {word}", ", "]
     blocks: list[Any] = [Paragraph((*words[:-1], ".") if entries else ("No claim was asked about.",))]
-    spoke = {entry.source.name: entry.source.study.runs for entry in entries if entry.source is not None}
+    spoke = {entry.ran.name: entry.ran.study.runs for entry in entries if entry.ran is not None}
     told = [f"{name} ({_when(runs)})" for name, runs in sorted(spoke.items())]
     rests = f"Runs: {'; '.join(told)}. " if told else "No recorded run speaks on any of them. "
     blocks.append(said(f"{rests}Bills: draws from the bands of everything uncertain, at list prices."))
@@ -216,10 +216,11 @@ def _other_meanings(entry: Entry) -> Section:
     rows = []
     for judged in entry.verdicts[1:]:
         one = says[judged.hypothesis]
-        word = state(judged, ran=entry.source is not None)
+        word = state(judged, ran=entry.ran is not None)
         rows.append(((_badge(word),), (one.says,), (verdicts.sentence(judged),)))
     columns = (Column("verdict"), Column("hypothesis"), Column("what was found"))
-    table = Table(f"others-{entry.claim.claim}", "Its other meanings", columns, tuple(rows))
+    note = f"Runs: {entry.beside.name}, {_when(entry.beside.study.runs)}." if entry.beside is not None else ""
+    table = Table(f"others-{entry.claim.claim}", "Its other meanings", columns, tuple(rows), note)
     decided = sum(row[0][0].text in (State.SUPPORTED, State.REFUTED) for row in rows)
     title = f"What else it could mean: {decided or 'none'} of {len(rows)} decided"
     return Section(f"others-{entry.claim.claim}", title, (table,), folded=True)

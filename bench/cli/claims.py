@@ -97,6 +97,7 @@ def document(entries: list[Entry]) -> dict[str, Any]:
                 "meaning": entry.claim.meaning,
                 "state": str(entry.state),
                 "study": entry.source.name if entry.source else None,
+                "study_beside": entry.beside.name if entry.beside else None,
                 "verdicts": [verdict.to_json() for verdict in entry.verdicts],
                 "others": [{"study": one.name, **verdict.to_json()} for one, verdict in entry.others],
                 "cannot_decide": list(entry.claim.cannot_decide),

@@ -62,7 +62,7 @@ def look(hypothesis: Hypothesis, runs: Sequence[Run], evidence: Evidence) -> Fin
         return Finding(Decision(Answer.NOT_TESTABLE_HERE, Reason.ELSEWHERE), missing=" and ".join(lacking))
     if isinstance(hypothesis, Planned):
         return Finding(Decision(Answer.INCONCLUSIVE, Reason.NOT_BUILT), missing=f"it waits for {hypothesis.waits_for}")
-    cell = of_cell(hypothesis, runs)
+    cell = [] if isinstance(hypothesis, Cost) else of_cell(hypothesis, runs)  # no run speaks on a bill, nor is left out
     speaking = [run for run in cell if is_evidence(run)]
     try:
         if isinstance(hypothesis, Cost):

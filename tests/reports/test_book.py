@@ -17,7 +17,7 @@ from syrupy.assertion import SnapshotAssertion
 
 from bench import book, record
 from bench.analysis.intervals import Estimate
-from bench.book import Entry, State
+from bench.book import Entry, State, state
 from bench.errors import ScenarioError
 from bench.verdict import Evidence, Planned, judge, load_claims
 from costmodel import odds
@@ -171,6 +171,23 @@ def test_runs_of_a_scenario_that_the_claim_does_not_name_say_nothing(made: Book,
     studies, _ = book.read([results], None)
     stranger = made.entries[3].claim.model_copy(update={"claim": "stranger"})
     assert book.open_book([stranger], studies, {})[0].source is None
+
+
+def test_where_bills_decide_runs_still_speak_on_what_rests_on_them(made: Book, results: Path, tmp_path: Path) -> None:
+    """A claim about dollars whose other half was measured must not say that nothing ran."""
+    (tmp_path / "folk-both.yaml").write_text(
+        CLAIMS["folk-cost"].replace("folk-cost", "folk-both").replace("odds.yaml]", "odds.yaml, quickstart]")
+        + "  - {name: never-lost, says: No event is ever lost., kind: universal, holds: [lost_events value == 0], fewest: 3}\n"
+    )
+    [claim] = load_claims(tmp_path)
+    studies, _ = book.read([results], None)
+    [entry] = book.open_book([claim], studies, made.estimates)
+    [bare] = book.open_book([claim], [], made.estimates)
+    assert [state(one, ran=entry.ran is not None) for one in entry.verdicts] == [State.SUPPORTED, State.SUPPORTED]
+    assert [state(one, ran=bare.ran is not None) for one in bare.verdicts] == [State.SUPPORTED, State.NOT_YET_RUN]
+    assert entry.primary == bare.primary and entry.source is None and entry.others == ()
+    text = render.markdown(telling.tell([entry], {}, {}, generated_utc=fixtures.UTC))
+    assert "Runs: results/quickstart" in text and "1 of 1 decided" in text
 
 
 def test_what_cannot_be_read_is_said_and_the_rest_is_told(tmp_path: Path) -> None:
