@@ -175,10 +175,9 @@ def test_runs_of_a_scenario_that_the_claim_does_not_name_say_nothing(made: Book,
 
 def test_where_bills_decide_runs_still_speak_on_what_rests_on_them(made: Book, results: Path, tmp_path: Path) -> None:
     """A claim about dollars whose other half was measured must not say that nothing ran."""
-    (tmp_path / "folk-both.yaml").write_text(
-        CLAIMS["folk-cost"].replace("folk-cost", "folk-both").replace("odds.yaml]", "odds.yaml, quickstart]")
-        + "  - {name: never-lost, says: No event is ever lost., kind: universal, holds: [lost_events value == 0], fewest: 3}\n"
-    )
+    both = CLAIMS["folk-cost"].replace("folk-cost", "folk-both").replace("odds.yaml]", "odds.yaml, quickstart]")
+    runs = "{name: never-lost, says: None is lost., kind: universal, holds: [lost_events value == 0], fewest: 3}"
+    (tmp_path / "folk-both.yaml").write_text(f"{both}  - {runs}\n")
     [claim] = load_claims(tmp_path)
     studies, _ = book.read([results], None)
     [entry] = book.open_book([claim], studies, made.estimates)
