@@ -39,7 +39,7 @@ class Spikes(_Section):
 
 
 class Shape(_Section):
-    """A load profile, or `csv`: a file with `minute,events_s` (or `time,events_s`, ISO 8601), relative to the plan."""
+    """A load profile, or `csv`: a file with `minute,rate_eps` (or `time,rate_eps`, ISO 8601), relative to the plan."""
 
     daily_peak_to_mean: float = Field(default=1.5, ge=1, le=2)
     weekend: float = Field(default=1.0, ge=0, le=1)  # Saturday and Sunday, as a share of a weekday
@@ -112,7 +112,7 @@ def _spikes(rng: np.random.Generator, minutes: int, spikes: Spikes) -> PerMinute
 
 
 def read(path: Path) -> Load:
-    """A load from a CSV with a header: `minute` (whole, from 0) or `time` (ISO 8601), and `events_s`, the mean since.
+    """A load from a CSV with a header: `minute` (whole, from 0) or `time` (ISO 8601), and `rate_eps`, the mean since.
 
     A row holds until the next; all steps are equal. Raises ScenarioError with the line for a gap, a time that does not
     rise, a negative or unreadable number, or less than an hour.
@@ -123,8 +123,8 @@ def read(path: Path) -> Load:
         raise ScenarioError(f"{path}: cannot be read: {error}") from None
     rows = csv.reader(text.splitlines())
     header = [name.strip() for name in next(rows, [])]
-    if header not in (["minute", "events_s"], ["time", "events_s"]):
-        raise ScenarioError(f"{path}:1: expected the header minute,events_s or time,events_s, got {','.join(header)!r}")
+    if header not in (["minute", "rate_eps"], ["time", "rate_eps"]):
+        raise ScenarioError(f"{path}:1: expected the header minute,rate_eps or time,rate_eps, got {','.join(header)!r}")
     times: list[int] = []
     rates: list[float] = []
     for line, minute, rate in _rows(path, rows, is_time=header[0] == "time"):
@@ -163,7 +163,7 @@ def _rows(path: Path, rows: Iterator[list[str]], *, is_time: bool) -> Iterator[t
                 raise ScenarioError(f"{path}:{line}: time {row[0]!r}: expected whole minutes since the first row")
         else:
             minute = int(_number(path, line, "minute", row[0], whole=True))
-        yield line, minute, _number(path, line, "events_s", row[1])
+        yield line, minute, _number(path, line, "rate_eps", row[1])
 
 
 def _time(path: Path, line: int, text: str) -> dt.datetime:

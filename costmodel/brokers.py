@@ -25,7 +25,7 @@ def constraints(
     wire, peak, rf = f.wire_mb_s, f.peak, f.rf
     copies = 1 + (rf - 1) * usage.broker.follower_cpu_share.value
     cores = (
-        f.events_s * usage.broker.cpu_s_per_million_events.value / 1_000_000 * copies / usage.broker.speed_factor.value
+        f.rate_eps * usage.broker.cpu_s_per_million_events.value / 1_000_000 * copies / usage.broker.speed_factor.value
     )
     net = f.net_mb_s(shape["net_gbps"])
     limit = prices.quota("msk.std.partitions_per_broker")[kind.split(".")[1]]

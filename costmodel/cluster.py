@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ LogDirs = Callable[[str, int], Mapping[Replica, int]]
 class _Topic:
     partitions: int
     replicas: int
-    retention_days: float | None  # None: for ever, by time
+    retention_days: float  # infinite: for ever, by time
 
 
 @dataclass(frozen=True)
@@ -110,12 +111,32 @@ def _topics(client: Any) -> dict[str, _Topic]:
         raise BrokerError("the cluster has no topic to measure")
     found = {}
     for name in names:
-        milliseconds = int(configs[name]["retention.ms"].value)
         replicas = max(len(partition.replicas) for partition in listed[name].partitions.values())
-        found[name] = _Topic(
-            len(listed[name].partitions), replicas, None if milliseconds < 0 else milliseconds / MS_PER_DAY
-        )
+        found[name] = _Topic(len(listed[name].partitions), replicas, retention_days(configs[name]))
     return found
+
+
+def retention_days(settings: Mapping[str, Any]) -> float:
+    """Of a topic's settings as the cluster describes them; infinite where it is kept for ever."""
+    milliseconds = int(settings["retention.ms"].value)
+    return math.inf if milliseconds < 0 else milliseconds / MS_PER_DAY
+
+
+def age_days(records: int, rate_eps: float) -> float:
+    """How long so many records took at this rate: what a topic kept for ever is counted by. 0 without a rate."""
+    return records / rate_eps / 86_400 if rate_eps else 0.0
+
+
+def stored_bytes(before: Snapshot, after: Snapshot, copies: Mapping[Replica, int]) -> float | None:
+    """Of one record in one copy, from what grew over these partitions, each with so many copies. None: nothing tells.
+
+    A partition whose bytes fell lost an old segment to retention meanwhile: it says nothing.
+    """
+    gained = {key: after.offsets[key] - before.offsets[key] for key in copies}
+    grown = {key: after.sizes.get(key, 0) - before.sizes.get(key, 0) for key in copies}
+    telling = [key for key in copies if gained[key] > 0 and grown[key] > 0]
+    records = sum(gained[key] for key in telling)
+    return sum(grown[key] / copies[key] for key in telling) / records if records else None
 
 
 def snapshot(client: Any, partitions: Mapping[str, int], log_dirs: LogDirs, clock: Callable[[], float]) -> Snapshot:
@@ -145,19 +166,16 @@ def snapshot(client: Any, partitions: Mapping[str, int], log_dirs: LogDirs, cloc
 def _per_window(shots: Sequence[Snapshot], topics: Mapping[str, _Topic]) -> tuple[Any, Any]:
     """(records/s, bytes per record of one copy) of each window, as arrays.
 
-    A partition whose bytes fell lost an old segment to retention: its bytes say nothing, its records still count.
+    Records of partitions whose bytes say nothing still count.
     """
+    copies = {(name, p): topic.replicas for name, topic in topics.items() for p in range(topic.partitions)}
     rates, sizes = [], []
     for before, after in pairwise(shots):
-        gained = {key: after.offsets[key] - before.offsets[key] for key in after.offsets}
-        grown = {key: after.sizes.get(key, 0) - before.sizes.get(key, 0) for key in gained}
-        telling = [key for key in gained if gained[key] > 0 and grown[key] > 0]
-        records = sum(gained[key] for key in telling)
-        if not records:
+        size = stored_bytes(before, after, copies)
+        if size is None:
             raise BrokerError("nothing was written in a window: a longer one, or a busier hour, is needed")
-        copies = sum(grown[key] / topics[key[0]].replicas for key in telling)
-        rates.append(sum(gained.values()) / (after.at_s - before.at_s))
-        sizes.append(copies / records)
+        rates.append(sum(after.offsets[key] - before.offsets[key] for key in copies) / (after.at_s - before.at_s))
+        sizes.append(size)
     return np.asarray(rates), np.asarray(sizes)
 
 
@@ -177,10 +195,10 @@ def _retention(topics: Mapping[str, _Topic], weight: Mapping[str, float], shots:
     span_s = shots[-1].at_s - shots[0].at_s
     for name, topic in topics.items():
         kept = topic.retention_days
-        if kept is None:
+        if math.isinf(kept):
             records = sum(shots[-1].offsets[name, p] for p in range(topic.partitions))
-            rate = records - sum(shots[0].offsets[name, p] for p in range(topic.partitions))
-            kept = records / (rate / span_s) / 86_400 if rate else 0.0
+            came = records - sum(shots[0].offsets[name, p] for p in range(topic.partitions))
+            kept = age_days(records, came / span_s)
             endless.append(name)
         days += kept * weight[name]
     note = "retention.ms, weighted by traffic"

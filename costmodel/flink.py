@@ -14,7 +14,7 @@ RETAINED_CHECKPOINTS = 2  # the completed one, and the one being written
 def cores(usage: Usage, f: Flow, platform: str, *, cores_per_unit: Decimal) -> Constraint:
     """CPU: measured CPU-seconds per event at the peak, at the usage's CPU fill, with its catch-up factor."""
     job = processing(usage, platform)
-    mean = f.events_s * job.cpu_s_per_million_events.value / 1_000_000 / job.speed_factor.value
+    mean = f.rate_eps * job.cpu_s_per_million_events.value / 1_000_000 / job.speed_factor.value
     peak = f.peak * job.catch_up_factor.value
     return rated("CPU", "core", mean=mean, peak=peak, whole=cores_per_unit, fill=usage.sizing.cpu_fill.value)
 

@@ -24,16 +24,16 @@ from costmodel import documents
 
 @dataclass(frozen=True)
 class Topic:
-    """One topic as it stands. None: not known. MB are 10^6 bytes of uncompressed records, a mean; `events_s` likewise.
+    """One topic as it stands. None: not known. MB are 10^6 bytes of uncompressed records, a mean; `rate_eps` likewise.
 
     `wire_mb_s` is what a cluster was seen to store of one copy (of a file: not known). `consumers`: members of its
-    largest group; `growing_lag_s`: events a second that this group falls behind. `top_key`: the busiest key's share.
+    largest group; `growing_lag_eps`: events a second that this group falls behind. `top_key`: the busiest key's share.
     """
 
     name: str
     partitions: int
     mb_s: float | None
-    events_s: float | None
+    rate_eps: float | None
     record_bytes: float | None
     consumers: int | None = None
     groups: int | None = None
@@ -45,7 +45,7 @@ class Topic:
     replication_factor: int | None = None
     retention_days: float | None = None
     wire_mb_s: float | None = None
-    growing_lag_s: float | None = None
+    growing_lag_eps: float | None = None
     notes: tuple[str, ...] = ()
 
 

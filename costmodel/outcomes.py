@@ -82,7 +82,7 @@ def to_json(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
             "platform": each.platform,
             "unit": {
                 "what": each.unit.what,
-                "events_s": each.unit_eps,
+                "rate_eps": each.unit_eps,
                 "usd_hour": float(each.unit.usd_hour),
                 "always_usd_hour": float(each.unit.always_usd_hour),
                 "running_usd_hour": float(each.unit.running_usd_hour),

@@ -139,7 +139,7 @@ def bill(cadence: Cadence, usage: Usage, platform: str, prices: Catalog) -> Deci
     f = flow(usage)
     if not cadence.takes_s:
         raise ScenarioError("a batch takes time: expected takes_s above 0")
-    events = float(f.events_s) * cadence.every_s
+    events = float(f.rate_eps) * cadence.every_s
     work_s = events / (unit_eps * float(usage.sizing.cpu_fill.value))
     units = max(1, -int(-work_s // cadence.takes_s))
     paid_h = Decimal(str(max(cadence.takes_s, unit.least_paid_min * 60))) / 3600

@@ -103,7 +103,7 @@ def load_of(plan: Plan, usage: Usage, folder: Path) -> Load:
     if plan.load.csv is not None:
         return arrivals.read(folder / plan.load.csv)
     f = flow(usage)
-    return arrivals.drawn(plan.load, float(f.events_s), round(float(f.month_hours) * HOUR * plan.months), plan.seed)
+    return arrivals.drawn(plan.load, float(f.rate_eps), round(float(f.month_hours) * HOUR * plan.months), plan.seed)
 
 
 def compare(plan: Plan, usage: Usage, platform: str, load: Load, *, prices: Catalog | None = None) -> list[Outcome]:

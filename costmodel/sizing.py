@@ -113,7 +113,7 @@ class Flow:
     raw_mb_s: Decimal
     wire_mb_s: Decimal
     peak: Decimal
-    events_s: Decimal
+    rate_eps: Decimal
     record_bytes: Decimal
     groups: Decimal
     rf: Decimal
@@ -140,7 +140,7 @@ class Flow:
 
     @property
     def events_month(self) -> Decimal:
-        return self.events_s * self.month_s
+        return self.rate_eps * self.month_s
 
     def gb_month(self, mb_s: Decimal) -> Decimal:
         """GB a month at a mean rate."""
@@ -182,7 +182,7 @@ def flow(usage: Usage) -> Flow:
         raw_mb_s=ingest.mb_s.value,
         wire_mb_s=wire,
         peak=ingest.peak_to_mean.value,
-        events_s=ingest.mb_s.value * mb_bytes / ingest.record_bytes.value,
+        rate_eps=ingest.mb_s.value * mb_bytes / ingest.record_bytes.value,
         record_bytes=ingest.record_bytes.value,
         groups=usage.consumers.groups.value,
         rf=usage.topics.replication_factor.value,

@@ -16,7 +16,7 @@ from typing import Any
 from bench.errors import BrokerError
 from bench.logdirs import Replica
 from costmodel import access
-from costmodel.cluster import MS_PER_DAY, TIMEOUT_S, LogDirs, Snapshot, snapshot
+from costmodel.cluster import TIMEOUT_S, LogDirs, Snapshot, age_days, retention_days, snapshot, stored_bytes
 from costmodel.inventory import Topic
 
 LEAST_EVENTS = 100  # of the busiest partition: fewer say nothing about skew
@@ -39,7 +39,7 @@ class _Readers:
 
     groups: int = 0
     members: int = 0
-    growing_s: float | None = None
+    growing_eps: float | None = None
 
 
 @dataclass
@@ -137,36 +137,31 @@ def _topic(name: str, listed: Any, stored: _Stored, readers: _Readers | None, da
     replicas = max((len(partition.replicas) for partition in listed.partitions.values()), default=1)
     keys = [(name, p) for p in range(len(listed.partitions))]
     gained = {key: stored.after.offsets[key] - stored.before.offsets[key] for key in keys}
-    events_s = sum(gained.values()) / stored.seconds
-    size = _record_bytes(gained, stored, replicas)
+    rate_eps = sum(gained.values()) / stored.seconds
+    size = stored_bytes(stored.before, stored.after, dict.fromkeys(keys, replicas))
     raw = stored.record_bytes if size is None else size * stored.compression_ratio
-    assumed = size is None and raw is not None and events_s > 0
+    notes = []
+    if size is None and raw is not None and rate_eps > 0:
+        notes.append(f"records of {raw:g} bytes assumed (--record-bytes)")
+    if days is not None and math.isinf(days):  # nobody knows how long for ever is: it is as old as it is
+        days = age_days(sum(stored.after.offsets[key] for key in keys), rate_eps) or None
+        if days is not None:
+            notes.append(f"kept for ever, counted by its age so far: {days:.3g} days at this rate")
     return Topic(
         name,
         len(keys),
-        0.0 if not events_s else None if raw is None else raw * events_s / 1e6,
-        events_s,
+        0.0 if not rate_eps else None if raw is None else raw * rate_eps / 1e6,
+        rate_eps,
         raw,
         readers.members if readers else None,
         readers.groups if readers else None,
         top_key=_top_key(list(gained.values())),
         replication_factor=replicas,
         retention_days=days,
-        wire_mb_s=None if size is None else events_s * size / 1e6,
-        growing_lag_s=readers.growing_s if readers else None,
-        notes=(f"records of {raw:g} bytes assumed (--record-bytes)",) if assumed else (),
+        wire_mb_s=None if size is None else rate_eps * size / 1e6,
+        growing_lag_eps=readers.growing_eps if readers else None,
+        notes=tuple(notes),
     )
-
-
-def _record_bytes(gained: Mapping[Replica, int], stored: _Stored, replicas: int) -> float | None:
-    """Stored bytes of a record, one copy, from what grew. None: not to be seen, or nothing came.
-
-    A partition whose bytes fell lost an old segment to retention meanwhile: it says nothing.
-    """
-    grown = {key: stored.after.sizes.get(key, 0) - stored.before.sizes.get(key, 0) for key in gained}
-    telling = [key for key in gained if gained[key] > 0 and grown[key] > 0]
-    records = sum(gained[key] for key in telling)
-    return sum(grown[key] for key in telling) / replicas / records if records else None
 
 
 def _top_key(gained: Sequence[int]) -> float | None:
@@ -242,7 +237,7 @@ def _readers(client: Any, looks: Sequence[_Look], blind: _Blind) -> dict[str, _R
             reader.members = max(reader.members, idle + sum(topic in mine for mine in held))
             growth = _growing(group, topic, looks)
             if growth is not None:
-                reader.growing_s = growth if reader.growing_s is None else max(reader.growing_s, growth)
+                reader.growing_eps = growth if reader.growing_eps is None else max(reader.growing_eps, growth)
     return found
 
 
@@ -268,7 +263,7 @@ def _growing(group: str, topic: str, looks: Sequence[_Look]) -> float | None:
 
 
 def _retention(client: Any, topics: Mapping[str, Any], blind: _Blind) -> dict[str, float]:
-    """Topic -> days, where its settings may be described and it is not kept for ever."""
+    """Topic -> days, infinite for one that is kept for ever, where its settings may be described."""
     kafka: Any = importlib.import_module("confluent_kafka.admin")  # what it re-exports is untyped
 
     found: dict[str, float] = {}
@@ -280,12 +275,9 @@ def _retention(client: Any, topics: Mapping[str, Any], blind: _Blind) -> dict[st
         return found
     for one, future in answers.items():
         try:
-            milliseconds = int(future.result(TIMEOUT_S)["retention.ms"].value)
+            found[one.name] = retention_days(future.result(TIMEOUT_S))
         except Exception as error:  # noqa: BLE001
             blind.note("topic settings", error)
-            continue
-        if milliseconds > 0:
-            found[one.name] = milliseconds / MS_PER_DAY
     return found
 
 

@@ -172,8 +172,8 @@ def promptness(source: Path, case_file: Path | None, platform: str, runs: Path |
 def _detectors(asked: Promptness, folder: Path) -> Iterator[tuple[str, Promptness | None, str]]:
     """(cell, the case with its detector, what was measured) of every cell that knows how well it detects.
 
-    Without a case where it found nothing: then all is lost at every cadence, and what its alarms cost, by their
-    number for each case found, has no answer.
+    Without a case where recall or precision is 0: what false alarms cost, by their number for each case found, has no
+    answer then.
     """
     from bench import study
     from costmodel import promptness as prompt
@@ -184,13 +184,11 @@ def _detectors(asked: Promptness, folder: Path) -> Iterator[tuple[str, Promptnes
         recall, precision = cell.metrics.get("recall"), cell.metrics.get("precision")
         if recall is None or not math.isfinite(recall.value):
             continue
-        if recall.value == 0 or (precision is not None and precision.value == 0):
-            none = False
-            yield (
-                arm_label(cell.knobs),
-                None,
-                f"{_interval('recall', recall)}: found nothing, all is lost at any cadence",
-            )
+        if recall.value == 0 or (precision is not None and precision.value <= 0):
+            none, how = False, "found nothing, all is lost at any cadence"
+            if recall.value > 0:
+                how = "of its alarms so many are false that no precision says what they cost"
+            yield arm_label(cell.knobs), None, f"{_interval('recall', recall)}: {how}"
             continue
         if precision is None or not math.isfinite(precision.value):
             continue

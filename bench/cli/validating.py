@@ -15,7 +15,8 @@ from bench.errors import ScenarioError
 
 if TYPE_CHECKING:
     from costmodel.inventory import Topic
-    from costmodel.review import Costs, Judged
+    from costmodel.review import Judged
+    from costmodel.topicbills import Costs
 
 DEFAULT_PLATFORM = "self-ec2"
 
@@ -57,7 +58,9 @@ def partitions(file: Path | None, bootstrap: str | None, **how: Any) -> None:
     """
     from costmodel.platforms import named
     from costmodel.prices import built_in
-    from costmodel.review import Rules, prices_of, review, to_json
+    from costmodel.review import Rules, review
+    from costmodel.reviewed import to_json
+    from costmodel.topicbills import prices_of
 
     platforms = list(how["platforms"]) or [DEFAULT_PLATFORM]
     for name in platforms:
@@ -66,7 +69,7 @@ def partitions(file: Path | None, bootstrap: str | None, **how: Any) -> None:
     topics, unseen = _topics(file, bootstrap, how)
     rules = Rules(how["slo_ms"], how["growth"], how["peak"])
     judged = review(topics, ladder, rules)
-    costs = prices_of(judged, ladder, platforms, built_in())
+    costs = prices_of(judged, ladder, platforms, built_in(), rules)
     document = to_json(judged, costs, ladder, rules, unseen)
     if how["json_"]:
         answer(document)
@@ -132,8 +135,9 @@ def _tell(document: Mapping[str, Any], judged: Sequence[Judged], costs: Costs) -
     rules = document["rules"]
     line(
         f"Judged by {document['evidence']}: p99 below {rules['slo_ms']:g} ms; of topics that do not say, assumed: "
-        f"{rules['peak_to_mean']:g} x the mean in the busiest minutes, growing {rules['growth']:g} x, keys that are "
-        "evenly busy; over is more than twice what is needed after growth, and more than 6."
+        f"{rules['peak_to_mean']:g} x the mean in the busiest minutes, growing {rules['growth']:g} x, kept "
+        f"{rules['retention_days']:g} days in {rules['replication_factor']:g} copies and read by {rules['groups']:g} "
+        "groups, keys that are evenly busy; over is more than twice what is needed after growth, and more than 6."
     )
 
 

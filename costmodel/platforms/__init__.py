@@ -32,6 +32,7 @@ class Platform:
     speaks: str = ""  # the protocol of its clients; empty: Kafka's, or Flink's jobs
     cloud: str = "aws"  # whose network its data leaves
     serverless: bool = False  # nobody chooses how many machines it has
+    copies: int | None = None  # of each record, that its vendor keeps whatever is asked; None: as many as are asked
 
 
 @functools.cache

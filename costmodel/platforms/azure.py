@@ -40,14 +40,14 @@ def _standard(usage: Usage, prices: Catalog) -> Deployment | Infeasible:
     f, tier = flow(usage), prices.quota("eventhubs.standard")
     broken = _too_much(usage, f, tier) or over_quota(
         ID,
-        [Check("events in", f.events_s * f.peak, tier["in_events_s"] * tier["max_units"], "events/s")],
+        [Check("events in", f.rate_eps * f.peak, tier["in_events_s"] * tier["max_units"], "events/s")],
         f.raw_mb_s,
     )
     if broken:
         return broken
     events = (
-        rated("events in", "event/s", mean=f.events_s, peak=f.peak, whole=tier["in_events_s"]),
-        rated("events out", "event/s", mean=f.events_s * f.groups, peak=f.peak, whole=tier["out_events_s"]),
+        rated("events in", "event/s", mean=f.rate_eps, peak=f.peak, whole=tier["in_events_s"]),
+        rated("events out", "event/s", mean=f.rate_eps * f.groups, peak=f.peak, whole=tier["out_events_s"]),
     )
     price = "azure.eventhubs.standard.tu"
     units = _units(usage, f, prices, tier, price=price, what="throughput unit", more=events)
@@ -142,5 +142,6 @@ PLATFORMS = [
         },
         cloud="azure",
         serverless=True,
+        copies=3,  # "Reliability in Azure Event Hubs": all data is kept in three storage replicas
     )
 ]

@@ -116,6 +116,7 @@ PLATFORMS = [
             partial(size, tier=tier),
             _parts(tier),
             serverless=True,
+            copies=3,  # as its bill counts storage
         )
         for tier in ("basic", "standard", "enterprise")
     ),

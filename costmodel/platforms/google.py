@@ -44,5 +44,6 @@ PLATFORMS = [
         speaks="Pub/Sub",
         cloud="google",
         serverless=True,
+        copies=2,  # "Publish message overview": replicated over several zones; the least that this can mean
     )
 ]

@@ -90,7 +90,7 @@ def _shards(f: Flow, prices: Catalog, unit_usd_month: Decimal | None, *, share_r
     out = f.disk_path_mb_s(quota["out_mb_s"])
     found = [
         rated("bytes in", "MB/s", mean=f.raw_mb_s, peak=f.peak, whole=one),
-        rated("records in", "record/s", mean=f.events_s, peak=f.peak, whole=quota["in_records_s"]),
+        rated("records in", "record/s", mean=f.rate_eps, peak=f.peak, whole=quota["in_records_s"]),
     ]
     if share_reads:
         found.append(rated("bytes out", "MB/s", mean=f.raw_mb_s * f.groups, peak=f.peak, whole=out))
@@ -145,6 +145,7 @@ PLATFORMS = [
         },
         speaks="Kinesis",
         serverless=True,
+        copies=3,  # Kinesis Data Streams FAQ: replicated to three zones before it answers
     ),
     Platform(
         "kinesis-on-demand",
@@ -158,5 +159,6 @@ PLATFORMS = [
         },
         speaks="Kinesis",
         serverless=True,
+        copies=3,  # Kinesis Data Streams FAQ: replicated to three zones before it answers
     ),
 ]

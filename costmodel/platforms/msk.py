@@ -210,6 +210,9 @@ PLATFORMS = [
         partial(size_standard, platform="msk-tiered", tiered=True),
         _STANDARD,
     ),
-    Platform("msk-express", "kafka", "Amazon MSK, Express brokers", size_express, _EXPRESS),
-    Platform("msk-serverless", "kafka", "Amazon MSK Serverless", size_serverless, _SERVERLESS, serverless=True),
+    # both: "replication factor 3", which cannot be set (MSK developer guide: Express configurations; Serverless topics)
+    Platform("msk-express", "kafka", "Amazon MSK, Express brokers", size_express, _EXPRESS, copies=3),
+    Platform(
+        "msk-serverless", "kafka", "Amazon MSK Serverless", size_serverless, _SERVERLESS, serverless=True, copies=3
+    ),
 ]

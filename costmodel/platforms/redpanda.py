@@ -55,5 +55,6 @@ PLATFORMS = [
             "storage": measured("storage", "storage", "redpanda.serverless.gb_month", "GB-month", "gb"),
         },
         serverless=True,
+        copies=3,  # "Topics overview" of Redpanda Cloud: three, also where fewer are asked for
     )
 ]

@@ -80,7 +80,7 @@ def _constraints(usage: Usage, f: Flow, prices: Catalog, kind: str) -> list[Cons
     shape = prices.quota("ec2.shapes")[kind]
     network, cpu = (zone_fill(fill.value, f.zones) for fill in (usage.sizing.network_fill, usage.sizing.cpu_fill))
     net, wire = f.net_mb_s(shape["net_gbps"]), f.wire_mb_s
-    cores = f.events_s * usage.broker.cpu_s_per_million_events.value / 1_000_000 / usage.broker.speed_factor.value
+    cores = f.rate_eps * usage.broker.cpu_s_per_million_events.value / 1_000_000 / usage.broker.speed_factor.value
     return [
         rated("network out", "MB/s", mean=wire * (1 + f.groups), peak=f.peak, whole=net, fill=network),
         rated("network in", "MB/s", mean=wire * (1 + f.zones), peak=f.peak, whole=net, fill=network),
@@ -102,4 +102,7 @@ def _requests_usd(usage: Usage, f: Flow, prices: Catalog, agents: Decimal) -> De
     return month / f.month_hours
 
 
-PLATFORMS = [Platform("warpstream", "kafka", "WarpStream on your own EC2 and S3", size)]
+PLATFORMS = [
+    # S3's storage classes: Standard keeps an object in three zones or more
+    Platform("warpstream", "kafka", "WarpStream on your own EC2 and S3", size, copies=3)
+]

@@ -19,7 +19,9 @@ from costmodel import access
 from costmodel.inventory import Topic, read
 from costmodel.ladder import Ladder
 from costmodel.prices import built_in
-from costmodel.review import Judged, Kind, Rules, headline, less, prices_of, review, to_json
+from costmodel.review import Judged, Kind, Rules, review
+from costmodel.reviewed import headline, to_json
+from costmodel.topicbills import less, prices_of
 from costmodel.watch import Watched, watch
 from tests.simulated.ladder import Broker, doubling, recorded
 
@@ -63,15 +65,19 @@ def judged(one: Topic, rules: Rules = RULES) -> Judged:
         (topic(96, consumers=40), Kind.OVER, 40, ""),
         (topic(8, top_key=0.6), Kind.UNDER, 8, "the busiest key alone brings 12"),
         (topic(8, top_key=0.6, keyed=False), Kind.WELL, 8, ""),  # no key decides where its records go
-        (topic(4, consumer_mb_s=1.0), Kind.UNDER, 20, "rule out 1 MB/s"),
-        (topic(4, growing_lag_s=6000.0, consumers=4), Kind.UNDER, 4, "no partition is left for another consumer"),
-        (topic(4, growing_lag_s=6000.0, consumers=2), Kind.WELL, 4, "2 more consumers would each have a partition"),
-        (topic(4, growing_lag_s=4000.0, consumers=4), Kind.WELL, 4, ""),
+        (topic(4, consumer_mb_s=1.0), Kind.UNDER, 20, "one of its consumers reads 1 MB/s"),
+        (topic(4, growing_lag_eps=6000.0, consumers=4), Kind.UNDER, 5, "no partition is left for another consumer"),
+        (topic(4, growing_lag_eps=60_000.0, consumers=4), Kind.UNDER, 10, "no partition is left for another consumer"),
+        (topic(4, growing_lag_eps=100_000.0, consumers=4), Kind.WELL, 4, "100,000 events/s, for it reads nothing"),
+        (topic(4, 4.0, growing_lag_eps=2000.0, consumers=4, top_key=0.5), Kind.UNDER, 8,
+         "no partition is left for another consumer"),
+        (topic(4, growing_lag_eps=6000.0, consumers=2), Kind.WELL, 4, "2 more consumers would each have a partition"),
+        (topic(4, growing_lag_eps=4000.0, consumers=4), Kind.WELL, 4, ""),
         (topic(4, 5000.0), Kind.NOT_SHOWN, 4, "125 times the 40 MB/s that met the limit"),
         (topic(4, 5000.0, consumers=9), Kind.UNDER, 9, "5 of 9 consumers have no partition"),
         (topic(48, 0.0), Kind.OVER, 1, "nothing was written to it"),
         (topic(4, None), Kind.NOT_SHOWN, 4, "its rate is not known"),
-        (topic(1, None, events_s=100_000.0), Kind.UNDER, 4, "by events/s, its records taken to be as the runs' 200"),
+        (topic(1, None, rate_eps=100_000.0), Kind.UNDER, 4, "by events/s, its records taken to be as the runs' 200"),
     ],
 )  # fmt: skip
 def test_a_topic_is_judged_by_what_partitions_carry(one: Topic, kind: Kind, advised: int, said: str) -> None:
@@ -108,7 +114,7 @@ def test_over_partitioning_is_priced_by_bytes_and_by_partitions() -> None:
     """384 partitions where 8 would do: a platform that bills them charges the hours, all of them the worse batches."""
     many, fine = topic(384), replace(topic(4, 10.0), name="fine")
     found = review([many, fine], known(), RULES)
-    costs = prices_of(found, known(), ["msk-serverless", "self-ec2"], built_in())
+    costs = prices_of(found, known(), ["msk-serverless", "self-ec2"], built_in(), RULES)
     assert set(costs.by_topic) == {"orders"}
     wasted = costs.by_topic["orders"]
     assert wasted["msk-serverless"] is not None
@@ -118,13 +124,40 @@ def test_over_partitioning_is_priced_by_bytes_and_by_partitions() -> None:
     assert less(costs, "self-ec2") == pytest.approx(wasted["self-ec2"])
     assert "msk-serverless" in headline(found, costs)
     without_keys = review([replace(many, keyed=False)], known(), RULES)
-    assert prices_of(without_keys, known(), ["self-ec2"], built_in()).by_topic["orders"]["self-ec2"] == pytest.approx(0)
+    same = prices_of(without_keys, known(), ["self-ec2"], built_in(), RULES).by_topic["orders"]
+    assert same["self-ec2"] == pytest.approx(0)
+
+
+def test_what_is_kept_long_in_many_copies_is_not_averaged_away() -> None:
+    """Half of the bytes for 30 days in three copies, half for a day in one: 45.5 copy-days a byte, not 15.5 x 2."""
+    long = topic(4, retention_days=30.0, replication_factor=3, groups=1, peak=1.0)
+    short = replace(topic(4, retention_days=1.0, replication_factor=1, groups=1, peak=1.0), name="short")
+    disk = 20 * 2 * 86_400 / 1000 * float(known().at("disk", 5.0).number.value)  # type: ignore[union-attr] -- GB a day
+
+    def stored_gb(topics: list[Topic], platform: str) -> float:
+        option = prices_of(review(topics, known(), RULES), known(), [platform], built_in(), RULES).now[platform]
+        assert option.bill is not None
+        kinds = ("storage",)
+        return float(sum(line.quantity for line in option.bill.lines if line.kind in kinds))
+
+    assert stored_gb([long, short], "self-ec2") == pytest.approx(disk / 2 * (30 * 3 + 1) / 0.6, rel=1e-3)
+    assert stored_gb([long, short], "msk-serverless") == pytest.approx(disk / 2 * (30 + 1), rel=1e-3)
+
+
+def test_the_peak_that_was_asked_for_is_the_peak_that_is_priced() -> None:
+    """A number that a reader gave and that only half of the answer uses makes the other half wrong."""
+    usd = []
+    for peak in (1.5, 4.0):
+        rules = Rules(peak=peak)
+        costs = prices_of(review([topic(64, 200.0)], known(), rules), known(), ["self-ec2"], built_in(), rules)
+        usd.append(costs.now["self-ec2"].usd_month or 0)
+    assert usd[1] > usd[0]
 
 
 def test_what_has_no_bytes_has_no_price() -> None:
     """Zero dollars for a topic that could not be seen would read as free."""
-    found = review([topic(384, None, events_s=1000.0)], known(), RULES)
-    costs = prices_of(found, known(), ["self-ec2"], built_in())
+    found = review([topic(384, None, rate_eps=1000.0)], known(), RULES)
+    costs = prices_of(found, known(), ["self-ec2"], built_in(), RULES)
     assert costs.unpriced == ("orders",)
     assert not costs.now
     document = to_json(found, costs, known(), RULES, ())
@@ -143,7 +176,7 @@ def test_both_kinds_of_file_say_the_same(tmp_path: Path) -> None:
         "- {topic: logs, partitions: 6, mb_s: 3, keyed: false}\n"
     )
     assert read(table) == read(tree)
-    assert read(table)[0].events_s == pytest.approx(30_000)
+    assert read(table)[0].rate_eps == pytest.approx(30_000)
 
 
 @pytest.mark.parametrize(
@@ -195,6 +228,7 @@ class Cluster:
 
     def __init__(self, *hides: str, reads: float = 900.0, commits_s: float = 5.0) -> None:
         self.hides, self.now, self.reads, self.commits_s = hides, 0.0, reads, commits_s
+        self.kept_ms = 3 * 86_400_000
         self.shares = (0.5, 0.5 / 3, 0.5 / 3, 0.5 / 3)
 
     def sleep(self, seconds: float) -> None:
@@ -215,7 +249,7 @@ class Cluster:
         return {one: done(SimpleNamespace(offset=self.offset(one.topic, one.partition))) for one in wanted}
 
     def describe_configs(self, asked: list[Any]) -> Mapping[Any, Future[Any]]:
-        answer = {"retention.ms": SimpleNamespace(value=str(3 * 86_400_000))}
+        answer = {"retention.ms": SimpleNamespace(value=str(self.kept_ms))}
         return {one: refused() if "settings" in self.hides else done(answer) for one in asked}
 
     def list_consumer_groups(self, states: Any) -> Future[Any]:
@@ -254,28 +288,38 @@ def test_a_live_topic_is_seen_as_it_is() -> None:
     orders, quiet = found.topics
     assert not found.unseen
     assert (orders.name, orders.partitions, orders.replication_factor, orders.retention_days) == ("orders", 4, 2, 3)
-    assert orders.events_s == pytest.approx(1000, rel=1e-3)
+    assert orders.rate_eps == pytest.approx(1000, rel=1e-3)
     assert orders.record_bytes == pytest.approx(200, rel=1e-3)
     assert orders.mb_s == pytest.approx(0.2, rel=1e-3)
     assert orders.top_key == pytest.approx(1 / 3, rel=1e-2)  # 1/3 + 2/3 / 4 = 1/2
     assert (orders.consumers, orders.groups) == (3, 1)
-    assert orders.growing_lag_s == pytest.approx(100, rel=0.1)
-    assert (quiet.mb_s, quiet.events_s) == (0.0, 0.0)
+    assert orders.growing_lag_eps == pytest.approx(100, rel=0.1)
+    assert (quiet.mb_s, quiet.rate_eps) == (0.0, 0.0)
+
+
+def test_a_topic_that_is_kept_for_ever_is_as_old_as_it_is() -> None:
+    """Not a week old, which is what a study assumes of topics that do not say."""
+    cluster = Cluster()
+    cluster.kept_ms = -1
+    orders, quiet = cluster.seen().topics
+    assert orders.retention_days == pytest.approx(1060 / 86_400, rel=1e-2)
+    assert "kept for ever, counted by its age so far" in orders.notes[0]
+    assert (quiet.retention_days, quiet.notes) == (None, ())
 
 
 @pytest.mark.parametrize("commits_s", [0.5, 5.0, 7.0, 11.0, 25.0])
 def test_a_group_that_keeps_up_is_not_told_to_fall_behind_between_its_commits(commits_s: float) -> None:
     """Lag by committed offsets is a saw; an alarm at every tooth would send people to move keys."""
-    growing = Cluster(reads=1000.0, commits_s=commits_s).seen().topics[0].growing_lag_s
+    growing = Cluster(reads=1000.0, commits_s=commits_s).seen().topics[0].growing_lag_eps
     assert growing is not None
     assert abs(growing) < 0.05 * 1000
-    slow = Cluster(reads=850.0, commits_s=commits_s).seen().topics[0].growing_lag_s
+    slow = Cluster(reads=850.0, commits_s=commits_s).seen().topics[0].growing_lag_eps
     assert slow is not None
     assert slow > 0.05 * 1000
 
 
 def test_a_group_that_commits_too_seldom_to_be_judged_is_not() -> None:
-    assert Cluster(reads=1000.0, commits_s=300.0).seen().topics[0].growing_lag_s is None
+    assert Cluster(reads=1000.0, commits_s=300.0).seen().topics[0].growing_lag_eps is None
 
 
 def test_raw_bytes_are_what_is_stored_times_what_the_user_says() -> None:
@@ -289,11 +333,11 @@ def test_without_log_directories_events_still_speak_and_bytes_do_not(hidden: str
     """A sum over the brokers that answered would make every record look smaller than it is."""
     found = Cluster(hidden).seen()
     assert found.topics[0].mb_s is None
-    assert found.topics[0].events_s == pytest.approx(1000, rel=1e-3)
+    assert found.topics[0].rate_eps == pytest.approx(1000, rel=1e-3)
     assert "log directories cannot be described here" in found.unseen[0]
     one = review(found.topics, known(), RULES)
     assert next(j for j in one if j.topic.name == "orders").kind is Kind.WELL
-    assert prices_of(one, known(), ["self-ec2"], built_in()).unpriced == ("orders",)
+    assert prices_of(one, known(), ["self-ec2"], built_in(), RULES).unpriced == ("orders",)
     stated = Cluster(hidden).seen(record_bytes=500.0).topics[0]
     assert stated.mb_s == pytest.approx(0.5, rel=1e-3)
     assert "assumed (--record-bytes)" in stated.notes[0]

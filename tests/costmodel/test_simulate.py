@@ -280,8 +280,8 @@ def test_a_drawn_load_is_what_was_asked_for_and_the_same_again() -> None:
 def test_a_csv_by_minute_and_by_time_is_the_same_load(tmp_path: Path) -> None:
     rates = [(10 * step, 100 + step) for step in range(12)]
     by_minute, by_time = tmp_path / "minute.csv", tmp_path / "time.csv"
-    by_minute.write_text("minute,events_s\n" + "".join(f"{minute},{rate}\n" for minute, rate in rates))
-    by_time.write_text("time,events_s\n" + "".join(f"2026-11-23T0{m // 60}:{m % 60:02}:00Z,{r}\n" for m, r in rates))
+    by_minute.write_text("minute,rate_eps\n" + "".join(f"{minute},{rate}\n" for minute, rate in rates))
+    by_time.write_text("time,rate_eps\n" + "".join(f"2026-11-23T0{m // 60}:{m % 60:02}:00Z,{r}\n" for m, r in rates))
     load = arrivals.read(by_minute)
 
     assert load.minutes == 120 and load.events[9] == 6000 and load.events[10] == 6060
@@ -292,9 +292,9 @@ def test_a_csv_by_minute_and_by_time_is_the_same_load(tmp_path: Path) -> None:
     ("rows", "said"),
     [
         ("0,1\n1,2\n3,4\n", "load.csv:4: a step of 2 min, expected 1 as in the first lines: a gap?"),
-        ("0,1\n1,-2\n", "load.csv:3: events_s -2: expected at least 0"),
+        ("0,1\n1,-2\n", "load.csv:3: rate_eps -2: expected at least 0"),
         ("0,1\n2,1\n1,1\n", "load.csv:4: minute does not rise, expected later than the line before"),
-        ("0,1\n1,nan\n", "load.csv:3: events_s 'nan': expected a number"),
+        ("0,1\n1,nan\n", "load.csv:3: rate_eps 'nan': expected a number"),
         ("0,1\n0.5,1\n", "load.csv:3: minute '0.5': expected a whole number"),
         ("1,1\n2,1\n", "load.csv:2: expected the first minute to be 0, got 1"),
         ("0,1\n1\n", "load.csv:3: 1 values, expected 2"),
@@ -305,12 +305,12 @@ def test_a_csv_by_minute_and_by_time_is_the_same_load(tmp_path: Path) -> None:
 def test_a_csv_with_gaps_or_nonsense_is_refused_with_its_line(tmp_path: Path, rows: str, said: str) -> None:
     """A gap that is closed in silence is an hour without load, and a saving that never was."""
     file = tmp_path / "load.csv"
-    file.write_text("minute,events_s\n" + rows)
+    file.write_text("minute,rate_eps\n" + rows)
     with pytest.raises(ScenarioError) as refused:
         arrivals.read(file)
     assert said in str(refused.value)
     file.write_text("minutes,eps\n" + rows)
-    with pytest.raises(ScenarioError, match="expected the header minute,events_s"):
+    with pytest.raises(ScenarioError, match="expected the header minute,rate_eps"):
         arrivals.read(file)
 
 
@@ -321,7 +321,7 @@ def test_a_csv_with_gaps_or_nonsense_is_refused_with_its_line(tmp_path: Path, ro
 def files(tmp_path: Path) -> Path:
     (tmp_path / "usage.yaml").write_text(json.dumps(USAGE))
     (tmp_path / "load.csv").write_text(
-        "minute,events_s\n" + "".join(f"{minute},{1.5e5 if minute < 1200 else 0}\n" for minute in range(0, DAY, 10))
+        "minute,rate_eps\n" + "".join(f"{minute},{1.5e5 if minute < 1200 else 0}\n" for minute in range(0, DAY, 10))
     )
     policies = {"fixed": FIXED, "auto": AUTO, "idle": {"kind": "idle-timeout"}, "small": {**AUTO, "most": 1}}
     (tmp_path / "plan.yaml").write_text(json.dumps({"schema": 1, "load": {"csv": "load.csv"}, "policies": policies}))
