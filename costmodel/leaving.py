@@ -2,8 +2,9 @@
 
     found = leaving.leave(usage, "kinesis-on-demand", "msk-standard", leaving.read(leaving.EXAMPLE))
 
-Once: people who change the programs that speak to it, both platforms side by side for a while (the new one's bill, and
-one more reader of the old one that mirrors the stream), and the bytes that cross. Then the difference of two bills
+Once: people who change the programs that speak to it, both platforms side by side for a while (the new one's bill
+without sinks and people, who are there once, and one more reader of the old one that mirrors the stream), and the bytes
+that cross and are on neither bill. Then the difference of two bills
 pays it back, or never does. Bills come from the catalogue, everything about people is assumed and printed as such.
 """
 
@@ -33,6 +34,7 @@ DRAWS = 1000
 HORIZONS_MONTHS = (6, 12, 24, 36)
 RATES = (Decimal("0.05"), Decimal(1000))  # MB/s between which `break_even` looks
 STEPS = 87  # 20 a decade
+ONCE_ONLY = ("sinks", "operations")  # kinds of a bill that are there once, however many platforms run side by side
 
 
 class Case(Sized):
@@ -199,45 +201,51 @@ def _rewrite(pair: tuple[Platform, Platform]) -> str:
 
 def _left(usage: Usage, pair: tuple[Platform, Platform], case: Case, prices: Catalog) -> Left | None:
     """None where one of the two cannot be had, or is not fully priced, under this usage."""
-    old, new = (_usd(usage, each, prices) for each in pair)
+    old, new = (_bill(usage, each, prices) for each in pair)
     mirrored = usage.with_value("consumers.groups", usage.consumers.groups.value + 1)
-    with_mirror = _usd(mirrored, pair[0], prices) if pair[0].role == "kafka" else old
+    with_mirror = _bill(mirrored, pair[0], prices) if pair[0].role == "kafka" else old
     if old is None or new is None or with_mirror is None:
         return None
     days = case.days_same_protocol if pair[0].speaks == pair[1].speaks else case.days_other_protocol
     months = float(case.both_run_days.value) * 24 / float(usage.units.month_hours)
+    mirror = with_mirror.usd_month - old.usd_month
+    if pair[0].cloud != pair[1].cloud:  # who reads from outside leaves the cloud, and crosses no zone of it
+        mirror -= with_mirror.of("cross-zone") - old.of("cross-zone")
     once = Once(
         rewrite_usd=float(case.applications.value * days.value * case.usd_day.value),
-        both_run_usd=new * months,
-        mirror_usd=(with_mirror - old) * months,
+        both_run_usd=float(new.usd_month - new.of(*ONCE_ONLY)) * months,
+        mirror_usd=float(mirror) * months,
         crossing_usd=_crossing(usage, pair, case, prices, months),
     )
-    return Left(old, new, once)
+    return Left(float(old.usd_month), float(new.usd_month), once)
 
 
 def _crossing(
     usage: Usage, pair: tuple[Platform, Platform], case: Case, prices: Catalog, months: float
 ) -> float | None:
-    """USD for what is copied and what is mirrored: between zones, or out of the cloud; None without a price."""
+    """USD for what is copied, between zones, or for all that leaves the cloud; None without a price.
+
+    Within a cloud the mirrored stream crosses zones on both bills already: one more reader of the old one, and what is
+    written to the new one.
+    """
     if pair[0].role != "kafka":
         return 0.0
     f = flow(usage)
-    kept = f.kept_gb(usage.retention.days.value) * case.copied_share.value
-    gb = kept + f.gb_month(f.wire_mb_s) * Decimal(repr(months))
-    if pair[0].cloud != pair[1].cloud:
-        if pair[0].cloud != "aws":
-            return None
+    gb = f.kept_gb(usage.retention.days.value) * case.copied_share.value
+    if pair[0].cloud == pair[1].cloud == "aws":
+        charge = Charge("between zones", "cross-zone", gb * (f.zones - 1) / f.zones, "GB moved", "net.cross_az")
+    elif pair[0].cloud == "aws":
+        gb += f.gb_month(f.wire_mb_s) * Decimal(repr(months))
         charge = Charge("out of the cloud", "egress", gb, "GB", "net.internet_out")
     else:
-        price = {"aws": "net.cross_az", "google": "net.cross_az.gcp", "azure": "net.cross_az.azure"}[pair[0].cloud]
-        charge = Charge("between zones", "cross-zone", gb * (f.zones - 1) / f.zones, "GB moved", price)
+        return None
     made = bills.make([charge], usage.region, prices, usage)
     return None if made.at_least else float(made.usd_month)
 
 
-def _usd(usage: Usage, platform: Platform, prices: Catalog) -> float | None:
+def _bill(usage: Usage, platform: Platform, prices: Catalog) -> bills.Bill | None:
     found = size(usage, platform.id, prices).bill
-    return None if found is None or found.at_least else float(found.usd_month)
+    return None if found is None or found.at_least else found
 
 
 def _lacking(usage: Usage, names: tuple[str, str], prices: Catalog) -> str:

@@ -5,15 +5,16 @@
     found.kind, found.choices["serverless"].reason
 
 What meets a need is a matter of what each can do at all: consumer groups fan out and filter, and have no windows and no
-patterns by event time. Among those that do, bills decide: every platform of a kind is sized for the need, the cheapest
-one stands for its kind, and the three are then priced under the same draws of everything uncertain.
+patterns by event time; a platform whose vendor keeps fewer copies than are needed is left out. Among those that do,
+bills decide: every platform of a kind is sized for the need, the cheapest one stands for its kind, and the kinds are
+then priced under the same draws of everything uncertain, each by the cheapest of its nearest platforms in every draw.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import StrEnum
 from functools import partial
@@ -35,7 +36,9 @@ DRAWS = 400
 SURE = 0.95  # of the draws: as for a claim about cost
 TIMES = (1e-4, 1e4)  # of the rate, between which a flip is looked for
 STEPS = 24
-USD_HOUR = 100  # of people, to say what a difference is worth; assumed
+NO_JOB = "no job's CPU is known"
+NEAR, WITHIN = 4, 1.5  # so many platforms of a kind, of at most so many times its least, are drawn with it
+USD_HOUR = 100.0  # of people, to say what a difference is worth: assumed, and said with the answer
 
 
 class Kind(StrEnum):
@@ -84,11 +87,13 @@ class Need:
 class Choice:
     """One kind: the platform that stands for it and its bill; or `reason`, why it does not meet the need.
 
-    `usd_month`: P10, P50, P90 over the draws. `cheapest_in`: the share of draws in which no other kind costs less.
+    `usd_month`: its P10, P50, P90 over the draws. `cheapest_in`: the share of draws in which no platform of another
+    kind costs less than the least of `near`: this one and those that cost hardly more.
     """
 
     kind: Kind
     platform: str = ""
+    near: tuple[str, ...] = ()
     option: Option | None = None
     usd_month: tuple[float, float, float] | None = None
     cheapest_in: float = 0.0
@@ -110,13 +115,18 @@ class Flip:
 
 @dataclass(frozen=True)
 class Advice:
-    """The answer, what else there is, and what would flip it. `kind` is None where nothing meets the need."""
+    """The answer, what else there is, and what would flip it. `kind` is None where nothing meets the need.
+
+    `too_few`: platforms that keep fewer copies than the need's, with how many. `usd_hour`: of people, assumed.
+    """
 
     need: Need
     kind: Kind | None
     choices: Mapping[Kind, Choice]
     flips: tuple[Flip, ...]
     draws: int
+    too_few: Mapping[str, int] = field(default_factory=dict)
+    usd_hour: float = USD_HOUR
 
     @property
     def rival(self) -> Choice | None:
@@ -137,14 +147,24 @@ class Advice:
             more = (rival.central_usd_month or 0.0) - usd
             found.append(
                 f"{rival.kind} ({rival.platform}) costs {more:,.0f} USD a month more: it pays for itself if it saves "
-                f"{more / USD_HOUR:,.1f} hours of people at {USD_HOUR} USD (assumed)."
+                f"{more / self.usd_hour:,.1f} hours of people at {self.usd_hour:g} USD (assumed)."
             )
         found += [f"Not {choice.kind}: {choice.reason}." for choice in self.choices.values() if choice.reason]
+        if self.too_few:
+            names = ", ".join(f"{name} ({copies})" for name, copies in self.too_few.items())
+            found.append(f"Left out, for they keep fewer than {self.need.copies} copies: {names}.")
         return found
 
 
 def advise(
-    usage: Usage, need: Need, *, prices: Catalog | None = None, draws: int = DRAWS, seed: int = 7, flips: bool = True
+    usage: Usage,
+    need: Need,
+    *,
+    prices: Catalog | None = None,
+    draws: int = DRAWS,
+    seed: int = 7,
+    flips: bool = True,
+    usd_hour: float = USD_HOUR,
 ) -> Advice:
     """`usage` says what events of such a stream take: bytes on the wire, CPU per event, a job's CPU. The need says how
     many there are and what is to become of them. ScenarioError for a usage without a job where one is needed.
@@ -155,9 +175,11 @@ def advise(
         processing(usage, "windows or patterns")
     central = _central(usage, need, catalog)
     kind = _best(central)
+    rows = registry.found().values()
+    too_few = {row.id: row.copies for row in rows if row.role == "kafka" and row.copies and not _keeps(row, need)}
     choices = _drawn(usage, need, central, partial(paired.compare, prices=catalog, draws=draws, seed=seed))
     turned = tuple(_flips(usage, need, kind, catalog)) if flips and kind is not None else ()
-    return Advice(need, kind, choices, turned, draws)
+    return Advice(need, kind, choices, turned, draws, too_few, usd_hour)
 
 
 def usage_of(usage: Usage, need: Need, kind: Kind) -> Usage:
@@ -185,9 +207,10 @@ def _measured_at(usage: Usage, need: Need) -> dict[str, Decimal]:
 
 
 def candidates(need: Need, kind: Kind, usage: Usage) -> list[str]:
-    """Platforms and stacks of this kind; none where it cannot do what is needed."""
+    """Platforms and stacks of this kind; none where it cannot do what is needed, or keeps too few copies."""
     rows = registry.found().values()
-    carriers = [row for row in rows if row.role == "kafka" and row.serverless == (kind is Kind.SERVERLESS)]
+    kafka = [row for row in rows if row.role == "kafka" and _keeps(row, need)]
+    carriers = [row for row in kafka if row.serverless == (kind is Kind.SERVERLESS)]
     if kind is Kind.KAFKA:
         return [] if need.processes else [row.id for row in carriers]
     if kind is Kind.SERVERLESS and not need.processes:
@@ -198,6 +221,11 @@ def candidates(need: Need, kind: Kind, usage: Usage) -> list[str]:
     return [f"{one.id}+{job.id}" for one in carriers for job in jobs if _reads(job, one)]
 
 
+def _keeps(row: Platform, need: Need) -> bool:
+    """Whether it keeps as many copies as are needed: as many as are asked for, or what its vendor has fixed."""
+    return row.copies is None or row.copies >= need.copies
+
+
 def _reads(job: Platform, carrier: Platform) -> bool:
     """Confluent's Flink reads Confluent's topics; every other one what lies in its own cloud."""
     if job.id == "flink-confluent":
@@ -205,53 +233,63 @@ def _reads(job: Platform, carrier: Platform) -> bool:
     return job.cloud == carrier.cloud
 
 
-def _central(usage: Usage, need: Need, prices: Catalog) -> dict[Kind, Option | str]:
-    """Each kind's cheapest option at central values, or why it has none."""
-    found: dict[Kind, Option | str] = {}
+Central = Mapping[Kind, tuple[Option, ...] | str]
+
+
+def _central(usage: Usage, need: Need, prices: Catalog) -> Central:
+    """Each kind's options at central values, the cheapest first and only those near it; or why it has none."""
+    found: dict[Kind, tuple[Option, ...] | str] = {}
     for kind in Kind:
         names = candidates(need, kind, usage)
         sized = [size(usage_of(usage, need, kind), name, prices) for name in names]
         priced = [one for one in sized if one.bill is not None and not one.bill.at_least]
         if priced:
-            found[kind] = min(priced, key=lambda one: one.usd_month or Decimal(0))
+            ranked = sorted(priced, key=_usd)
+            most = _usd(ranked[0]) * Decimal(str(WITHIN))
+            found[kind] = tuple(one for one in ranked[:NEAR] if _usd(one) <= most)
         else:
-            found[kind] = _why_not(need, kind, sized)
+            found[kind] = _why_not(usage, need, kind, sized)
     return found
 
 
-def _why_not(need: Need, kind: Kind, sized: list[Option]) -> str:
+def _usd(option: Option) -> Decimal:
+    return option.usd_month or Decimal(0)
+
+
+def _why_not(usage: Usage, need: Need, kind: Kind, sized: list[Option]) -> str:
     if kind is Kind.KAFKA and need.processes:
         what = " and ".join(name for name, asked in (("windows", need.windows), ("patterns", need.patterns)) if asked)
         return f"consumer groups have no {what} by event time"
     if not sized:
-        return "no job's CPU is known"
+        return f"none keeps {need.copies} copies" if candidates(replace(need, copies=1), kind, usage) else NO_JOB
     broken = next((one.infeasible for one in sized if one.infeasible is not None), None)
     return f"none can be had: {broken.reason}" if broken is not None else "none is fully priced"
 
 
-def _best(central: Mapping[Kind, Option | str]) -> Kind | None:
-    priced = {kind: one.usd_month or Decimal(0) for kind, one in central.items() if isinstance(one, Option)}
+def _best(central: Central) -> Kind | None:
+    priced = {kind: _usd(one[0]) for kind, one in central.items() if not isinstance(one, str)}
     return min(priced, key=lambda kind: priced[kind], default=None)
 
 
 def _drawn(
-    usage: Usage, need: Need, central: Mapping[Kind, Option | str], compare: Callable[[Usage, list[str]], paired.Paired]
+    usage: Usage, need: Need, central: Central, compare: Callable[[Usage, list[str]], paired.Paired]
 ) -> dict[Kind, Choice]:
-    totals = {
-        kind: compare(usage_of(usage, need, kind), [one.platform])
-        for kind, one in central.items()
-        if isinstance(one, Option)
+    drawn = {
+        kind: compare(usage_of(usage, need, kind), [one.platform for one in options])
+        for kind, options in central.items()
+        if not isinstance(options, str)
     }  # a draw depends on the seed and the quantity's name alone, so that other readers see the same world
-    table = {kind: next(iter(found.totals.values())) for kind, found in totals.items()}
-    cheapest = paired.Paired({str(kind): column for kind, column in table.items()}).cheapest() if table else {}
+    least = {str(kind): np.fmin.reduce(list(found.totals.values())) for kind, found in drawn.items()}
+    cheapest = paired.Paired(least).cheapest() if least else {}
     found: dict[Kind, Choice] = {}
-    for kind, one in central.items():
-        if isinstance(one, str):
-            found[kind] = Choice(kind, reason=one)
+    for kind, options in central.items():
+        if isinstance(options, str):
+            found[kind] = Choice(kind, reason=options)
             continue
-        known = table[kind][np.isfinite(table[kind])]
-        low, middle, high = np.quantile(known, [0.1, 0.5, 0.9]) if known.size else (math.nan,) * 3
-        found[kind] = Choice(kind, one.platform, one, (float(low), float(middle), float(high)), cheapest[str(kind)])
+        first = options[0]
+        band = drawn[kind].quantiles(first.platform) or (math.nan,) * 3
+        near = tuple(one.platform for one in options)
+        found[kind] = Choice(kind, first.platform, near, first, band, cheapest[str(kind)])
     return found
 
 
@@ -337,6 +375,7 @@ def to_json(found: Advice) -> dict[str, Any]:
                 "meets": not choice.reason,
                 "reason": choice.reason,
                 "platform": choice.platform or None,
+                "near": list(choice.near),
                 "usd_month": None
                 if choice.usd_month is None
                 else {"central": choice.central_usd_month,
@@ -349,5 +388,7 @@ def to_json(found: Advice) -> dict[str, Any]:
         "flips": [{"change": flip.change, "answer": None if flip.kind is None else str(flip.kind)}
                   for flip in found.flips],
         "draws": found.draws,
+        "too_few_copies": dict(found.too_few),
+        "assumed": {"usd_hour": found.usd_hour},
         "sentences": found.sentences(),
     }  # fmt: skip

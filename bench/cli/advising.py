@@ -247,14 +247,16 @@ def _month(option: Option) -> str:
 @click.option("--from", "source", type=click.Path(path_type=Path),
               help="What events take: results/SCENARIO or a usage.yaml. [default: studies/quickstart]")  # fmt: skip
 @click.option("--draws", type=click.IntRange(20, 100_000), default=400, show_default=True, help="Draws of all bands.")
+@click.option("--usd-hour", type=click.FloatRange(0, min_open=True), default=100, show_default=True, metavar="USD",
+              help="Of people's time, to say what a difference is worth (assumed).")  # fmt: skip
 @as_json
-def stack(source: Path | None, draws: int, *, json_: bool, **need: Any) -> None:
+def stack(source: Path | None, draws: int, usd_hour: float, *, json_: bool, **need: Any) -> None:
     """Kafka only, Kafka + Flink, or serverless: what meets a need for the least money, and what would flip that."""
     from bench.cli.money import only_usage
     from costmodel import stack as stacks
 
     usage = only_usage(source or STUDIES / STACK_EVIDENCE)
-    found = stacks.advise(usage, stacks.Need(**need), draws=draws)
+    found = stacks.advise(usage, stacks.Need(**need), draws=draws, usd_hour=usd_hour)
     shown = {**stacks.to_json(found), "measured": _measured(found.need), "rests_on": stacks.rests_on(usage, found.need)}
     if json_:
         answer(shown)

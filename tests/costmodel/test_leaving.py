@@ -56,8 +56,8 @@ def test_what_it_takes_once_is_the_sum_of_its_parts_by_hand() -> None:
     assert found.once.both_run_usd == pytest.approx(usd(startup(), "msk-standard") * 30 / (730 / 24))
     mirror = usd(readers, "kinesis-on-demand") - usd(startup(), "kinesis-on-demand")
     assert found.once.mirror_usd == pytest.approx(mirror * 30 / (730 / 24))
-    # 0.05 MB/s compressed, kept 3 days and mirrored for 30, two thirds of it to another zone, at 2 cents a GB
-    assert found.once.crossing_usd == pytest.approx(0.05 * 86_400 * 33 / 1000 * 2 / 3 * 0.02)
+    # 0.05 MB/s compressed, kept 3 days, two thirds of it to another zone, at 2 cents a GB; the mirror is on both bills
+    assert found.once.crossing_usd == pytest.approx(0.05 * 86_400 * 3 / 1000 * 2 / 3 * 0.02)
     assert found.once.usd == pytest.approx(sum(
         (found.once.rewrite_usd, found.once.both_run_usd, found.once.mirror_usd, found.once.crossing_usd or 0)
     ))  # fmt: skip
@@ -101,6 +101,32 @@ def test_what_crosses_between_clouds_without_a_price_is_at_least_the_rest() -> N
     assert "at least" in found.sentences()[0] and "has no price here" in found.sentences()[1]
     out = leave(startup(), "msk-standard", "pubsub", case(), draws=20).central.once.crossing_usd
     assert out == pytest.approx(0.05 * 86_400 * 33 / 1000 * 0.09)  # from AWS to the internet, the first tier
+
+
+def test_a_mirror_to_another_cloud_leaves_it_and_crosses_no_zone() -> None:
+    """Both, and the same bytes are paid twice."""
+    once = leave(startup(), "msk-standard", "pubsub", case(), draws=20).central.once
+    (alone,) = price(startup(), ["msk-standard"], draws=0)
+    (read,) = price(startup().with_value("consumers.groups", Decimal(3)), ["msk-standard"], draws=0)
+    assert alone.bill is not None and read.bill is not None
+
+    crossed = float(read.bill.of("cross-zone") - alone.bill.of("cross-zone"))
+    assert crossed > 0
+    more = float(read.bill.usd_month - alone.bill.usd_month)
+    assert once.mirror_usd == pytest.approx((more - crossed) * 30 / (730 / 24), abs=1e-6)
+
+
+def test_sinks_and_people_are_not_there_twice_while_both_run() -> None:
+    """What results fill, and who looks after it, is one more of neither."""
+    more = startup().model_dump(by_alias=True) | {
+        "sinks": {"s3_gb_month": 1000, "clickhouse_gb_month": 100}, "operations": {"hours_month": 100, "usd_hour": 100},
+    }  # fmt: skip
+    plain = leave(startup(), "msk-serverless", "msk-standard", case(), draws=20).central
+    found = leave(Usage.model_validate(more), "msk-serverless", "msk-standard", case(), draws=20).central
+
+    assert found.new_usd_month > plain.new_usd_month + 10_000
+    assert found.once == plain.once
+    assert found.saved_usd_month == pytest.approx(plain.saved_usd_month)
 
 
 @settings(max_examples=6, deadline=None)

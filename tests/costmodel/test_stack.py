@@ -8,6 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
@@ -17,7 +18,7 @@ import bench.cli.advising  # noqa: F401 -- registers `advise`
 import costmodel
 from bench.cli import cli
 from bench.errors import ScenarioError
-from costmodel import stack
+from costmodel import paired, stack
 from costmodel.option import price
 from costmodel.stack import Kind, Need, advise, candidates, usage_of
 from costmodel.usage import Number, Usage
@@ -103,6 +104,44 @@ def test_every_stack_reads_what_its_flink_can() -> None:
             carrier, _, flink = name.partition("+")
             assert (flink == "flink-confluent") <= carrier.startswith("confluent-")
             assert carrier not in ("pubsub", "event-hubs")
+
+
+def test_what_keeps_fewer_copies_than_are_needed_is_left_out_aloud() -> None:
+    """Five copies, and somebody answers with a service that keeps three whatever it is asked: the rest may be lost."""
+    found = advise(job(), Need(1000, copies=5), draws=20, flips=False)
+    three = advise(job(), Need(1000, copies=3), draws=20, flips=False)
+
+    assert found.choices[Kind.SERVERLESS].reason == "none keeps 5 copies"
+    assert found.too_few["kinesis-on-demand"] == 3 and three.too_few == {"pubsub": 2}
+    assert any("fewer than 5 copies: " in text and "msk-serverless (3)" in text for text in found.sentences())
+    assert found.choices[Kind.KAFKA].near and not set(found.choices[Kind.KAFKA].near) & set(found.too_few)
+    assert not advise(job(), Need(1000, copies=1), draws=1, flips=False).too_few
+
+
+def test_a_kind_is_as_cheap_as_its_cheapest_platform_in_each_draw() -> None:
+    """Two platforms of a kind that take turns at being its cheapest would each look beaten, and the kind with them."""
+    need = Need(30_000, windows=True)
+    found = advise(job(), need, draws=60, flips=False)
+    flink, serverless = found.choices[Kind.FLINK], found.choices[Kind.SERVERLESS]
+    least = {
+        one.kind: np.min(
+            list(paired.compare(usage_of(job(), need, one.kind), one.near, draws=60).totals.values()), axis=0
+        )
+        for one in (flink, serverless)
+    }
+
+    assert len(flink.near) > 1 and flink.near[0] == flink.platform
+    assert 0 < flink.cheapest_in < 1
+    assert flink.cheapest_in == pytest.approx(float((least[Kind.FLINK] <= least[Kind.SERVERLESS]).mean()))
+    assert serverless.cheapest_in == pytest.approx(1 - flink.cheapest_in)
+
+
+def test_what_an_hour_is_worth_is_said_and_can_be_another() -> None:
+    told = [advise(job(), Need(100_000), draws=1, flips=False, usd_hour=usd).sentences()[1] for usd in (100, 50)]
+    hours = [float(text.split("it saves ")[1].split(" ")[0].replace(",", "")) for text in told]
+
+    assert hours[1] == pytest.approx(2 * hours[0], rel=0.01)
+    assert "at 50 USD (assumed)" in told[1]
 
 
 def test_a_usage_without_a_job_advises_where_none_is_needed() -> None:
