@@ -238,7 +238,7 @@ def _beyond(need: Need, ladder: Ladder, range_mb_s: float) -> float:
 def usage(advice: Advice, partitions: int) -> Usage:
     """What a platform must carry today with that many partitions; what nobody measured is the study's assumption."""
     need, pricing = advice.need, {k: v for k, v in advice.ladder.pricing.items() if v is not None}
-    wire, disk, cpu = (advice.read(quantity, partitions) for quantity in ("wire", "disk", "cpu"))
+    wire, stored, cpu = (advice.read(quantity, partitions) for quantity in ("wire", "stored", "cpu"))
     if wire is None:
         raise ScenarioError(f"{advice.ladder.source}: no wire_bytes_per_event: nothing on the wire can be priced")
     ratio = wire.number
@@ -246,11 +246,8 @@ def usage(advice: Advice, partitions: int) -> Usage:
     if ratio.low is not None and ratio.high is not None and ratio.low > 0:
         inverted |= {"low": 1 / ratio.high, "high": 1 / ratio.low}
     broker: dict[str, Any] = {}
-    if disk is not None:
-        broker["disk_bytes_per_wire_byte"] = {
-            "value": disk.number.value / ratio.value, "basis": "measured", "n": disk.number.n,
-            "note": "disk / wire bytes",
-        }  # fmt: skip
+    if stored is not None:
+        broker["disk_bytes_per_wire_byte"] = stored.number.model_copy(update={"note": "disk / wire bytes"})
     if cpu is not None:
         broker["cpu_s_per_million_events"] = cpu.number
     data = {

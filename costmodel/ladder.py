@@ -21,7 +21,7 @@ from costmodel.usage import Number
 
 MEETS, FAILS = 0.8, 0.6  # 4 of 5 runs pass; 3 of 5 fail (method: thresholds, and a search's confirmations)
 SAME_RATE = 0.05  # rates that differ by less are one
-QUANTITIES = ("wire", "disk", "cpu", "batch")
+QUANTITIES = ("wire", "disk", "stored", "cpu", "batch")
 
 
 class Status(StrEnum):
@@ -55,6 +55,11 @@ class Rung:
     disk: float | None
     cpu: float | None
     batch: float | None = None  # events in one
+
+    @property
+    def stored(self) -> float | None:
+        """Disk over wire bytes, of the same run, so that what varies in both cancels."""
+        return None if self.disk is None or not self.wire else self.disk / self.wire
 
 
 @dataclass(frozen=True)
@@ -144,8 +149,10 @@ class Ladder:
         return mb_s / partitions if self.keyed else mb_s
 
     def at(self, quantity: str, fill_mb_s: float) -> Read | None:
-        """`wire`, `disk`, `batch` or `cpu` at a fill: between two rungs linear in its logarithm, outside like the last.
+        """`wire`, `disk`, `stored`, `batch` or `cpu` at a fill: between two rungs linear in its logarithm.
 
+        Outside of all it is that of the last, with its interval, which knows nothing of how far away that is: `beyond`
+        does. Between, the ends of both intervals are mixed like their values, which is wider than a mean's would be.
         CPU is that of the batches at this fill, without what a broker spends on being up where rates can tell it.
         """
         if quantity == "cpu" and self._cpu is not None:
@@ -184,10 +191,18 @@ class Ladder:
         batch = self.at("batch", fill_mb_s)
         if batch is None:
             return None
-        value = parts.per_million(float(batch.number.value))
+        size = batch.number
+        value = parts.per_million(float(size.value))
         spent = tuple(rung.run for rung in self._kept_up if rung.cpu and rung.batch)
-        told = {"value": value, "low": max(value * (1 - 2 * parts.off), 0.0), "high": value * (1 + 2 * parts.off)}
-        note = f"fitted to {len(spent)} runs by events and batches, twice its error on either side"
+        told = {"value": value}
+        fuller, emptier = float(size.high or size.value), float(size.low or size.value)
+        halves = [parts.half_width(events) for events in (fuller, emptier)]
+        if halves[0] is not None and halves[1] is not None:  # of the fit, and on either side of it of the batches
+            told |= {
+                "low": min(max(parts.per_million(fuller) - halves[0], 0.0), value),
+                "high": max(parts.per_million(emptier) + halves[1], value),
+            }
+        note = f"fitted to {len(spent)} runs by events and batches"
         return Read(
             Number.model_validate({**told, "basis": "measured", "n": len(spent), "note": note}), spent, batch.beyond
         )

@@ -6,6 +6,7 @@ import functools
 from dataclasses import replace
 from decimal import Decimal
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ from bench.errors import ScenarioError
 from bench.record import Measurement, Outcome, Run
 from costmodel import advised
 from costmodel.advice import FURTHEST, Need, Standing, advise, bills, smallest, usage
+from costmodel.batchcost import Spent, fit
 from costmodel.extrapolation import beside
 from costmodel.ladder import Ladder, Status, hot_share, too_many
 from costmodel.option import size
@@ -350,6 +352,36 @@ def test_cpu_is_that_of_events_and_batches_and_not_of_a_broker_being_up() -> Non
     at_one_rate = advise(need(), known()).read("cpu", 16)  # cannot be told apart there: an upper bound
     assert at_one_rate is not None
     assert BROKER.cpu_s(2.5) <= float(at_one_rate.number.value) <= BROKER.cpu_s(2.5) + 0.05 * 1e6 / 200_000 + 0.01
+
+
+@pytest.mark.parametrize("rates", [(40.0,), (4.0, 40.0)])
+def test_an_interval_of_fitted_cpu_holds_what_is_true_about_as_often_as_it_says(rates: tuple[float, ...]) -> None:
+    """A band that is drawn from the fit's error, whatever the number of runs, is no interval."""
+    rng, held, trials = np.random.default_rng(5), 0, 300
+    for _ in range(trials):
+        runs = [
+            Spent((1.0 + 30.0 / batch + 0.05 * 1e6 / (rate * 5000)) * rng.normal(1, 0.05), batch, rate * 5000)
+            for rate in rates
+            for batch in (2.0, 8.0, 32.0, 128.0)
+            for _ in range(3)
+        ]
+        parts = fit(runs)
+        assert parts is not None
+        half = parts.half_width(20.0)
+        assert half is not None
+        up = 0.0 if len(rates) > 1 else 0.05 * 1e6 / (rates[0] * 5000)  # one rate cannot tell it from the events
+        held += abs(parts.per_million(20.0) - (1.0 + 30.0 / 20 + up)) <= half
+    assert 0.92 <= held / trials <= 0.985
+
+
+def test_as_many_runs_as_parts_have_no_interval() -> None:
+    runs = [Spent(16.0, 2.0, 1000.0), Spent(4.75, 8.0, 1000.0)]
+    parts, alone = fit(runs), fit(runs[:1])
+    assert parts is not None and alone is not None
+    assert (parts.event, parts.batch) == (pytest.approx(1.0), pytest.approx(30.0))
+    assert parts.half_width(4.0) is None and alone.half_width(4.0) is None
+    alike = fit([Spent(one, 8.0, 1000.0) for one in (4.0, 5.0, 6.0)])
+    assert alike is not None and alike.half_width(8.0) == pytest.approx(4.302653 / 3**0.5)  # t(0.975, 2)
 
 
 def test_bytes_of_runs_that_fell_behind_are_no_evidence() -> None:
