@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -52,9 +52,6 @@ Listen = Callable[[Event], None]
 def cluster_spec(settings: Settings) -> ClusterSpec:
     """The cluster a trial needs."""
     pipeline = settings.pipeline
-    flink: Mapping[str, str] = {}
-    if pipeline is not None:
-        flink = {key: str(value) for key, value in pipeline.cluster_flink.items()}
     return ClusterSpec(
         brokers=settings.cluster.brokers,
         racks=settings.cluster.racks,
@@ -63,7 +60,7 @@ def cluster_spec(settings: Settings) -> ClusterSpec:
         broker_disk_mb=DISK_MB if faults.fills_a_disk(settings) else 0,
         task_managers=pipeline.task_managers if pipeline else 0,
         slots=pipeline.slots_each if pipeline else 0,
-        flink=flink,
+        flink=pipeline.cluster_flink if pipeline else {},
         limits=Limits(**settings.cluster.limits.model_dump()),
     )
 

@@ -44,6 +44,7 @@ class JobParams:
     run_name: str  # unique: names the job and its transactions
     settings: Mapping[str, str] = field(default_factory=dict)  # Flink settings of this trial, over the job's own
     discovery_ms: int = 0  # how often the source looks for new partitions; 0: never
+    function: str = ""  # in which form the job's function runs: sql, java, row, pandas; "": it has none
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,11 @@ class Verified:
 
 
 class Job(Protocol):
-    """One PyFlink job with its oracle."""
+    """One PyFlink job with its oracle.
+
+    A job with a function of its own says in `functions: tuple[str, ...]` in which forms it has it, the usual one first:
+    sql, java, row (Python, called for each row), pandas (Python, called for a batch). `build` asks `params.function`.
+    """
 
     version: int  # raised when the job computes something else: results of different versions don't compare
     reads: str  # the workload whose events it understands; "" for any
@@ -142,9 +147,12 @@ def outputs_of(settings: Settings) -> tuple[str, ...]:
 def watermark_delay_ms(settings: Settings) -> int:
     """How far behind the newest event of a partition another may be, in event time: the bound a watermark needs.
 
-    With one load worker that is the workload's disorder; several workers drift apart a little in real time.
+    With one load worker that is the workload's disorder; several workers drift apart a little in real time. A bound
+    that the pipeline gives counts, also where it is too small.
     """
-    spec = settings.workload
+    spec, pipeline = settings.workload, settings.pipeline
+    if pipeline is not None and pipeline.disorder_bound_s is not None:
+        return round(pipeline.disorder_bound_s * 1000)
     skew_ms = WORKER_SKEW_MS * spec.event_time_speed if settings.load.workers > 1 else 0.0
     return round(spec.disorder_s * 1000 + skew_ms)
 
@@ -174,10 +182,7 @@ def job_params(
             "restart-strategy.fixed-delay.attempts": str(MANY),
             "restart-strategy.fixed-delay.delay": "500 ms",
         }
-    if pipeline.idle_timeout_s:
-        flink["table.exec.source.idle-timeout"] = f"{round(pipeline.idle_timeout_s * 1000)} ms"
-    raw = pipeline.job_flink.items()
-    flink |= {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in raw}
+    flink |= pipeline.job_flink
     workload = open_workload(settings.workload, settings.seed, 0)
     return JobParams(
         bootstrap=bootstrap,
@@ -191,7 +196,13 @@ def job_params(
         run_name=run_name,
         settings={**find(pipeline.job).settings, **flink},
         discovery_ms=round(pipeline.partition_discovery_s * 1000),
+        function=pipeline.function or next(iter(functions(pipeline.job)), ""),
     )
+
+
+def functions(name: str) -> tuple[str, ...]:
+    """The forms in which the job `name` has its function, the usual one first; none where it has no function."""
+    return tuple(getattr(find(name), "functions", ()))
 
 
 def connector(topic: str, params: JobParams) -> str:

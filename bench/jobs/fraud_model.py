@@ -52,6 +52,7 @@ class FraudModel:
 
     version = 1
     reads = "payments"
+    functions = ("pandas",)
     settings: Mapping[str, str] = {
         "python.fn-execution.bundle.time": "10",
         "python.fn-execution.arrow.batch.size": "5000",

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
-from bench.scenario.sections import Fault, Settings, Shape
+from bench.scenario.sections import Fault, Names, Settings, Shape
 from bench.scenario.words import nearest
 
 
-def incoherences(
-    settings: Settings, *, has_slo: bool, folder: Path | None, reads: Mapping[str, str]
-) -> Iterator[tuple[str, str]]:
+def incoherences(settings: Settings, *, has_slo: bool, folder: Path | None, names: Names) -> Iterator[tuple[str, str]]:
     """(path, sentence) for each thing these settings cannot do together.
 
-    `folder` is where the files are looked for that they name; None: nobody needs them any more. `reads`: job -> the
-    workload that it understands.
+    `folder` is where the files are looked for that they name; None: nobody needs them any more. `names`: what each job
+    reads, and the forms of its function.
     """
     yield from _cluster_incoherences(settings)
     yield from _rack_incoherences(settings)
     yield from _load_incoherences(settings, has_slo=has_slo, folder=folder)
-    yield from _pipeline_incoherences(settings, reads)
+    yield from _pipeline_incoherences(settings, names.reads)
+    yield from _function_incoherences(settings, names.functions)
     yield from _fault_incoherences(settings)
 
 
@@ -150,6 +149,37 @@ def _pipeline_incoherences(settings: Settings, reads: Mapping[str, str]) -> Iter
             yield "pipeline.checkpoint", "is none, expected an interval: exactly-once commits at checkpoints"
     elif pipeline.checkpoint.incremental and pipeline.checkpoint.backend != "rocksdb":
         yield "pipeline.checkpoint.incremental", "was true, expected backend: rocksdb (hashmap has no increments)"
+
+
+def _function_incoherences(settings: Settings, functions: Mapping[str, Collection[str]]) -> Iterator[tuple[str, str]]:
+    """Forms of a job's function, and where Python runs them: Flink itself falls back without a word."""
+    pipeline = settings.pipeline
+    if pipeline is None:
+        return
+    forms, form = tuple(functions.get(pipeline.job, ())), pipeline.function
+    if form is not None and form not in forms:
+        if forms:
+            yield (
+                "pipeline.function",
+                f"was '{form}', expected one of {', '.join(forms)} (pipeline.job){nearest(form, forms)}",
+            )
+        else:
+            with_one = ", ".join(job for job, some in sorted(functions.items()) if form in some) or "(none exist)"
+            yield (
+                "pipeline.function",
+                f"'{pipeline.job}' has its function in one form only, expected a job with '{form}': {with_one}",
+            )
+        return
+    form = form or next(iter(forms), "")
+    if pipeline.python.mode == "thread" and form != "row":
+        why = (
+            "Flink runs pandas functions in processes, whatever it is told"
+            if form == "pandas"
+            else "nothing of it is Python"
+        )
+        valid = "process or pipeline.function: row" if "row" in forms else "process"
+        whose = f"pipeline.function {form}" if form else f"pipeline.job {pipeline.job}"
+        yield "pipeline.python.mode", f"was 'thread', expected {valid}: {why} ({whose})"
 
 
 def _fault_incoherences(settings: Settings) -> Iterator[tuple[str, str]]:

@@ -43,6 +43,7 @@ def scan(root: Path, metrics: Collection[str] | None = None) -> Names:
         return {name: text for name, text in texts.items() if re.search(mark, text, re.MULTILINE)}
 
     jobs = {name.replace("_", "-"): text for name, text in marked("bench/jobs", ".py", r"^JOB\b").items()}
+    forms = {name: re.search(r"^    functions = \((.*)\)", text, re.MULTILINE) for name, text in jobs.items()}
     reads = {name: re.search(r'^    reads = "(\w*)"', text, re.MULTILINE) for name, text in jobs.items()}
     return Names(
         frozenset(marked("bench/workloads", ".py", r"^class \w+\(.*Workload")),
@@ -50,6 +51,7 @@ def scan(root: Path, metrics: Collection[str] | None = None) -> Names:
         frozenset(marked("scenarios/claims", ".yaml", "")),
         frozenset(metrics) if metrics is not None else None,
         {name: found[1] for name, found in reads.items() if found and found[1]},
+        {name: tuple(re.findall(r'"(\w+)"', found[1])) for name, found in forms.items() if found},
     )
 
 
@@ -145,7 +147,7 @@ def _check_cells(scenario: Scenario, source: Source, names: Names, folder: Path 
         for knobs, settings in cells:
             row = ", ".join(f"{axis} = {shown(value)}" for axis, value in knobs.items())
             slo = bool(scenario.thresholds)
-            for problem in incoherences(settings, has_slo=slo, folder=folder, reads=names.reads):
+            for problem in incoherences(settings, has_slo=slo, folder=folder, names=names):
                 wrong[problem].append(row)
         for (path, text), rows in wrong.items():
             cell = "" if len(rows) == len(cells) else f" (where {rows[0]})"

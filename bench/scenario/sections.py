@@ -21,6 +21,7 @@ from pydantic import (
     model_validator,
 )
 
+from bench.scenario.options import Sets, declared, options
 from bench.scenario.words import nearest, one_of, parse_threshold, shown
 
 LOADS = ("rate_eps", "drain", "shape")
@@ -43,6 +44,7 @@ class Names:
     claim: Collection[str]
     metric: Collection[str] | None = None  # None: not checked here
     reads: Mapping[str, str] = field(default_factory=dict)  # job -> the workload that it understands
+    functions: Mapping[str, Collection[str]] = field(default_factory=dict)  # job -> the forms its function has
 
     def check(self, kind: str, word: str) -> str:
         """`word`, if it names a `kind`; ValueError with the nearest one otherwise."""
@@ -93,7 +95,7 @@ class Section(BaseModel):
 
 
 _JOB_OPTIONS = ("execution.", "table.", "pipeline.", "state.", "python.", "restart-strategy")
-_TYPED = {  # Flink options that have a key of their own: said in two places, one of them would lie
+_TYPED = {  # options whose key is more than a setting; those of `Sets` are added. Said in two places, one would lie
     "parallelism.default": "pipeline.parallelism",
     "taskmanager.numberOfTaskSlots": "pipeline.slots",
     "execution.checkpointing.interval": "pipeline.checkpoint.interval_s",
@@ -101,16 +103,20 @@ _TYPED = {  # Flink options that have a key of their own: said in two places, on
     "execution.checkpointing.incremental": "pipeline.checkpoint.incremental",
     "state.backend.type": "pipeline.checkpoint.backend",
     "execution.checkpointing.storage": "pipeline.checkpoint.storage",
-    "table.exec.source.idle-timeout": "pipeline.idle_timeout_s",
 }
+
+
+def typed() -> Mapping[str, str]:
+    """Every Flink option that has a key of its own -> that key."""
+    return _TYPED | {one.option: key for key, one in declared(Pipeline, "pipeline")}
 
 
 def _raw(value: object) -> object:
     if not isinstance(value, dict):
         return value
     for key, setting in value.items():
-        if key in _TYPED:
-            raise ValueError(f"{key} has a key of its own, expected {_TYPED[key]} instead")
+        if key in (keys := typed()):
+            raise ValueError(f"{key} has a key of its own, expected {keys[key]} instead")
         if isinstance(setting, dict | tuple):
             raise ValueError(f"{key} was {shown(setting)}, expected one word, number, true or false")  # noqa: TRY004
     return {key: setting for key, setting in value.items() if setting is not None}  # null in an axis: left unset
@@ -301,11 +307,26 @@ class Checkpoint(Section):
     incremental: bool = False
 
 
-class Pipeline(Section):
-    """The Flink job; `job: none` is no pipeline.
+class Python(Section):
+    """How Flink runs Python functions. `mode`: in processes beside the TaskManager, or in threads within it.
 
-    `idle_timeout_s` 0 is off; `partition_discovery_s`: how often it looks for new partitions, 0 never; `flink` passes
-    any other Flink option through as it stands.
+    Rows wait for company until a bundle has `bundle_rows` or is `bundle_ms` old.
+    """
+
+    mode: Annotated[Literal["process", "thread"], Sets("python.execution-mode")] = "process"
+    bundle_rows: Annotated[Count | None, Sets("python.fn-execution.bundle.size")] = None
+    bundle_ms: Annotated[Count | None, Sets("python.fn-execution.bundle.time")] = None
+
+
+class Pipeline(Section):
+    """The Flink job; `job: none` is no pipeline. A key without a value leaves Flink its own, or the job's.
+
+    `function`: in which form the job's function runs, of those the job has. `disorder_bound_s`: how far behind the
+    newest event its watermark stays (none: the workload's disorder); less than the disorder drops events.
+    `idle_timeout_s`: a source that says nothing for so long holds no watermark back any more, 0 is off.
+    `task_manager_idle_timeout_s`, `slot_idle_timeout_s`: of capacity without work. `mini_batch_ms`: how long sums wait
+    for company. `partition_discovery_s`: how often it looks for new partitions, 0 never. `flink` passes any other
+    option through as it stands.
     """
 
     job: Annotated[Word, _known("job")]
@@ -314,7 +335,24 @@ class Pipeline(Section):
     slots: Count | None = None
     guarantee: Literal["at-least-once", "exactly-once"] = "at-least-once"
     checkpoint: Annotated[Checkpoint | None, BeforeValidator(_off)] = Checkpoint()
-    idle_timeout_s: NotNegative = 0.0
+    function: Literal["sql", "java", "row", "pandas"] | None = None
+    python: Python = Python()
+    disorder_bound_s: NotNegative | None = None
+    watermark_interval_ms: Annotated[Positive | None, Sets("pipeline.auto-watermark-interval", "ms")] = None
+    idle_timeout_s: Annotated[NotNegative, Sets("table.exec.source.idle-timeout", "ms", 1000)] = 0.0
+    task_manager_idle_timeout_s: Annotated[
+        Positive | None, Sets("resourcemanager.taskmanager-timeout", "ms", 1000, of_cluster=True)
+    ] = None
+    slot_idle_timeout_s: Annotated[Positive | None, Sets("slot.idle.timeout", "ms", 1000, of_cluster=True)] = None
+    buffer_timeout_ms: Annotated[NotNegative | None, Sets("execution.buffer-timeout.interval", "ms")] = None
+    mini_batch_ms: Annotated[
+        Positive | None,
+        Sets(
+            "table.exec.mini-batch.allow-latency", "ms",
+            beside={"table.exec.mini-batch.enabled": "true", "table.exec.mini-batch.size": "5000"},
+        ),
+    ] = None  # fmt: skip
+    object_reuse: Annotated[bool | None, Sets("pipeline.object-reuse")] = None
     partition_discovery_s: NotNegative = 0.0
     flink: Annotated[Mapping[str, str | int | float | bool], BeforeValidator(_raw)] = Field(default_factory=dict)
 
@@ -324,14 +362,21 @@ class Pipeline(Section):
         return self.slots or -(-self.parallelism // self.task_managers)
 
     @property
-    def job_flink(self) -> dict[str, str | int | float | bool]:
-        """The raw options that a job brings along."""
-        return {k: v for k, v in self.flink.items() if k.startswith(_JOB_OPTIONS) and not k.endswith("per-tm")}
+    def job_flink(self) -> dict[str, str]:
+        """The options that a job brings along, of keys and raw ones."""
+        return options(self, of_cluster=False) | self._passed(of_cluster=False)
 
     @property
-    def cluster_flink(self) -> dict[str, str | int | float | bool]:
-        """The other raw options: trials that differ in them need clusters of their own."""
-        return {k: v for k, v in self.flink.items() if k not in self.job_flink}
+    def cluster_flink(self) -> dict[str, str]:
+        """The other options: trials that differ in them need clusters of their own."""
+        return options(self, of_cluster=True) | self._passed(of_cluster=True)
+
+    def _passed(self, *, of_cluster: bool) -> dict[str, str]:
+        return {
+            key: str(value).lower() if isinstance(value, bool) else str(value)
+            for key, value in self.flink.items()
+            if of_cluster != (key.startswith(_JOB_OPTIONS) and not key.endswith("per-tm"))
+        }
 
 
 class Consumers(Section):

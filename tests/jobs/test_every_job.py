@@ -113,7 +113,9 @@ def test_what_the_scenario_says_reaches_flink() -> None:
         guarantee="exactly-once",
         idle_timeout_s=2.5,
         checkpoint={"interval_s": 0.5, "backend": "rocksdb", "incremental": True, "storage": "jobmanager"},
-        flink={"table.optimizer.agg-phase-strategy": "ONE_PHASE", "taskmanager.x": 1, "pipeline.object-reuse": True},
+        object_reuse=True,
+        slot_idle_timeout_s=3.0,
+        flink={"table.optimizer.agg-phase-strategy": "ONE_PHASE", "taskmanager.x": 1, "table.exec.async-x": True},
     )
     assert told.settings == {
         "execution.checkpointing.interval": "500 ms",
@@ -123,7 +125,8 @@ def test_what_the_scenario_says_reaches_flink() -> None:
         "state.backend.type": "rocksdb",
         "table.exec.source.idle-timeout": "2500 ms",
         "table.optimizer.agg-phase-strategy": "ONE_PHASE",
-        "pipeline.object-reuse": "true",  # taskmanager.x is the cluster's, not the job's
+        "pipeline.object-reuse": "true",
+        "table.exec.async-x": "true",  # taskmanager.x and slot.idle.timeout are the cluster's, not the job's
     }
     assert told.watermark_delay_ms == 2_000
     assert JobParams(**json.loads(json.dumps(asdict(told)))).settings == told.settings  # it crosses as JSON
