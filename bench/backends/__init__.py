@@ -59,6 +59,24 @@ class Account:
     rss_bytes: int
 
 
+@dataclass(frozen=True)
+class PythonUse:
+    """How Flink runs Python functions now: worker processes below its TaskManagers, or Python inside of them.
+
+    Who once had it inside keeps it: only `processes` tells of the job that runs now.
+    """
+
+    processes: int
+    embedded: bool
+
+    @property
+    def mode(self) -> str:
+        """process, thread or none."""
+        if self.processes:
+            return "process"
+        return "thread" if self.embedded else "none"
+
+
 Pipes = tuple[int, int]
 """File descriptors that become a child's stdin and stdout."""
 
@@ -161,6 +179,10 @@ class Cluster(Protocol):
 
     def account(self) -> dict[str, Account]:
         """Component ("broker", "flink") -> what it has used."""
+        ...
+
+    def python_use(self) -> PythonUse | None:
+        """Where Flink's Python functions run at this moment; None where that cannot be seen from here."""
         ...
 
     def client_environment(self) -> dict[str, str]:

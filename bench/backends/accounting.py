@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.backends import Account
+from bench.backends import Account, PythonUse
 
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = os.sysconf("SC_PAGESIZE")
+WORKER = b"beam_boot"  # what Flink starts for Python functions, one process for each slot that has some
+EMBEDDED = b"pemja"  # the library that has Python inside of a TaskManager
 KINDS = ("log", "index", "timeindex")  # of the files that a segment has
 
 
@@ -40,14 +42,8 @@ def _tree(stats: Mapping[int, tuple[int, int, int]], root: int) -> Account:
 
     CPU counts user and system time, and that of children already reaped, so that a worker's end loses nothing.
     """
-    frontier = {root} & stats.keys()
-    ticks = resident = 0
-    while frontier:
-        for pid in frontier:
-            ticks += stats[pid][1]
-            resident += stats[pid][2]
-        frontier = {pid for pid, stat in stats.items() if stat[0] in frontier}
-    return Account(ticks * TICK_S, resident * PAGE_BYTES)
+    tree = [stats[pid] for pid in _below(stats, root) | ({root} & stats.keys())]
+    return Account(sum(one[1] for one in tree) * TICK_S, sum(one[2] for one in tree) * PAGE_BYTES)
 
 
 def _all_stats() -> dict[int, tuple[int, int, int]]:
@@ -64,6 +60,32 @@ def _all_stats() -> dict[int, tuple[int, int, int]]:
             continue  # it ended while we looked
         # proc(5): state is field 3, so field k is at k - 3: ppid 4, utime..cstime 14-17, rss 24
         found[int(name)] = (int(field[1]), sum(int(x) for x in field[11:15]), int(field[21]))
+    return found
+
+
+def python_use(task_managers: Iterable[int]) -> PythonUse | None:
+    """What runs below these processes, and what they have loaded; None when one may not be looked at."""
+    stats, workers, embedded = _all_stats(), 0, False
+    for root in task_managers:
+        try:
+            embedded |= EMBEDDED in Path(f"/proc/{root}/maps").read_bytes()
+        except OSError:
+            return None
+        for pid in _below(stats, root):
+            try:
+                workers += WORKER in Path(f"/proc/{pid}/cmdline").read_bytes()
+            except OSError:
+                continue  # it ended while we looked
+    return PythonUse(workers, embedded)
+
+
+def _below(stats: Mapping[int, tuple[int, int, int]], root: int) -> set[int]:
+    """All descendants of a process."""
+    found: set[int] = set()
+    frontier = {root}
+    while frontier:
+        frontier = {pid for pid, stat in stats.items() if stat[0] in frontier}
+        found |= frontier
     return found
 
 

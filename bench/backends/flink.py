@@ -46,7 +46,7 @@ MEASURABLE: Mapping[str, str] = {
     "restart-strategy.type": "fixed-delay",
     "restart-strategy.fixed-delay.attempts": "10",
     "restart-strategy.fixed-delay.delay": "500 ms",
-    "cluster.evenly-spread-out-slots": "true",
+    "taskmanager.load-balance.mode": "SLOTS",  # spread over the TaskManagers: Flink 2's name for it
     "metrics.latency.interval": "0",
 }
 

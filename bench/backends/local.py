@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from bench.backends import Account, ClusterSpec, Limits, Pipes, Victim, cores_apart, hotspot
-from bench.backends.accounting import FileUse, Ledger, held, topic_bytes
+from bench.backends import Account, ClusterSpec, Limits, Pipes, PythonUse, Victim, cores_apart, hotspot
+from bench.backends.accounting import FileUse, Ledger, held, python_use, topic_bytes
 from bench.backends.cpus import Group, Place, apart, make_group, only_on
 from bench.backends.flink import FlinkPlan, SessionCluster
 from bench.backends.kafka import Broker, BrokerPlan, Tier, await_ready, format_all
@@ -150,6 +150,9 @@ class LocalCluster:
             children = [*(one.child for one in self.flink.taskmanagers), self.flink.jobmanager]
             roots["flink"] = [child.pid for child in children if child]
         return {component: self._ledgers[component].account(pids) for component, pids in roots.items()}
+
+    def python_use(self) -> PythonUse | None:
+        return python_use(one.child.pid for one in self.flink.taskmanagers if one.child) if self.flink else None
 
     def client_environment(self) -> dict[str, str]:
         return self.flink.environment() if self.flink else {}

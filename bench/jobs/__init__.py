@@ -20,6 +20,7 @@ import pandas as pd
 from bench.errors import ScenarioError
 from bench.record import Check
 from bench.scenario import Settings
+from bench.scenario.sections import Pipeline
 from bench.workloads import open_workload
 
 ASIDE = "aside"  # the output of what cannot be read, of every job whose stream may hold such events
@@ -196,13 +197,18 @@ def job_params(
         run_name=run_name,
         settings={**find(pipeline.job).settings, **flink},
         discovery_ms=round(pipeline.partition_discovery_s * 1000),
-        function=pipeline.function or next(iter(functions(pipeline.job)), ""),
+        function=function_of(pipeline),
     )
 
 
 def functions(name: str) -> tuple[str, ...]:
     """The forms in which the job `name` has its function, the usual one first; none where it has no function."""
     return tuple(getattr(find(name), "functions", ()))
+
+
+def function_of(pipeline: Pipeline) -> str:
+    """In which form the pipeline's job runs its function; "" where it has none."""
+    return pipeline.function or next(iter(functions(pipeline.job)), "")
 
 
 def connector(topic: str, params: JobParams) -> str:

@@ -1,6 +1,7 @@
 """The warm PyFlink client: a child process that submits jobs to a session cluster, one JSON document per line.
 
-    in:  {"job": NAME, "params": {...}}        out: {"job_id": "..."} or {"error": "one line", "detail": "..."}
+    in:  {"job": NAME, "params": {...}}
+    out: {"job_id": "...", "settings": {option: as Flink has it}} or {"error": "one line"}
 
 Kept alive for a cluster's whole life: starting Python, a JVM and the planner costs 11-18 s, a further submission
 about 2. It reports the cause that a user can act on, not Py4J's stack.
@@ -40,13 +41,18 @@ def environment(params: JobParams) -> Any:
     )
 
 
-def submit(name: str, params: JobParams) -> str:
-    """The id of the job now submitted, with a branch for what cannot be read where its stream may hold such events."""
+def submit(name: str, params: JobParams) -> dict[str, Any]:
+    """The job's id and its settings as Flink's client has them, once it is submitted.
+
+    It has a branch for what cannot be read where its stream may hold such events.
+    """
     tables = environment(params)
     statements = find(name).build(tables, params)
     if ASIDE in params.output_topics:
         aside.route(tables, statements, params)
-    return str(statements.execute().get_job_client().get_job_id())
+    job_id = str(statements.execute().get_job_client().get_job_id())
+    config = tables.get_config()
+    return {"job_id": job_id, "settings": {key: config.get(key, "") for key in params.settings}}
 
 
 def root_cause(text: str) -> str:
@@ -76,7 +82,7 @@ def main() -> None:
     for line in sys.stdin:
         order = json.loads(line)
         try:
-            document = {"job_id": submit(order["job"], JobParams(**order["params"]))}
+            document = submit(order["job"], JobParams(**order["params"]))
         except Exception:  # noqa: BLE001 -- the boundary to another process: everything becomes an answer
             detail = traceback.format_exc()
             print(detail, file=sys.stderr, flush=True)  # the log keeps the whole stack; the answer is one line

@@ -82,7 +82,9 @@ class Margin:
         good = truth[~truth.malformed]
         cents = margin_cents(good["item"], good["price_cents"].astype("int64") * good["qty"])
         wanted = good[["seq", "due_ns"]].assign(cents=cents)
-        return Verified(*per_event("margins", wanted, rows_of(outputs["margins"], MARGINS), "margin or due time", terms))
+        return Verified(
+            *per_event("margins", wanted, rows_of(outputs["margins"], MARGINS), "margin or due time", terms)
+        )
 
 
 JOB = Margin()

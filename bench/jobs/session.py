@@ -47,6 +47,7 @@ class JobSession:
         self._answers = answer_read
         self._buffer = b""
         self._warm = False
+        self.submitted: dict[str, str] = {}  # option -> as Flink's client had it for the last job
 
     def _answer(self, timeout_s: float, what: str) -> dict[str, Any]:
         deadline = time.monotonic() + timeout_s
@@ -83,6 +84,7 @@ class JobSession:
         if "error" in answer:
             raise JobError(f"submitting {job}: {answer['error']}")
         job_id: str = answer["job_id"]
+        self.submitted = answer["settings"]
         self.await_running(job_id)
         return job_id
 

@@ -156,8 +156,8 @@ def _function_incoherences(settings: Settings, functions: Mapping[str, Collectio
     pipeline = settings.pipeline
     if pipeline is None:
         return
-    forms, form = tuple(functions.get(pipeline.job, ())), pipeline.function
-    if form is not None and form not in forms:
+    forms, form = tuple(functions.get(pipeline.job, ())), str(pipeline.function or "")
+    if form and form not in forms:
         if forms:
             yield (
                 "pipeline.function",
@@ -167,10 +167,10 @@ def _function_incoherences(settings: Settings, functions: Mapping[str, Collectio
             with_one = ", ".join(job for job, some in sorted(functions.items()) if form in some) or "(none exist)"
             yield (
                 "pipeline.function",
-                f"'{pipeline.job}' has its function in one form only, expected a job with '{form}': {with_one}",
+                f"'{pipeline.job}' has no function of its own, expected a job with '{form}': {with_one}",
             )
         return
-    form = form or next(iter(forms), "")
+    form = form or "".join(forms[:1])
     if pipeline.python.mode == "thread" and form != "row":
         why = (
             "Flink runs pandas functions in processes, whatever it is told"

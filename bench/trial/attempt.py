@@ -64,6 +64,8 @@ def attempt(
     if notes.found.missing:
         notes.warnings.append("not measured: " + ", ".join(dict.fromkeys(notes.found.missing)))
     about = {**began.environment, "over_the_run": over_the_run}
+    if notes.ran_with:
+        about["flink_ran_with"] = notes.ran_with
     return notes.recorded(replace(began, outcome=outcome, reason=reason, environment=about))
 
 

@@ -8,12 +8,14 @@ import numpy as np
 import pandas as pd
 
 from bench import measure, topics, verify
-from bench.jobs import find, groups, job_params
+from bench.jobs import find, function_of, groups, job_params
 from bench.jobs.session import JobSession
 from bench.probes import Probe, Samples
 from bench.probes.flink import Checkpoints, checkpoints, job_probe, late_events, restart
 from bench.scenario import Trial
+from bench.toolchain import provision
 from bench.topics import Names
+from bench.trial import readback
 from bench.trial.notes import Notes, Seen
 from bench.trial.stage import Stage
 from bench.trial.visibility import Visibility
@@ -30,6 +32,7 @@ class JobReader:
     def __init__(self, trial: Trial, session: JobSession, names: Names, stage: Stage) -> None:
         assert trial.settings.pipeline is not None
         self._trial, self._session, self._names, self._bootstrap = trial, session, names, stage.cluster.bootstrap
+        self._cluster = stage.cluster
         self._pipeline, self._url = trial.settings.pipeline, session.flink_url
         self._job = find(self._pipeline.job)
         self._exactly_once = self._pipeline.guarantee == "exactly-once"
@@ -38,6 +41,7 @@ class JobReader:
             topic = names.outputs[self._job.per_event]
             self._seen = Visibility(trial, stage, names.run, topic, self._pipeline.parallelism)
         self._id = ""
+        self._submitted: dict[str, str] = {}
         self._caught_up = False  # it has read every event, and its outputs are complete
         self._written, self._rests_since = -1, 0.0
         self._barrier = ""  # the checkpoint that was asked for when its outputs had come to rest
@@ -48,6 +52,7 @@ class JobReader:
         names = self._names
         params = job_params(self._trial.settings, self._bootstrap, names.run, names.input, names.outputs)
         self._id = self._session.submit(self._pipeline.job, params)
+        self._submitted = self._session.submitted
 
     def probes(self) -> list[Probe]:
         return [job_probe(self._url, self._id)]
@@ -100,6 +105,7 @@ class JobReader:
             self._seen.stop()
 
     def measure(self, seen: Seen, notes: Notes) -> None:
+        self._read_back(notes)
         self._measure(seen, notes)
         if self._caught_up:
             self._hold_against_oracle(seen, notes)
@@ -130,6 +136,20 @@ class JobReader:
         if seen.on_schedule:
             speed = self._trial.settings.workload.event_time_speed
             measure.watermark_lag(found, samples, seen.window, seen.sent.t0_ns, speed)
+
+    def _read_back(self, notes: Notes) -> None:
+        """What it really ran with; before it is cancelled, with its Python workers still there."""
+        pipeline, python = self._pipeline, self._cluster.python_use()
+        told = readback.ask(self._url, self._id)
+        notes.ran_with = readback.recorded(told, pipeline, self._submitted, python)
+        asked = {**self._submitted, **pipeline.job_flink, **pipeline.cluster_flink}
+        notes.warnings += readback.differences(told, self._submitted, pipeline)
+        if pipeline.flink:
+            notes.warnings += readback.misspelt(pipeline, provision(progress=False).flink_classpath)
+        releases = "releases-workers" in self._cluster.capabilities
+        notes.warnings += readback.without_effect(asked, python, releases=releases)
+        if why := readback.python_refusal(function_of(pipeline), pipeline.python.mode, python):
+            notes.invalid.append(why)
 
     def _measure_recovery(self, seen: Seen, notes: Notes) -> None:
         """The phases of coming back, if the job was brought down at all."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pandas as pd
 
@@ -46,6 +47,7 @@ class Notes:
     generator: list[str] = field(default_factory=list)
     window: Window | None = None  # the measured one, once it is known
     steady: Steadiness | None = None
+    ran_with: dict[str, Any] = field(default_factory=dict)  # what the platform says it ran with, for the environment
 
     def __post_init__(self) -> None:
         self._began = time.monotonic()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,30 @@ def test_its_output_agrees_with_its_oracle(stage: Stage, tmp_path: Path, job: st
     found = checked(trial.run(a_trial(tmp_path, job, guarantee), stage).run)
     assert found["lost_events"] == found["duplicated_events"] == 0
     assert found["malformed_events"] > 100  # and each of them lies aside
+
+
+FORMS = [("java", "process"), ("row", "process"), ("row", "thread"), ("pandas", "process")]  # sql is above
+
+
+@pytest.mark.parametrize(("form", "mode"), FORMS)
+def test_a_function_computes_the_same_in_every_form_and_runs_where_it_is_told(
+    stage: Stage, tmp_path: Path, form: str, mode: str
+) -> None:
+    """Forms that computed something else could not be compared, nor a thread that fell back to a process."""
+    small = a_trial(tmp_path, "margin", "at-least-once", load={"drain": 20_000})
+    assert small.settings.pipeline is not None
+    python = type(small.settings.pipeline.python)(mode=mode, bundle_ms=10)
+    told = {"function": form, "python": python, "object_reuse": True, "buffer_timeout_ms": 5}
+    pipeline = small.settings.pipeline.model_copy(update=told)
+    settings = small.settings.model_copy(update={"pipeline": pipeline})
+    done = trial.run(replace(small, settings=settings), stage).run
+    assert checked(done)["lost_events"] == 0
+    ran = done.environment["flink_ran_with"]
+    assert ran["options"]["pipeline.object-reuse"] == "true"
+    assert ran["options"]["execution.buffer-timeout.interval"] == "5 ms"
+    if form != "java":
+        assert ran["python"] == mode
+    assert not any("was told" in warning for warning in done.warnings), done.warnings
 
 
 def test_exactly_once_survives_a_killed_taskmanager(stage: Stage, tmp_path: Path) -> None:

@@ -60,6 +60,10 @@ def right(job: str) -> dict[str, pd.DataFrame]:  # noqa: PLR0911 -- one answer a
     if job == "fraud-model":
         odds = scoring.load().score(scoring.features_of(payments.paid(due)))
         return {"scored": due[["seq", "due_ns"]].assign(log_odds=odds, alarm=odds >= scoring.load().threshold)}
+    if job == "margin":
+        cents = [price * qty * (10 + int(item[1:]) % 40) // 100
+                 for item, price, qty in zip(rows["item"], rows["price_cents"], rows["qty"], strict=True)]  # fmt: skip
+        return {"margins": rows[["seq", "due_ns"]].assign(cents=cents)}
     enriched = due[["seq", "due_ns"]].assign(
         category=enrich.category_of(due["item"]), margin_cents=enrich.margin_cents(due["item"], due["amount_cents"])
     )
@@ -72,7 +76,7 @@ def judge(job: str, answer: dict[str, pd.DataFrame], **terms: bool) -> Verified:
     return find(job).verify(truth(reads), outputs, Terms(middle_ms(reads), **terms))
 
 
-JOBS = ("count-by-user", "fan-out", "conversions", "outages", "fraud-rules", "fraud-model", "enrich")
+JOBS = ("count-by-user", "fan-out", "conversions", "outages", "fraud-rules", "fraud-model", "enrich", "margin")
 OUTPUTS = [(job, output) for job in JOBS for output in find(job).outputs]
 
 
@@ -103,7 +107,8 @@ def test_a_wrong_number_is_seen(job: str, output: str) -> None:
     answer = right(job)
     table = answer[output].reset_index(drop=True)
     column = {"scored": "alarm", "alerts": "events" if job == "outages" else "first_seq", "counts": "events",
-              "enriched": "margin_cents", "by_category": "cents", "funnel": "visits"}.get(output, "qty")  # fmt: skip
+              "enriched": "margin_cents", "by_category": "cents", "margins": "cents",
+              "funnel": "visits"}.get(output, "qty")  # fmt: skip
     last = len(table) - 1
     table.loc[last, column] = not table.loc[last, column] if column == "alarm" else table.loc[last, column] - 1
     assert not all(check.ok for check in judge(job, answer | {output: table}).checks)

@@ -12,8 +12,8 @@ from typing import Any
 import docker
 from docker.errors import APIError, DockerException, NotFound
 
-from bench.backends import Account, ClusterSpec, Limits, Pipes, Victim
-from bench.backends.accounting import Cgroup, FileUse, held, topic_bytes
+from bench.backends import Account, ClusterSpec, Limits, Pipes, PythonUse, Victim
+from bench.backends.accounting import Cgroup, FileUse, held, python_use, topic_bytes
 from bench.backends.containers import compose, engine, ephemeral, images
 from bench.backends.containers import plan as planning
 from bench.backends.containers.plan import Plan
@@ -123,6 +123,9 @@ class ContainerCluster:
         if self.flink:
             found["flink"] = _sum(self._cgroups[name].account() for name in self.flink)
         return found
+
+    def python_use(self) -> PythonUse | None:
+        return python_use(one.attrs["State"]["Pid"] for name, one in self.flink.items() if name != "jobmanager")
 
     def client_environment(self) -> dict[str, str]:
         return client_environment(self._tools, self._client_conf, self.log_dir) if self.flink else {}

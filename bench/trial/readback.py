@@ -1,0 +1,122 @@
+"""What Flink really ran with, asked of Flink and of the processes, and held against what it was told.
+
+Flink takes a setting that it does not know, or that this job or cluster cannot have, without a word. A run whose Python
+functions ran otherwise than its settings say is no evidence for them; any other difference is a warning in the run.
+
+REST tells the session cluster's own options, some of the job's, and its checkpoints'. Of the others `recorded` holds
+what Flink's client had when it submitted the job: it may still do nothing, but it arrived, and its name is known.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.backends import PythonUse
+from bench.backends.flink import get_json
+from bench.scenario import nearest
+from bench.scenario.options import declared
+from bench.scenario.sections import Pipeline
+from bench.toolchain.options import known_options, unknown
+
+_UNITS_MS = {"ms": 1, "s": 1000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
+_ALIASES = {"": "ms", "milli": "ms", "millis": "ms", "sec": "s", "second": "s", "seconds": "s", "m": "min"}
+PYTHON = "python."  # options that only a Python function has
+
+
+@dataclass(frozen=True)
+class Told:
+    """What Flink tells of a job that runs. Options by name; those that nobody can ask for are not there."""
+
+    cluster: Mapping[str, str]
+    job: Mapping[str, str]
+    task_managers: int
+    slots: int
+
+
+def ask(url: str, job_id: str) -> Told:
+    """Ask REST; whatever does not answer tells nothing."""
+    cluster = get_json(f"{url}/jobmanager/config") or []
+    overview = get_json(f"{url}/overview") or {}
+    execution = (get_json(f"{url}/jobs/{job_id}/config") or {}).get("execution-config", {})
+    checkpoints = get_json(f"{url}/jobs/{job_id}/checkpoints/config")
+    return Told(
+        {str(entry["key"]): str(entry["value"]) for entry in cluster},
+        job_options(execution, checkpoints),
+        int(overview.get("taskmanagers", 0)),
+        int(overview.get("slots-total", 0)),
+    )
+
+
+def job_options(execution: Mapping[str, Any], checkpoints: Mapping[str, Any] | None) -> dict[str, str]:
+    """/jobs/ID/config and /jobs/ID/checkpoints/config as the options that they show."""
+    found = {"parallelism.default": execution.get("job-parallelism"),
+             "pipeline.object-reuse": execution.get("object-reuse-mode")}  # fmt: skip
+    if checkpoints is not None and "errors" not in checkpoints:
+        found |= {
+            "execution.checkpointing.interval": f"{checkpoints.get('interval')} ms",
+            "execution.checkpointing.mode": checkpoints.get("mode"),
+            "execution.checkpointing.min-pause": f"{checkpoints.get('min_pause')} ms",
+            "execution.checkpointing.unaligned.enabled": checkpoints.get("unaligned_checkpoints"),
+        }
+    return {key: plain(str(value)) for key, value in found.items() if value is not None}
+
+
+def plain(text: str) -> str:
+    """A value so that equal ones are equal: "2 s" is "2000 ms", "TRUE" is "true"."""
+    text = text.strip().lower()
+    found = re.fullmatch(r"(\d+) ?([a-z]+)", text)
+    unit = _ALIASES.get(found[2], found[2]) if found else ""
+    return f"{int(found[1]) * _UNITS_MS[unit]} ms" if found and unit in _UNITS_MS else text
+
+
+def recorded(told: Told, pipeline: Pipeline, submitted: Mapping[str, str], python: PythonUse | None) -> dict[str, Any]:
+    """For the run's environment: what it ran with, of all that was asked for."""
+    return {
+        "options": {**submitted, **told.job},
+        "cluster_options": {key: told.cluster.get(key, "not told") for key in pipeline.cluster_flink},
+        "task_managers": told.task_managers,
+        "slots": told.slots,
+        "python": "not told" if python is None else python.mode,
+    }
+
+
+def differences(told: Told, submitted: Mapping[str, str], pipeline: Pipeline) -> Iterator[str]:
+    """A sentence for each option that did not arrive."""
+    names = {one.option: key for key, one in declared(Pipeline, "pipeline")}
+    job = {**submitted, **told.job}
+    for asked, answers in ((pipeline.job_flink, job), (pipeline.cluster_flink, told.cluster)):
+        for option, value in asked.items():
+            if plain(answers.get(option, value)) != plain(value):
+                key = names.get(option, f"pipeline.flink.{option}")
+                yield f"{key}: Flink was told {value} and ran with {answers[option]}"
+
+
+def misspelt(pipeline: Pipeline, jars: tuple[Path, ...]) -> Iterator[str]:
+    """A sentence for each raw option that this Flink has not."""
+    for option in unknown(pipeline.flink, jars) if pipeline.flink else ():
+        hint = nearest(option, list(known_options(jars)))
+        yield f"pipeline.flink: Flink has no option {option}, it did nothing{hint}"
+
+
+def without_effect(asked: Mapping[str, str], python: PythonUse | None, *, releases: bool) -> Iterator[str]:
+    """A sentence for each setting that is right and does nothing here. `releases`: workers can be given back."""
+    if "resourcemanager.taskmanager-timeout" in asked and not releases:
+        yield (
+            "pipeline.task_manager_idle_timeout_s did nothing: only a resource manager that can release TaskManagers "
+            "(native Kubernetes, YARN) looks at it, and this session cluster is standalone"
+        )
+    useless = [option for option in asked if option.startswith(PYTHON)]
+    if useless and python is not None and python.mode == "none":
+        yield f"{', '.join(useless)} did nothing: no Python function ran"
+
+
+def python_refusal(function: str, mode: str, python: PythonUse | None) -> str:
+    """Why a run is no evidence for its Python settings, "" if it is. `function`: its form, as in the scenario."""
+    if python is None or function not in ("row", "pandas") or python.mode == mode:
+        return ""
+    ran = {"none": "in neither", "process": "in processes", "thread": "in threads"}[python.mode]
+    return f"pipeline.python.mode was {mode}, and Flink ran the function {ran} ({python.processes} worker processes)"

@@ -1,0 +1,200 @@
+"""Every Flink setting that has a key: found by itself, so that a new one needs no line here."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import pytest
+
+from bench import jobs
+from bench.backends import PythonUse
+from bench.backends.flink import MEASURABLE, told
+from bench.campaign import cluster_spec
+from bench.errors import ScenarioError
+from bench.jobs import job_params
+from bench.scenario import Settings, load
+from bench.scenario.keypaths import locate
+from bench.scenario.options import Sets, declared
+from bench.scenario.reading import scan
+from bench.scenario.sections import Pipeline, typed
+from bench.toolchain import provision
+from bench.toolchain.options import known_options, unknown
+from bench.trial import readback
+
+ROOT = Path(__file__).resolve().parents[2]
+AXES = dict(declared(Pipeline, "pipeline"))
+FORMS = [(job, form) for job in jobs.names() for form in jobs.functions(job)]
+
+
+@pytest.fixture(scope="module")
+def jars() -> tuple[Path, ...]:
+    return provision(progress=False).flink_classpath
+
+
+def settings(tmp_path: Path, *options: str, job: str = "margin") -> Settings:
+    """Of a scenario's first cell."""
+    file = tmp_path / "asked.yaml"
+    reads = jobs.find(job).reads or "clicks"
+    file.write_text(
+        f"schema: 1\nworkload: {{name: {reads}}}\nload: {{rate_eps: 1_000}}\npipeline:\n  job: {job}\n  function: row\n"
+        if "row" in jobs.functions(job)
+        else f"schema: 1\nworkload: {{name: {reads}}}\nload: {{rate_eps: 1_000}}\npipeline:\n  job: {job}\n"
+    )
+    scenario = load(file, overrides=options)
+    return scenario.cells(next(iter(scenario.plans.values())))[0][1]
+
+
+def a_value(kind: Any) -> Any:
+    """Something that a key of this type may be, and is not by default."""
+    if get_origin(kind) is Annotated:
+        return a_value(get_args(kind)[0])
+    if get_origin(kind) in (Union, UnionType):
+        return a_value(next(one for one in get_args(kind) if one is not type(None)))
+    if get_origin(kind) is Literal:
+        return get_args(kind)[-1]
+    return {bool: "true", int: 3, float: 3}[kind]
+
+
+@pytest.mark.parametrize("key", AXES)
+def test_a_key_reaches_flink_as_the_option_it_says(tmp_path: Path, key: str, jars: tuple[Path, ...]) -> None:
+    """A setting that gets lost on the way compares a value with itself; one that Flink does not know does the same."""
+    place = locate(key, {})
+    assert place is not None
+    assert place.single  # it can be an axis
+    one, value = AXES[key], a_value(place.kind)
+    asked = settings(tmp_path, f"{key}={value}")
+    assert asked.pipeline is not None
+    given = (
+        cluster_spec(asked).flink if one.of_cluster else job_params(asked, "", "run", "in", {"margins": "m"}).settings
+    )
+    expected = f"{round(value * one.scale)} {one.unit}".strip() if isinstance(value, int) else str(value)
+    assert given[one.option] == expected
+    assert one.beside.items() <= given.items()
+    assert unknown([one.option, *one.beside], jars) == []
+    usual = settings(tmp_path)
+    assert usual.pipeline is not None
+    assert one.option not in {**usual.pipeline.job_flink, **usual.pipeline.cluster_flink}
+
+
+@pytest.mark.parametrize("option", typed())
+def test_an_option_with_a_key_is_not_said_twice(tmp_path: Path, option: str) -> None:
+    """The later of two would win, and the scenario would show the other."""
+    with pytest.raises(ScenarioError, match=f"{re.escape(option)} has a key of its own, expected {typed()[option]}"):
+        settings(tmp_path, f"pipeline.flink.{option}=1")
+
+
+def test_flink_knows_every_option_that_it_is_told_here(jars: tuple[Path, ...]) -> None:
+    """It takes an option of an older version without a word: slots were no longer spread over TaskManagers."""
+    assert unknown({**MEASURABLE, **told(1, 512, 128), **typed()}, jars) == []
+    for job in jobs.names():
+        assert unknown(jobs.find(job).settings, jars) == []
+
+
+def test_a_misspelt_option_is_named_with_the_nearest(jars: tuple[Path, ...]) -> None:
+    """It would do nothing, and the run would look as if it had."""
+    asked = Pipeline(job="margin", flink={"execution.bufer-timeout.interval": "5 ms", "metrics.reporter.x.class": "y"})
+    (said,) = readback.misspelt(asked, jars)
+    assert said.startswith("pipeline.flink: Flink has no option execution.bufer-timeout.interval, it did nothing")
+    assert "execution.buffer-timeout.interval" in said.partition("nothing")[2]
+    assert len(known_options(jars)) > 1_000
+
+
+# ---- forms of a function
+
+
+def test_a_scenario_knows_the_forms_that_the_jobs_have() -> None:
+    """They are read from the files' text: a job that says them otherwise would be refused."""
+    assert scan(ROOT).functions == {job: jobs.functions(job) for job in jobs.names() if jobs.functions(job)}
+    assert {form for _, form in FORMS} == {"sql", "java", "row", "pandas"}
+
+
+@pytest.mark.parametrize(("job", "form"), [(job, form) for job, form in FORMS if form != "row"])
+def test_only_rows_run_in_threads(tmp_path: Path, job: str, form: str) -> None:
+    """Flink runs a pandas function in processes whatever it is told: the arm would be another one."""
+    line = 6 if len(jobs.functions(job)) > 1 else 5
+    valid = "process or pipeline.function: row" if "row" in jobs.functions(job) else "process"
+    with pytest.raises(ScenarioError, match=rf"pipeline.python.mode: was 'thread', expected {valid}: .*{form}"):
+        settings(tmp_path, f"pipeline.function={form}", "pipeline.python.mode=thread", job=job)
+    file = tmp_path / "asked.yaml"
+    file.write_text(file.read_text().replace("function: row\n", f"function: {form}\n") + "  python: {mode: thread}\n")
+    with pytest.raises(ScenarioError, match=rf"asked.yaml:{line + 1}: pipeline.python.mode: "):
+        load(file)
+
+
+@pytest.mark.parametrize("job", sorted({*jobs.names()} - {job for job, _ in FORMS}))
+def test_a_job_without_a_function_has_no_form_of_it(tmp_path: Path, job: str) -> None:
+    with pytest.raises(ScenarioError, match=f"'{job}' has no function of its own, expected a job with 'java': margin"):
+        settings(tmp_path, "pipeline.function=java", job=job)
+    with pytest.raises(ScenarioError, match=r"was 'thread', expected process: nothing of it is Python"):
+        settings(tmp_path, "pipeline.python.mode=thread", job=job)
+
+
+def test_a_bound_below_the_disorder_is_the_watermarks(tmp_path: Path) -> None:
+    asked = settings(tmp_path, "workload.disorder_s=5", "pipeline.disorder_bound_s=1.5")
+    assert jobs.watermark_delay_ms(asked) == 1_500
+    assert jobs.watermark_delay_ms(settings(tmp_path, "workload.disorder_s=5")) == 5_000
+
+
+# ---- what Flink says it ran with
+
+EXECUTION = {"job-parallelism": 2, "object-reuse-mode": False}
+CHECKPOINTS = {"interval": 1000, "mode": "exactly_once", "min_pause": 0, "unaligned_checkpoints": False}
+THREADS, PROCESSES, NEITHER = PythonUse(0, embedded=True), PythonUse(2, embedded=True), PythonUse(0, embedded=False)
+
+
+def what_ran(**cluster: str) -> readback.Told:
+    named = {key.replace("__", "-").replace("_", "."): value for key, value in cluster.items()}
+    return readback.Told(named, readback.job_options(EXECUTION, CHECKPOINTS), 1, 2)
+
+
+def test_an_option_that_did_not_arrive_is_named_with_both_values() -> None:
+    asked = Pipeline(job="revenue", object_reuse=True, slot_idle_timeout_s=2)
+    assert list(readback.differences(what_ran(slot_idle_timeout="50 s"), {}, asked)) == [
+        "pipeline.object_reuse: Flink was told true and ran with false",
+        "pipeline.slot_idle_timeout_s: Flink was told 2000 ms and ran with 50 s",
+    ]
+    same = asked.model_copy(update={"object_reuse": False})
+    assert list(readback.differences(what_ran(slot_idle_timeout="2 s"), {}, same)) == []
+    lost = Pipeline(job="revenue", flink={"table.x": 5})
+    assert list(readback.differences(what_ran(), {"table.x": "7"}, lost)) == [
+        "pipeline.flink.table.x: Flink was told 5 and ran with 7"
+    ]
+
+
+def test_a_function_that_ran_elsewhere_is_no_evidence_for_where_it_was_to_run() -> None:
+    """Thread mode falls back to processes without a word: threads would look as slow as processes."""
+    assert readback.python_refusal("row", "thread", PROCESSES).startswith(
+        "pipeline.python.mode was thread, and Flink ran"
+    )
+    assert "in threads" in readback.python_refusal("row", "process", THREADS)
+    assert "in neither" in readback.python_refusal("pandas", "process", NEITHER)
+    assert (
+        readback.python_refusal("row", "thread", THREADS) == readback.python_refusal("row", "process", PROCESSES) == ""
+    )
+    assert readback.python_refusal("row", "thread", None) == readback.python_refusal("sql", "process", NEITHER) == ""
+
+
+def test_a_setting_that_nobody_here_looks_at_says_so() -> None:
+    asked = {"resourcemanager.taskmanager-timeout": "2000 ms", "python.fn-execution.bundle.time": "10"}
+    idle, python = readback.without_effect(asked, NEITHER, releases=False)
+    assert "this session cluster is standalone" in idle
+    assert python == "python.fn-execution.bundle.time did nothing: no Python function ran"
+    assert list(readback.without_effect(asked, PROCESSES, releases=True)) == []
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("2 s", "2000 ms"), ("1 min", "60000"), ("TRUE", "true"), ("1 h", "3600 s"), ("RocksDB", "rocksdb")],
+)
+def test_equal_values_are_equal_however_they_are_written(one: str, other: str) -> None:
+    assert readback.plain(one) == readback.plain(other) or readback.plain(one) == f"{other} ms"
+    assert readback.plain("2 s") != readback.plain("3 s")
+
+
+def test_a_default_sets_nothing() -> None:
+    """Flink's own default counts, and a job's own settings, not ours in their stead."""
+    assert Pipeline(job="margin").job_flink == Pipeline(job="margin").cluster_flink == {}
+    assert Sets("a", "ms", 1000).text(0.25) == "250 ms"
