@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import median
 from typing import Self
 
 import psutil
@@ -181,14 +182,33 @@ def run_all(
         preflight(todo, out)
     runs = dict(known)
     with _Clusters(out, web_port, exporter) as clusters:
-        for position, one in enumerate(todo):
-            index = position + len(known) + 1
-
+        for position, asked in enumerate(todo):
+            index, one = position + len(known) + 1, at_share(asked, runs.values())
             tell = _teller(listen, index, len(trials), one)
             earlier = [] if fresh else record.find(out / one.scenario / one.id)
             runs[one.id] = _run_one(one, clusters, out, tell, latency_slo_ms=latency_slo_ms, earlier=earlier)
             listen(Event(index, len(trials), "done", 0.0, one, runs[one.id]))
     return [runs[one.id] for one in trials if one.id in runs]
+
+
+def at_share(one: Trial, runs: Iterable[Run]) -> Trial:
+    """`one` with a rate, where it asks for a share of what its cell drains; as it was while nobody knows that.
+
+    What it drains is the median of `drain_eps` over finished runs that have the same value in every knob of both.
+    """
+    share = one.load.of_drain
+    drained = [
+        run.metrics["drain_eps"].value
+        for run in runs
+        if run.outcome is Outcome.FINISHED
+        and "drain_eps" in run.metrics
+        and run.backend == one.backend
+        and all(one.knobs.get(path, value) == value for path, value in run.knobs.items())
+    ]
+    if share is None or not drained:
+        return one
+    load = one.load.model_copy(update={"rate_eps": round(share * median(drained), -2), "of_drain": None})
+    return replace(one, settings=one.settings.model_copy(update={"load": load}))
 
 
 def _teller(listen: Listen, index: int, total: int, one: Trial) -> trial.Tell:
@@ -237,6 +257,8 @@ def _refusal(one: Trial) -> str:
     spec, topic = cluster_spec(one.settings), one.settings.topic
     if reason := faults.not_testable(one.settings) or not_testable(one.backend, spec):
         return reason
+    if one.load.of_drain is not None:
+        return "its rate is a share of what it drains, and no drain with these settings has finished"
     if one.backend != "local":
         return ""
     return capacity.why_not(topic.partitions * topic.replication_factor, spec.brokers, spec.broker_heap_mb)

@@ -8,8 +8,8 @@ That line is all there is to another setting: it can be an axis, reaches the job
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel
@@ -23,7 +23,7 @@ class Sets:
     unit: str = ""
     scale: float = 1.0
     of_cluster: bool = False  # of the session cluster's configuration: trials that differ in it need clusters apart
-    beside: Mapping[str, str] = field(default_factory=dict)  # options without which it would do nothing
+    beside: tuple[tuple[str, str], ...] = ()  # options without which it would do nothing, with their values
 
     def text(self, value: Any) -> str:
         """`value` as Flink reads it."""
@@ -51,5 +51,5 @@ def options(section: BaseModel, *, of_cluster: bool) -> dict[str, str]:
             found |= options(value, of_cluster=of_cluster)
         for one in info.metadata:
             if isinstance(one, Sets) and one.of_cluster == of_cluster and value != info.default:
-                found |= {one.option: one.text(value), **one.beside}
+                found |= {one.option: one.text(value), **dict(one.beside)}
     return found

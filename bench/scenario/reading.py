@@ -80,6 +80,7 @@ def load(
         source.blame(("quick",), "is missing, expected a quick section for --quick")
     names = scan(root, metrics)
     _check_choices(source)
+    _check_shares(source)
     _check_axes(source, names)
     try:
         scenario = Scenario.model_validate(source.data, context=names)
@@ -111,6 +112,18 @@ def _check_choices(source: Source) -> None:
             here = source.get(place)
             if isinstance(here, dict) and (problem := one_of([k for k in keys if here.get(k) is not None], keys)):
                 source.blame(place, problem)
+
+
+def _check_shares(source: Source) -> None:
+    """A share of what is drained wants a load that drains, and before it: loads run in the order of the file."""
+    drained = False
+    for where in [("load",), *_levels(source)[1:]]:
+        here = source.get(where)
+        if not isinstance(here, dict):
+            continue
+        drained |= here.get("drain") is not None
+        if here.get("of_drain") is not None and not drained:
+            source.blame((*where, "of_drain"), "is a share of nothing, expected a load with drain before it (loads)")
 
 
 def _check_axes(source: Source, names: Names) -> None:

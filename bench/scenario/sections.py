@@ -24,7 +24,7 @@ from pydantic import (
 from bench.scenario.options import Sets, declared, options
 from bench.scenario.words import nearest, one_of, parse_threshold, shown
 
-LOADS = ("rate_eps", "drain", "shape")
+LOADS = ("rate_eps", "drain", "shape", "of_drain")
 SHAPES = ("steps", "ramp", "spike", "diurnal", "poisson", "replay")
 
 Positive = Annotated[float, Field(gt=0)]
@@ -218,15 +218,17 @@ class Shape(Section):
 
 
 class Load(Section):
-    """How events arrive; exactly one of `rate_eps`, `drain`, `shape`.
+    """How events arrive; exactly one of `rate_eps`, `drain`, `shape`, `of_drain`.
 
     `rate_eps` is open loop at that rate; `search` finds the sustainable rate under the thresholds; `maximum` is closed
-    by back-pressure. `drain` prefills that many events and then reads them flat out.
+    by back-pressure. `drain` prefills that many events and then reads them flat out. `of_drain`
+    is open loop at this share of what the same cell drained in an earlier load: cells of different speed, equally busy.
     """
 
     rate_eps: Annotated[float | Literal["search", "maximum"] | None, BeforeValidator(_rate)] = None
     drain: Count | None = None
     shape: Shape | None = None
+    of_drain: Annotated[float, Field(gt=0, lt=1)] | None = None
     workers: Annotated[int, Field(ge=1, le=64)] = 1
 
     @model_validator(mode="after")
@@ -349,7 +351,7 @@ class Pipeline(Section):
         Positive | None,
         Sets(
             "table.exec.mini-batch.allow-latency", "ms",
-            beside={"table.exec.mini-batch.enabled": "true", "table.exec.mini-batch.size": "5000"},
+            beside=(("table.exec.mini-batch.enabled", "true"), ("table.exec.mini-batch.size", "5000")),
         ),
     ] = None  # fmt: skip
     object_reuse: Annotated[bool | None, Sets("pipeline.object-reuse")] = None

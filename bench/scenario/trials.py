@@ -25,6 +25,7 @@ from bench.scenario.source import KeyPath, replaced
 from bench.scenario.words import Threshold, parse_threshold
 
 BACKEND = "backend"  # the knob of trials that run on several
+DRAIN_EPS = 100_000.0  # what a job reads flat out on two cores, as long as nobody has measured it
 PLANNED = ("load", "phases", "faults", "consumers")  # what a load may say for itself
 
 
@@ -328,6 +329,8 @@ def expected_events(load: Load, seconds: float, maximum_eps: float) -> float:
     """About how many events an open load sends; a recording at its own pace is taken for a maximum."""
     if isinstance(load.rate_eps, float):
         return load.rate_eps * seconds
+    if load.of_drain is not None:
+        return load.of_drain * DRAIN_EPS * seconds
     if load.shape is None or load.shape.replay is not None:
         return maximum_eps * seconds
     from bench.loadgen.shapes import plan  # brings pandas along: only who asks pays
@@ -343,7 +346,7 @@ def estimate_s(
     submit_s: float = 3.0,
     verify_eps: float = 150_000.0,
     fill_eps: float = 300_000.0,
-    drain_eps: float = 100_000.0,
+    drain_eps: float = DRAIN_EPS,
     consumers_eps: float = 1_000_000.0,
     maximum_eps: float = 1_000_000.0,
     search_s: float = 900.0,

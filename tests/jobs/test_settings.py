@@ -72,8 +72,8 @@ def test_a_key_reaches_flink_as_the_option_it_says(tmp_path: Path, key: str, jar
     )
     expected = f"{round(value * one.scale)} {one.unit}".strip() if isinstance(value, int) else str(value)
     assert given[one.option] == expected
-    assert one.beside.items() <= given.items()
-    assert unknown([one.option, *one.beside], jars) == []
+    assert set(one.beside) <= set(given.items())
+    assert unknown([one.option, *dict(one.beside)], jars) == []
     usual = settings(tmp_path)
     assert usual.pipeline is not None
     assert one.option not in {**usual.pipeline.job_flink, **usual.pipeline.cluster_flink}
