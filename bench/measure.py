@@ -153,6 +153,31 @@ def job_metrics(found: Findings, samples: Samples, window: Window) -> None:
     found.put("restarts", float(restarts.iloc[-1]) if len(restarts) else math.nan)
 
 
+def capacity_metrics(found: Findings, samples: Samples, window: Window) -> None:
+    """What became of the job's tasks, slots and TaskManagers during the window, and what Flink used meanwhile."""
+    for series, name in (("tasks_running", "tasks_lost"), ("slots_used", "slots_freed"),
+                         ("task_managers", "task_managers_lost")):  # fmt: skip
+        _, there = samples.window(series, window.from_s, window.to_s)
+        there = there[np.isfinite(there)]
+        found.put(name, float(there.max() - there.min()) if there.size else math.nan)
+    used = samples.delta("flink_cpu_s", window.from_s, window.to_s)
+    found.put("flink_cores", share(used, window.seconds))
+    _, resident = samples.window("flink_rss_bytes", window.from_s, window.to_s)
+    known = resident[np.isfinite(resident)]
+    found.put("flink_rss_ratio", float(known[-1] / known[0]) if known.size else math.nan)
+
+
+def windows_closed(found: Findings, outputs: Mapping[str, Output], per_event: str) -> None:
+    """How many windows the job has written, by their ends; of a job that has no windows nothing is said."""
+    ends = [
+        len(np.unique(output.rows["window_end_ms"])) if len(output.rows) else 0
+        for name, output in outputs.items()
+        if name != per_event and ("window_end_ms" in output.rows or not len(output.rows))
+    ]
+    if ends:
+        found.put("windows_closed", float(sum(ends)))
+
+
 def replication_metric(found: Findings, samples: Samples, window: Window, acknowledged: float) -> None:
     """What followers fetched, by the brokers' own counters. Only where there are followers: one copy moves nothing."""
     moved = samples.delta("broker_replication_bytes_in", window.from_s, window.to_s)

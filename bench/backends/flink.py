@@ -7,10 +7,12 @@ that the supervisor owns, and its start would cost seconds of shell.
 from __future__ import annotations
 
 import json
+import sysconfig
 import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from bench.backends import NICE
@@ -20,6 +22,7 @@ from bench.backends.subtree import Child, Subtree, await_true
 from bench.errors import JobError
 from bench.toolchain import Toolchain
 
+EMPTY: Mapping[str, str] = MappingProxyType({})
 READY_TIMEOUT_S = 90.0  # 7 s on an idle host
 JOBMANAGER_HEAP_MB = 512
 FRAMEWORK_HEAP_MB = 128
@@ -191,7 +194,9 @@ class SessionCluster:
         for name in ("log4j.properties", "log4j-cli.properties"):
             (self.plan.conf / name).write_text(LOG4J)
 
-    def _java(self, name: str, memory: list[str], main: list[str], place: Place = ANYWHERE) -> Child:
+    def _java(
+        self, name: str, memory: list[str], main: list[str], place: Place = ANYWHERE, env: Mapping[str, str] = EMPTY
+    ) -> Child:
         log = self.log_dir / f"{name}.log"
         argv = [
             str(self.tools.java),
@@ -207,7 +212,9 @@ class SessionCluster:
             str(self.plan.conf),
         ]
         where = self.plan.folder
-        return self.subtree.spawn(name, argv, log=log, env=self.environment(), cwd=where, nice=NICE, place=place)
+        return self.subtree.spawn(
+            name, argv, log=log, env={**self.environment(), **env}, cwd=where, nice=NICE, place=place
+        )
 
     def start_jobmanager(self) -> None:
         self.jobmanager = self._java("jobmanager", jobmanager_memory(), [JOBMANAGER])
@@ -215,7 +222,9 @@ class SessionCluster:
     def start_taskmanager(self, index: int, place: Place = ANYWHERE) -> None:
         def spawn(name: str, resource_id: str) -> Child:
             main = [TASKMANAGER, "-D", f"taskmanager.resource-id={resource_id}"]
-            return self._java(name, taskmanager_memory(self.plan.task_heap_mb), main, place)
+            # Python in a thread of the JVM does not see what is installed for the interpreter of a virtual environment
+            installed = {"PYTHONPATH": sysconfig.get_paths()["purelib"]}
+            return self._java(name, taskmanager_memory(self.plan.task_heap_mb), main, place, installed)
 
         one = TaskManager(index, spawn)
         self.taskmanagers.append(one)

@@ -66,6 +66,8 @@ class Terms:
     watermark_ms: int  # where the job's watermark must have come to: what waits for a later one is not due
     exactly_once: bool = False  # else a failure may repeat what was written, and count again what it reads again
     failed: bool = False  # the job was brought down on the way
+    may_drop: bool = False  # its watermark may have gone on without an event, which windows then lack
+    none_due: bool = False  # a partition without an event holds the watermark back: no window may be there
 
     @property
     def may_repeat(self) -> bool:

@@ -57,6 +57,7 @@ def counted(
 
     A row may be repeated where a failure may repeat it, but alike: the same key with two different numbers is wrong,
     unless events may have been counted again. Then a number may be too high, and by how much is counted as duplicates.
+    Where events may have come too late for their windows a number may be too low; by which share is told.
     """
     keys, columns = [str(name) for name in expected.index.names], [str(name) for name in expected.columns]
     once = rows[[*keys, *columns]].drop_duplicates()
@@ -65,10 +66,15 @@ def counted(
     both = _plain(expected.reset_index(), keys).merge(
         _plain(once, keys), on=keys, how="outer", suffixes=("", "_found"), indicator=True
     )
-    agree = both["_merge"] == "both"
+    agree = both["_merge"] != "right_only" if terms.may_drop else both["_merge"] == "both"
     for column in columns:
-        found = both[f"{column}_found"]
-        agree &= (found >= both[column]) if terms.may_recount else (found == both[column])
+        found = both[f"{column}_found"].fillna(0) if terms.may_drop else both[f"{column}_found"]
+        right = found == both[column]
+        if terms.may_recount:
+            right |= found > both[column]
+        if terms.may_drop:
+            right |= found < both[column]
+        agree &= right
     count = both[columns[0]].fillna(0), both[f"{columns[0]}_found"].fillna(0)
     missing = float((count[0] - count[1]).clip(lower=0).sum())
     beyond = float((count[1] - count[0]).clip(lower=0).sum())
@@ -80,12 +86,14 @@ def counted(
             f"expected {' '.join(f'{first[column]} {column}' for column in columns)}, "
             f"found {' and '.join(str(first[f'{column}_found']) for column in columns)}"
         )
-    ok = bool(agree.all()) and len(expected) > 0
+    ok = bool(agree.all()) and (len(expected) > 0 or terms.none_due)
     repeats = float(len(rows) - len(rows.drop_duplicates()))
     if repeats and not terms.may_repeat:
         ok, detail = False, detail or f"{repeats:.0f} rows are there twice"
     check = Check(f"{name}: windows that agree", float(len(expected)), float(agree.sum()), ok, detail)
-    return check, {"lost_events": missing, "duplicated_events": beyond}
+    due = float(count[0].sum())
+    share = missing / due if due else float("nan")
+    return check, {"lost_events": missing, "duplicated_events": beyond, "window_missing_share": share}
 
 
 def _taken(column: pd.Series[Any], at: npt.NDArray[np.intp]) -> npt.NDArray[Any]:

@@ -78,7 +78,9 @@ class Revenue:
         clean = rows_of(outputs["clean"], CLEAN)
         checks, counts = per_event("clean", wanted, clean, "field", terms)
         windows = rows_of(outputs["revenue"], REVENUE)
-        window_check, _ = counted("revenue", expected_windows(good, terms.watermark_ms), windows, terms)
+        due = expected_windows(good, terms.watermark_ms)
+        window_check, in_windows = counted("revenue", due, windows, terms)
+        counts["window_missing_share"] = in_windows["window_missing_share"]
         return Verified((*checks, window_check), counts)
 
 

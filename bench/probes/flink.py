@@ -79,11 +79,23 @@ def job_probe(url: str, job_id: str) -> Probe:
             for key, name in _TIMES.items():
                 found[f"{name}:{index}"] = vertex["metrics"].get(key, float("nan"))
         found["restarts"] = _restarts(url, job_id)
+        found |= _capacity(url, job)
         if not all_run(job):  # Flink would go on telling what its dead tasks said last
             return found | {"backlog_events": float("nan"), "source_events": float("nan")}
         return found | slowest([_source(url, job_id, vertex) for vertex in known if vertex.ending(".pendingRecords")])
 
     return probe
+
+
+def _capacity(url: str, job: Mapping[str, Any]) -> dict[str, float]:
+    """`tasks_running` of the job; `slots_used` and `task_managers` of its session cluster."""
+    nan, counts = float("nan"), [vertex.get("tasks") for vertex in job["vertices"]]
+    running = nan if None in counts else float(sum(tasks["RUNNING"] for tasks in counts))
+    overview = get_json(f"{url}/overview")
+    if overview is None:
+        return {"tasks_running": running, "slots_used": nan, "task_managers": nan}
+    used = float(overview["slots-total"] - overview["slots-available"])
+    return {"tasks_running": running, "slots_used": used, "task_managers": float(overview["taskmanagers"])}
 
 
 def all_run(job: Mapping[str, Any]) -> bool:

@@ -45,6 +45,7 @@ class JobReader:
         self._caught_up = False  # it has read every event, and its outputs are complete
         self._written, self._rests_since = -1, 0.0
         self._barrier = ""  # the checkpoint that was asked for when its outputs had come to rest
+        self._asked = ""  # the one that was asked for so that it says how far it has read
 
     def start(self) -> None:
         if self._seen is not None:
@@ -93,10 +94,19 @@ class JobReader:
         if not self._trial.settings.faults:
             read = samples.series(self.counter).value.dropna()
             return len(read) > 0 and read.iloc[-1] >= events
+        self._commit()
         topic, names = self._names.input, self._names
         ends = {p: end for p, end in topics.end_offsets(self._bootstrap, topic).items() if end > 0}
         said = [topics.committed_offsets(self._bootstrap, one, topic) for one in groups(names.run, names.outputs)]
         return all(committed.get(p, 0) >= end for committed in said for p, end in ends.items())
+
+    def _commit(self) -> None:
+        """Have a checkpoint made where none is due in time: offsets are committed with one."""
+        checkpoint, patience_s = self._pipeline.checkpoint, self._trial.settings.phases.settle_s
+        if checkpoint is None or checkpoint.interval_s <= patience_s:
+            return
+        if not self._asked or self._session.checkpoint_done(self._id, self._asked) is not None:
+            self._asked = self._session.begin_checkpoint(self._id)
 
     def ended(self, samples: Samples) -> None:
         """What becomes visible from now on comes too late; Flink itself was asked once a second."""
@@ -122,6 +132,7 @@ class JobReader:
     def _measure(self, seen: Seen, notes: Notes) -> None:
         found, samples, zero_ns = notes.found, seen.samples, seen.samples.zero_ns
         measure.job_metrics(found, samples, seen.window)
+        measure.capacity_metrics(found, samples, seen.window)
         found.put("late_events", late_events(self._url, self._id))
         restarts = found.metrics.get("restarts")
         if restarts is not None and restarts.value > 0 and not self._trial.settings.faults:
@@ -177,6 +188,11 @@ class JobReader:
         notes.checks += compared.verified.checks
         for name, count in compared.verified.counts.items():
             found.put(name, count)
+        measure.windows_closed(found, compared.outputs, self._job.per_event)
+        if compared.none_due and "windows_closed" in found.metrics:
+            notes.warnings.append(
+                "no window was due: a partition without an event holds the watermark back (pipeline.idle_timeout_s)"
+            )
         per_event = compared.outputs.get(self._job.per_event)
         if per_event is not None and len(per_event.rows):
             zero_ns = sent.t0_ns if seen.on_schedule else seen.samples.zero_ns  # of a drain: since it is read

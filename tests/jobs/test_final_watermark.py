@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bench.jobs import Output
 from bench.scenario import Settings, load
-from bench.verify import final_watermark_ms
+from bench.verify import final_watermark_ms, until
 from bench.workloads import Workload, open_workload
 from bench.workloads.draws import murmur2, partition_of
 
@@ -54,6 +55,19 @@ def test_a_partition_without_events_holds_every_window_open() -> None:
     truth, workload, settings = case(partitions=6)
     wide = settings.model_copy(update={"topic": settings.topic.model_copy(update={"partitions": 20_000})})
     assert final_watermark_ms(truth, workload, wide, 0.0) == -1
+
+
+def test_a_silent_partition_that_counts_as_idle_holds_nothing_back() -> None:
+    """What is due then is what the others say; what a later watermark closed is left out, for nobody knows how far."""
+    truth, workload, settings = case("pipeline.idle_timeout_s=1", partitions=6)
+    wide = settings.model_copy(update={"topic": settings.topic.model_copy(update={"partitions": 20_000})})
+    assert final_watermark_ms(truth, workload, wide, 0.0) > 0
+    assert final_watermark_ms(truth, workload, settings, 0.0) == slowest_ms(truth, 6)
+    rows = pd.DataFrame({"window_end_ms": [1_000, 2_000, 3_001], "n": [1, 2, 3]})
+    left = until(Output(rows, np.array([7, 8, 9])), 1_999)
+    assert (left.rows["n"].tolist(), left.append_ms.tolist()) == ([1, 2], [7, 8])
+    other = Output(rows[["n"]], np.array([7, 8, 9]))
+    assert until(other, 0) is other
 
 
 def test_without_keyed_routing_flinks_own_word_counts() -> None:

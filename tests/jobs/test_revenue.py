@@ -81,7 +81,7 @@ def test_the_right_answer_is_right() -> None:
     verified = judge()
     assert wrong(verified) == []
     assert len(verified.checks) == 4
-    assert verified.counts == {"lost_events": 0, "duplicated_events": 0, "output_share": 1}
+    assert verified.counts == {"lost_events": 0, "duplicated_events": 0, "output_share": 1, "window_missing_share": 0}
     windows = verified.checks[-1]
     assert windows.expected == windows.actual == len(revenue()) == 31
 
@@ -110,7 +110,7 @@ def test_a_wrong_row_is_seen(change: Callable[[pd.DataFrame], pd.DataFrame], che
 def test_a_repeated_row_is_counted_and_is_no_error() -> None:
     """At-least-once may repeat after a failure: it is a number of its own, neither hidden nor called a loss."""
     verified = judge(pd.concat([clean(), clean()[:2]]))
-    assert verified.counts == {"lost_events": 0, "duplicated_events": 2, "output_share": 1}
+    assert verified.counts == {"lost_events": 0, "duplicated_events": 2, "output_share": 1, "window_missing_share": 0}
     assert wrong(verified) == []
     (check,) = wrong(judge(pd.concat([clean(), clean()[:1].assign(cents=1)])))  # repeated, and not even alike
     assert check.actual == 1
@@ -171,3 +171,25 @@ def test_expected_windows_agree_with_counting_one_by_one() -> None:
                 found[end, country] = (len(part), int(part.amount_cents.sum()))
     table = expected_windows(stream, mark_ms)
     assert {key: (int(row.orders), int(row.cents)) for key, row in table.iterrows()} == found
+
+
+def test_what_came_too_late_for_its_window_is_told_as_a_share_where_it_may_be_missing() -> None:
+    """A watermark that goes on without a silent source drops what it brings later: a finding, and no wrong job."""
+    less, orders = revenue(), revenue()["orders"].sum()
+    less.loc[less.index[0], ["orders", "cents"]] = [less["orders"].iloc[0] - 1, less["cents"].iloc[0] - 100]
+    assert wrong(judge(revenue_rows=less))
+    found = judge(revenue_rows=less, may_drop=True)
+    assert wrong(found) == []
+    assert found.counts["window_missing_share"] == pytest.approx(1 / orders)
+    gone = judge(revenue_rows=revenue().iloc[1:], may_drop=True)
+    assert wrong(gone) == []
+    assert gone.counts["window_missing_share"] == pytest.approx(revenue()["orders"].iloc[0] / orders)
+    more = revenue().assign(orders=revenue()["orders"] + 1)
+    assert wrong(judge(revenue_rows=more, may_drop=True))  # nothing that comes late makes a number higher
+
+
+def test_no_window_may_be_there_while_a_partition_has_never_had_an_event() -> None:
+    """The prediction is tested, too: one window, and the job is wrong."""
+    assert wrong(judge(revenue_rows=revenue()[:0], mark_ms=-1))
+    assert wrong(judge(revenue_rows=revenue()[:0], mark_ms=-1, none_due=True)) == []
+    assert wrong(judge(revenue_rows=revenue()[:1], mark_ms=-1, none_due=True))

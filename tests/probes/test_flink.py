@@ -56,6 +56,7 @@ class Fake:
         self.answers: dict[str, Any] = {
             "/jobs/j": JOB, "/jobs/j/checkpoints": CHECKPOINTS,
             "/jobs/j/metrics": [{"id": "numRestarts", "value": "2"}],
+            "/overview": {"taskmanagers": 2, "slots-total": 4, "slots-available": 1},
         }  # fmt: skip
 
     def answer(self, path: str) -> Any:
@@ -97,6 +98,7 @@ def test_the_sources_own_numbers_are_read(fake: Fake) -> None:
         "busy_ms:0": 1200, "backpressured_ms:0": 30, "idle_ms:0": 800, "busy_ms:1": 90,
         "backpressured_ms:1": pytest.approx(math.nan, nan_ok=True), "idle_ms:1": pytest.approx(math.nan, nan_ok=True),
         "restarts": 2, "backlog_events": 12, "source_events": 5000, "watermark_ms": 111,
+        "tasks_running": pytest.approx(math.nan, nan_ok=True), "slots_used": 3, "task_managers": 2,
     }  # fmt: skip
 
 
