@@ -248,8 +248,12 @@ def _load_sentence(load: str, arms: Sequence[Arm]) -> Words:
         events = wording.number(float(asked["drain"]), "events", Source("setting", ref, "load.drain"))
         words += [events, " are written first and then read flat out; "]
     elif isinstance(asked.get("rate_eps"), int | float):
-        rate = wording.number(float(asked["rate_eps"]), "events/s", Source("setting", ref, "load.rate_eps"))
-        words += [rate, " open loop, "]
+        source = Source("setting", ref, "load.rate_eps")
+        rates = [float(run.settings["load"]["rate_eps"]) for run in runs]
+        words += [wording.number(min(rates), "events/s", source)]
+        if max(rates) > min(rates):
+            words += [" to ", wording.number(max(rates), "events/s", source), ", each arm at a rate of its own,"]
+        words += [" open loop, "]
         for key, name in (("warmup_s", "s warm-up cut, "), ("measure_s", "s measured; ")):
             if isinstance(phases.get(key), int | float):
                 words += [wording.number(float(phases[key]), "", Source("setting", ref, f"phases.{key}")), f" {name}"]

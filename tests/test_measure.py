@@ -391,3 +391,44 @@ def test_how_far_behind_a_remote_store_is() -> None:
     assert lags.t_s.tolist() == seconds[4:].tolist()  # nothing is there before
     assert lags.value.to_numpy() == pytest.approx(3.0)
     assert tiers.upload_lags_s(written, uploaded.assign(value=0.0)).empty
+
+
+def test_what_goes_within_the_window_is_seen_and_what_went_before_is_not() -> None:
+    """A task that is gone for a second is a finding; one that ended in the warm-up would be one of every run."""
+    found = Findings()
+    samples = sampled(
+        tasks_running=lambda t: 1.0 if 10 < t < 12 else 3.0,
+        slots_used=lambda t: 2.0 if t > 4 else 0.0,
+        task_managers=lambda t: math.nan if 8 < t < 10 else 2.0,  # Flink did not answer: nothing is gone
+        flink_cpu_s=lambda t: 0.25 * t,
+        flink_rss_bytes=lambda t: 1000.0 - 20.0 * t,
+    )
+    measure.capacity_metrics(found, samples, WINDOW)
+    values = {name: one.value for name, one in found.metrics.items()}
+    assert values["tasks_lost"] == 2
+    assert values["slots_freed"] == values["task_managers_lost"] == 0
+    assert values["flink_cores"] == pytest.approx(0.25)
+    assert values["flink_rss_ratio"] == pytest.approx(610 / 890)
+    silent = Findings()
+    measure.capacity_metrics(silent, Samples(T0_NS), WINDOW)
+    assert silent.metrics == {}
+    assert {"tasks_lost", "slots_freed", "task_managers_lost", "flink_cores", "flink_rss_ratio"} == set(silent.missing)
+
+
+def test_windows_are_counted_where_a_job_has_some() -> None:
+    """No window is a finding of a job that has windows; of one that has none nothing is said."""
+
+    def output(**columns: Any) -> Output:
+        rows = pd.DataFrame(columns)
+        return Output(rows, np.zeros(len(rows), dtype=np.int64))
+
+    def closed(**outputs: Output) -> float | None:
+        found = Findings()
+        measure.windows_closed(found, outputs, "clean")
+        one = found.metrics.get("windows_closed")
+        return one and one.value
+
+    assert closed(clean=output(seq=[1]), revenue=output(window_end_ms=[5, 5, 9], country=["a", "b", "a"])) == 2
+    assert closed(clean=output(seq=[1]), revenue=output()) == 0
+    assert closed(clean=output(seq=[1])) is None
+    assert closed(clean=output(seq=[1]), copies=output(seq=[1])) is None
