@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -41,7 +42,8 @@ class JobReader:
             topic = names.outputs[self._job.per_event]
             self._seen = Visibility(trial, stage, names.run, topic, self._pipeline.parallelism)
         self._id = ""
-        self._submitted: dict[str, str] = {}
+        self._told: Mapping[str, str] = {}
+        self._submitted: Mapping[str, str] = {}
         self._caught_up = False  # it has read every event, and its outputs are complete
         self._written, self._rests_since = -1, 0.0
         self._barrier = ""  # the checkpoint that was asked for when its outputs had come to rest
@@ -53,7 +55,7 @@ class JobReader:
         names = self._names
         params = job_params(self._trial.settings, self._bootstrap, names.run, names.input, names.outputs)
         self._id = self._session.submit(self._pipeline.job, params)
-        self._submitted = self._session.submitted
+        self._told, self._submitted = params.settings, self._session.submitted
 
     def probes(self) -> list[Probe]:
         return [job_probe(self._url, self._id)]
@@ -154,7 +156,8 @@ class JobReader:
         told = readback.ask(self._url, self._id)
         notes.ran_with = readback.recorded(told, pipeline, self._submitted, python)
         asked = {**self._submitted, **pipeline.job_flink, **pipeline.cluster_flink}
-        notes.warnings += readback.differences(told, self._submitted, pipeline)
+        whole = not self._trial.settings.faults
+        notes.warnings += readback.differences(told, self._told, self._submitted, pipeline, whole=whole)
         if pipeline.flink:
             notes.warnings += readback.misspelt(pipeline, provision(progress=False).flink_classpath)
         releases = "releases-workers" in self._cluster.capabilities

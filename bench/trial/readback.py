@@ -18,8 +18,7 @@ from typing import Any
 from bench.backends import PythonUse
 from bench.backends.flink import get_json
 from bench.scenario import nearest
-from bench.scenario.options import declared
-from bench.scenario.sections import Pipeline
+from bench.scenario.sections import Pipeline, typed
 from bench.toolchain.options import known_options, unknown
 
 _UNITS_MS = {"ms": 1, "s": 1000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
@@ -84,15 +83,24 @@ def recorded(told: Told, pipeline: Pipeline, submitted: Mapping[str, str], pytho
     }
 
 
-def differences(told: Told, submitted: Mapping[str, str], pipeline: Pipeline) -> Iterator[str]:
-    """A sentence for each option that did not arrive."""
-    names = {one.option: key for key, one in declared(Pipeline, "pipeline")}
+def differences(
+    told: Told, asked_of_job: Mapping[str, str], submitted: Mapping[str, str], pipeline: Pipeline, *, whole: bool
+) -> Iterator[str]:  # fmt: skip
+    """A sentence for each option that did not arrive. `whole`: no TaskManager may be away."""
+    names = {option: key for option, key in typed().items() if key.startswith("pipeline.")}
     job = {**submitted, **told.job}
-    for asked, answers in ((pipeline.job_flink, job), (pipeline.cluster_flink, told.cluster)):
+    for asked, answers in ((asked_of_job, job), (pipeline.cluster_flink, told.cluster)):
         for option, value in asked.items():
             if plain(answers.get(option, value)) != plain(value):
                 key = names.get(option, f"pipeline.flink.{option}")
                 yield f"{key}: Flink was told {value} and ran with {answers[option]}"
+    counts = {"parallelism": (pipeline.parallelism, float(told.job.get("parallelism.default", pipeline.parallelism)))}
+    if whole and told.task_managers:
+        counts["task_managers"] = (pipeline.task_managers, told.task_managers)
+        counts["slots"] = (pipeline.slots_each, told.slots / told.task_managers)
+    for key, (number, found) in counts.items():
+        if found != number:
+            yield f"pipeline.{key}: Flink was told {number} and ran with {found:g}"
 
 
 def misspelt(pipeline: Pipeline, jars: tuple[Path, ...]) -> Iterator[str]:

@@ -150,18 +150,33 @@ def what_ran(**cluster: str) -> readback.Told:
     return readback.Told(named, readback.job_options(EXECUTION, CHECKPOINTS), 1, 2)
 
 
+def differences(asked: Pipeline, told: readback.Told, submitted: dict[str, str] | None = None) -> list[str]:
+    return list(readback.differences(told, asked.job_flink, submitted or {}, asked, whole=True))
+
+
 def test_an_option_that_did_not_arrive_is_named_with_both_values() -> None:
-    asked = Pipeline(job="revenue", object_reuse=True, slot_idle_timeout_s=2)
-    assert list(readback.differences(what_ran(slot_idle_timeout="50 s"), {}, asked)) == [
+    asked = Pipeline(job="revenue", parallelism=2, slots=2, object_reuse=True, slot_idle_timeout_s=2)
+    assert differences(asked, what_ran(slot_idle_timeout="50 s")) == [
         "pipeline.object_reuse: Flink was told true and ran with false",
         "pipeline.slot_idle_timeout_s: Flink was told 2000 ms and ran with 50 s",
     ]
     same = asked.model_copy(update={"object_reuse": False})
-    assert list(readback.differences(what_ran(slot_idle_timeout="2 s"), {}, same)) == []
-    lost = Pipeline(job="revenue", flink={"table.x": 5})
-    assert list(readback.differences(what_ran(), {"table.x": "7"}, lost)) == [
+    assert differences(same, what_ran(slot_idle_timeout="2 s")) == []
+    lost = same.model_copy(update={"flink": {"table.x": 5}})
+    assert differences(lost, what_ran(), {"table.x": "7"}) == [
         "pipeline.flink.table.x: Flink was told 5 and ran with 7"
     ]
+    more = same.model_copy(update={"parallelism": 4, "task_managers": 2, "slots": 3})
+    assert differences(more, what_ran()) == [
+        "pipeline.parallelism: Flink was told 4 and ran with 2",
+        "pipeline.task_managers: Flink was told 2 and ran with 1",
+        "pipeline.slots: Flink was told 3 and ran with 2",
+    ]
+    away = readback.differences(what_ran(), {}, {}, same.model_copy(update={"task_managers": 2}), whole=False)
+    assert list(away) == []  # one that a fault took is no setting that did not arrive
+    checkpointing = {"execution.checkpointing.interval": "5 s", "execution.checkpointing.mode": "EXACTLY_ONCE"}
+    (said,) = readback.differences(what_ran(), checkpointing, {}, same, whole=True)
+    assert said == "pipeline.checkpoint.interval_s: Flink was told 5 s and ran with 1000 ms"
 
 
 def test_a_function_that_ran_elsewhere_is_no_evidence_for_where_it_was_to_run() -> None:
