@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -11,6 +15,7 @@ import pytest
 
 from bench import jobs
 from bench.backends import PythonUse
+from bench.backends.accounting import python_use
 from bench.backends.flink import MEASURABLE, told
 from bench.campaign import cluster_spec
 from bench.errors import ScenarioError
@@ -190,6 +195,24 @@ def test_a_function_that_ran_elsewhere_is_no_evidence_for_where_it_was_to_run() 
         readback.python_refusal("row", "thread", THREADS) == readback.python_refusal("row", "process", PROCESSES) == ""
     )
     assert readback.python_refusal("row", "thread", None) == readback.python_refusal("sql", "process", NEITHER) == ""
+
+
+def test_python_workers_are_seen_in_the_process_list() -> None:
+    """As Flink starts them: below its own process, by way of a shell."""
+    code = "import time; print('up', flush=True); time.sleep(60)"
+    before = python_use([os.getpid()])
+    words = f'"{sys.executable}" -c "{code}" -m pyflink.fn_execution.beam.beam_boot; true'
+    with subprocess.Popen(["sh", "-c", words], stdout=subprocess.PIPE, start_new_session=True) as shell:
+        try:
+            assert shell.stdout is not None
+            assert shell.stdout.readline() == b"up\n"
+            seen = python_use([os.getpid()])
+        finally:
+            os.killpg(shell.pid, signal.SIGKILL)
+    assert before == PythonUse(0, embedded=False)
+    assert seen is not None
+    assert seen.mode == "process"
+    assert python_use([2**22 + 1]) is None  # there is no such process: nobody knows
 
 
 def test_a_setting_that_nobody_here_looks_at_says_so() -> None:
