@@ -17,6 +17,7 @@ import psutil
 from bench import record, trial
 from bench.backends import Cluster, ClusterSpec, Limits, capacity, not_testable, open_cluster, require
 from bench.errors import HostError, ScenarioError, StreamgaugeError
+from bench.jobs import in_our_store
 from bench.jobs.session import JobSession
 from bench.probes.exporter import Exporter
 from bench.record import BundleError, Outcome, Run
@@ -68,10 +69,19 @@ def cluster_spec(settings: Settings) -> ClusterSpec:
 
 def unsupported(settings: Settings) -> Iterator[str]:
     """What a scenario may say but no backend here can do yet: refused rather than silently left out."""
-    pipeline = settings.pipeline
     yield from faults.unsupported(settings)
-    if pipeline is not None and pipeline.checkpoint is not None and pipeline.checkpoint.storage == "s3":
-        yield "pipeline.checkpoint.storage: s3"
+
+
+def only_local(settings: Settings) -> str:
+    """Why no container can do this, "" if one can."""
+    if settings.cluster.tiered:
+        return "cluster.tiered needs --backend local: its remote store is a folder"
+    if in_our_store(settings):
+        return (
+            "pipeline.checkpoint.storage: s3 needs --backend local, whose store is metered, or a store of your own "
+            "(pipeline.flink: {s3.endpoint: ...})"
+        )
+    return "faults need --backend local, whose processes are ours to stop" if settings.faults else ""
 
 
 def check_recordings(trials: Sequence[Trial]) -> None:
@@ -98,10 +108,9 @@ def preflight(trials: Sequence[Trial], out: Path) -> None:
             f"{trials[0].scenario}: cluster.limits but task_manager_cpus are of containers, the local backend starts "
             "none: run with --backend compose or testcontainers"
         )
-    if any(one.backend != "local" and one.settings.cluster.tiered for one in trials):
-        raise ScenarioError(f"{trials[0].scenario}: cluster.tiered needs --backend local: its remote store is a folder")
-    if any(one.backend != "local" and one.settings.faults for one in trials):
-        raise ScenarioError(f"{trials[0].scenario}: faults need --backend local, whose processes are ours to stop")
+    for one in trials:
+        if one.backend != "local" and (why := only_local(one.settings)):
+            raise ScenarioError(f"{one.scenario}: {why}")
     for one in trials:
         if faults.fills_a_disk(one.settings) and _topic_bytes(one) > DISK_MB << 20:
             raise ScenarioError(

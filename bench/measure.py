@@ -121,6 +121,9 @@ def component_metrics(
         found.put(f"{component}_cpu_s_per_million_events", per_million(used, handled))
         _, resident = samples.window(f"{component}_rss_bytes", window.from_s, window.to_s)
         found.put(f"{component}_rss_bytes", float(resident.max()) if resident.size else math.nan)
+    watching = samples.delta("harness_cpu_s", window.from_s, window.to_s)
+    watched = sum(samples.delta(f"{component}_cpu_s", window.from_s, window.to_s) for component in events)
+    found.put("probes_cpu_share", share(watching, watched + watching))
     for name in ("busy", "steal"):
         used = samples.delta(f"host_{name}_s", window.from_s, window.to_s)
         found.put(f"host_{name}_share", share(used, window.seconds * cores))
@@ -255,6 +258,14 @@ def checkpoint_metrics(found: Findings, checkpoints: Checkpoints, window: Window
         found.put("checkpoint_duration_ms", float(inside["duration_ms"].median()), n=len(inside))
         found.histograms["checkpoint_duration_ms"] = histogram
         found.put("checkpoint_size_bytes", float(inside["size_bytes"].mean()))
+        found.put("checkpoint_written_bytes", float(inside["written_bytes"].mean()))
+
+
+def checkpoint_part_metrics(found: Findings, tasks: pd.DataFrame) -> None:
+    """Where a checkpoint's time goes: the median over checkpoints of the slowest task."""
+    for part in ("sync_ms", "async_ms", "alignment_ms", "start_delay_ms"):
+        slowest = tasks.groupby("id")[part].max().dropna()
+        found.put(f"checkpoint_{part}", float(slowest.median()) if len(slowest) else math.nan, n=len(slowest) or None)
 
 
 def latency_metrics(found: Findings, output: Output, sent: Sent, window: Window) -> None:

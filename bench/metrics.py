@@ -67,6 +67,16 @@ _LATENCY = {"value": Effect(0.10), "p50": Effect(0.10), "p99": Effect(0.20, abso
 _LOW, _HIGH, _NEUTRAL = Better.LOWER, Better.HIGHER, Better.NEUTRAL
 _HISTOGRAM = "Value: the median; percentiles from a log-linear histogram, only as far as 10 samples lie beyond."
 _FILES = "length and st_blocks of the files in the partitions' folders"
+_DOOR = "the door of the local backend's object store, which every request passes"
+KINDS = {  # how requests to an object store are told apart
+    "put": "a whole object written or copied (PUT, COPY)",
+    "multipart": "the parts of a large object, its beginning and completion",
+    "list": "listings",
+    "get": "objects read",
+    "head": "questions whether an object is there",
+    "delete": "objects removed, or multipart uploads given up",
+}
+_DETAILS = "Flink's checkpoint details: the slowest subtask of the slowest task"
 _CPU = "user and system time of all its processes over the measured window, from /proc or the container's cgroup"
 
 
@@ -153,11 +163,17 @@ _ALL = (
     _cpu("flink", "JobManager, TaskManagers and their Python workers"),
     _cpu("generator", "the load generator"),
     _cpu("consumer", "the consuming engine, all groups together,"),
+    _cpu("store", "the object store and its door, which stand for a service on other machines,"),
     _cpu("system", "brokers, Flink and consuming engine together"),
     _rss("broker", "the brokers"),
     _rss("flink", "JobManager, TaskManagers and their Python workers"),
     _rss("generator", "the load generator"),
     _rss("consumer", "the consuming engine"),
+    _rss("store", "the object store and its door"),
+    Metric("probes_cpu_share", "share",
+           "CPU time that this command's own process used (probes, waiting) over that of brokers, Flink, consumers and "
+           "itself, the generator left out, in the measured window. What answering costs those is in theirs.",
+           "/proc, once a second", _LOW, False),
     Metric("broker_open_files", "files", "Open file descriptors of the brokers once the load is over.",
            "/proc/PID/fd", _LOW, True, _FIVE_PERCENT),
     Metric("broker_memory_maps", "maps", "Memory mappings of the brokers once the load is over.",
@@ -276,7 +292,27 @@ _ALL = (
            "Produce requests the brokers served for a million acknowledged events.",
            "the brokers' TotalProduceRequestsPerSec", _LOW, True, _FIVE_PERCENT),
     Metric("s3_requests", "requests", "Requests of every kind made to the object store over the measured window.",
-           "the object store's own counters", _LOW, True, _FIVE_PERCENT),
+           _DOOR, _LOW, True, _FIVE_PERCENT),
+    *(Metric(f"s3_{kind}_requests", "requests", f"Of these: {which}.", _DOOR, _LOW, True, _FIVE_PERCENT)
+      for kind, which in KINDS.items()),
+    Metric("s3_failed_requests", "requests",
+           "Requests that the object store answered with an error; 404 is none, it is how one asks what is there.",
+           _DOOR, _LOW, True),
+    Metric("s3_uploaded_bytes", "bytes", "Bodies of the requests made to the object store over the measured window.",
+           _DOOR, _LOW, True, _FIVE_PERCENT),
+    Metric("s3_downloaded_bytes", "bytes", "Bodies of its answers over the measured window.", _DOOR, _LOW, True),
+    Metric("s3_latency_ms", "ms",
+           "What a request to the object store took in the measured window, from its first line to the last byte of "
+           f"its answer. {_HISTOGRAM}", _DOOR, _NEUTRAL, False),
+    Metric("s3_latency_over_configured", "ratio",
+           "Median of what these requests took over the median of what they were configured to take.", _DOOR, _NEUTRAL,
+           False),
+    Metric("checkpoint_put_requests", "requests",
+           "Requests that S3 bills as PUT, COPY, POST or LIST, per checkpoint completed in the measured window.",
+           _DOOR, _LOW, True, _FIVE_PERCENT),
+    Metric("checkpoint_get_requests", "requests",
+           "Requests that S3 bills as GET and all other (HEAD among them), per checkpoint completed in the measured "
+           "window. Deleting is free.", _DOOR, _LOW, True, _FIVE_PERCENT),
     # Flink
     Metric("busy_share", "share", "Time that the busiest task spent working, over the measured window.",
            "differences of Flink's accumulated busy, idle and back-pressured times", _LOW, False),
@@ -292,6 +328,21 @@ _ALL = (
     Metric("checkpoint_size_bytes", "bytes",
            "Full state of a completed checkpoint, not an incremental one's delta: the mean of the measured window.",
            "Flink's checkpoint history", _LOW, True, _FIVE_PERCENT),
+    Metric("checkpoint_written_bytes", "bytes",
+           "What a completed checkpoint itself wrote, an incremental one's delta: the mean of the measured window.",
+           "Flink's checkpoint history", _LOW, True, _FIVE_PERCENT),
+    Metric("checkpoint_sync_ms", "ms",
+           "The part of a checkpoint in which a task stands still. Value: the median of the measured window.",
+           _DETAILS, _LOW, False),
+    Metric("checkpoint_async_ms", "ms",
+           "The part of a checkpoint that writes and uploads while the task goes on. Value: the median.",
+           _DETAILS, _LOW, False),
+    Metric("checkpoint_alignment_ms", "ms",
+           "From a checkpoint's first barrier to its last at a task with several inputs. 0 where none are aligned "
+           "(at-least-once). Value: the median.", _DETAILS, _LOW, False),
+    Metric("checkpoint_start_delay_ms", "ms",
+           "From a checkpoint's trigger to its first barrier at a task: what barriers wait behind events. Value: the "
+           "median.", _DETAILS, _LOW, False),
     Metric("checkpoints_completed", "checkpoints", "Checkpoints that completed in the measured window.",
            "Flink's checkpoint history", _NEUTRAL, False),
     Metric("checkpoints_failed", "checkpoints", "Checkpoints that failed or were declined in the measured window.",

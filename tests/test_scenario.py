@@ -408,7 +408,7 @@ def test_a_trial_records_what_it_ran_with_on_the_paths_of_the_file(read: Read) -
         ("cluster.brokers=3", 2),
         ("pipeline.task_managers=2", 2),
         ("pipeline.slots=4", 2),
-        ("pipeline.checkpoint.storage=s3", 2),
+        ("pipeline.checkpoint.storage=s3", 1),
         ("pipeline=none", 2),
     ],
 )

@@ -10,9 +10,12 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from bench.errors import HostError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 BACKENDS = ("local", "compose", "testcontainers")
 
@@ -130,6 +133,23 @@ class Victim(Protocol):
         ...
 
 
+class ObjectStore(Protocol):
+    """An S3-compatible store beside a cluster, whose calls take as long as they are told to, and are counted."""
+
+    @property
+    def url(self) -> str: ...
+
+    def pace(self, latency_ms: float, bandwidth_mb_s: float | None) -> None:
+        """From now on a request takes this long, plus its bytes over a link that all share (10^6 bytes a second)."""
+        ...
+
+    def requests(self, since_ns: int) -> pd.DataFrame:
+        """What ended since then, a row a request: end_ns, operation (as S3 calls it), status, took_ms (as measured),
+        due_ms (as configured), in_bytes, out_bytes.
+        """
+        ...
+
+
 class Cluster(Protocol):
     """An open cluster. Only valid inside the `with` that opened it."""
 
@@ -183,6 +203,10 @@ class Cluster(Protocol):
 
     def python_use(self) -> PythonUse | None:
         """Where Flink's Python functions run at this moment; None where that cannot be seen from here."""
+        ...
+
+    def object_store(self) -> ObjectStore | None:
+        """Its store, started when first asked for; None where there is none that could be metered."""
         ...
 
     def client_environment(self) -> dict[str, str]:

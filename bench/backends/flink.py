@@ -17,6 +17,7 @@ from typing import Any
 
 from bench.backends import NICE
 from bench.backends.cpus import ANYWHERE, Place
+from bench.backends.objectstore import flink_options
 from bench.backends.replaceable import Replaceable
 from bench.backends.subtree import Child, Subtree, await_true
 from bench.errors import JobError
@@ -85,6 +86,7 @@ class FlinkPlan:
     task_heap_mb: int
     managed_mb: int
     raw: Mapping[str, str]
+    s3_url: str = ""  # of an object store that may be started later
 
     @property
     def conf(self) -> Path:
@@ -115,6 +117,7 @@ def settings(plan: FlinkPlan, java_options: str) -> dict[str, str]:
         "taskmanager.bind-host": "127.0.0.1",
         "execution.checkpointing.dir": plan.checkpoints.as_uri(),
         "io.tmp.dirs": str(plan.folder / "tmp"),
+        **(flink_options(plan.s3_url) if plan.s3_url else {}),
         **told(plan.slots, plan.task_heap_mb, plan.managed_mb),
         **plan.raw,
     }

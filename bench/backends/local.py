@@ -13,6 +13,7 @@ from bench.backends.accounting import FileUse, Ledger, held, python_use, topic_b
 from bench.backends.cpus import Group, Place, apart, make_group, only_on
 from bench.backends.flink import FlinkPlan, SessionCluster
 from bench.backends.kafka import Broker, BrokerPlan, Tier, await_ready, format_all
+from bench.backends.objectstore import ObjectStore
 from bench.backends.subtree import Child, Subtree
 from bench.toolchain import FIRST_SETUP, Toolchain, provision
 
@@ -54,8 +55,8 @@ class LocalCluster:
         self.subtree = subtree
         self.log_dir = log_dir
         self.versions: Mapping[str, str] = tools.versions
-        self._ledgers = {"broker": Ledger(), "flink": Ledger()}
-        ports = iter(free_ports(3 * spec.brokers + 3))
+        self._ledgers = {"broker": Ledger(), "flink": Ledger(), "store": Ledger()}
+        ports = iter(free_ports(3 * spec.brokers + 5))
         racks = spec.racks or ("a",)
         self._tier = Tier(run_dir / "tier", tools.tiered_storage) if spec.tiered else None
         self.brokers = [
@@ -79,6 +80,7 @@ class LocalCluster:
         ]
         self.flink: SessionCluster | None = None
         self.groups: list[Group] = []  # one a TaskManager, where they are limited
+        self._store = ObjectStore(run_dir / "store", next(ports), next(ports), subtree, log_dir)
         if spec.task_managers:
             plan = FlinkPlan(
                 run_dir / "flink",
@@ -89,6 +91,7 @@ class LocalCluster:
                 spec.task_heap_mb,
                 spec.managed_mb,
                 spec.flink,
+                self._store.url,
             )
             self.flink = SessionCluster(plan, tools, subtree, log_dir)
 
@@ -149,10 +152,16 @@ class LocalCluster:
         if self.flink:
             children = [*(one.child for one in self.flink.taskmanagers), self.flink.jobmanager]
             roots["flink"] = [child.pid for child in children if child]
+        if self._store.pids:
+            roots["store"] = self._store.pids
         return {component: self._ledgers[component].account(pids) for component, pids in roots.items()}
 
     def python_use(self) -> PythonUse | None:
         return python_use(one.child.pid for one in self.flink.taskmanagers if one.child) if self.flink else None
+
+    def object_store(self) -> ObjectStore:
+        self._store.start(ROOT)
+        return self._store
 
     def client_environment(self) -> dict[str, str]:
         return self.flink.environment() if self.flink else {}
@@ -193,6 +202,7 @@ class LocalCluster:
         self._check_brokers()
         if self.flink:
             self.flink.check()
+        self._store.check()
 
 
 def data_files(data: Path, topic: str) -> Iterator[FileUse]:

@@ -17,10 +17,11 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
+from bench.backends.objectstore import BUCKET
 from bench.errors import ScenarioError
 from bench.record import Check
 from bench.scenario import Settings
-from bench.scenario.sections import Pipeline
+from bench.scenario.sections import Checkpoint, Pipeline
 from bench.workloads import open_workload
 
 ASIDE = "aside"  # the output of what cannot be read, of every job whose stream may hold such events
@@ -171,12 +172,11 @@ def job_params(
     if checkpoint is not None:
         flink |= {
             "execution.checkpointing.interval": f"{round(checkpoint.interval_s * 1000)} ms",
-            "execution.checkpointing.mode": "EXACTLY_ONCE" if pipeline.guarantee == "exactly-once" else "AT_LEAST_ONCE",
+            "execution.checkpointing.mode": "EXACTLY_ONCE" if pipeline.exact_state else "AT_LEAST_ONCE",
             "execution.checkpointing.incremental": str(checkpoint.incremental).lower(),
             "state.backend.type": checkpoint.backend,
         }
-        if checkpoint.storage == "jobmanager":
-            flink["execution.checkpointing.storage"] = "jobmanager"
+        flink |= _stored(checkpoint, run_name)
     if any(fault.target == "taskmanager" for fault in settings.faults):
         # without slots each attempt fails at once: the cluster's ten would be spent before a replacement is there. A
         # job's own strategy counts only when it is whole
@@ -201,6 +201,22 @@ def job_params(
         discovery_ms=round(pipeline.partition_discovery_s * 1000),
         function=function_of(pipeline),
     )
+
+
+def _stored(checkpoint: Checkpoint, run_name: str) -> dict[str, str]:
+    """Where checkpoints go; what is not said is the session cluster's own folder."""
+    if checkpoint.storage == "jobmanager":
+        return {"execution.checkpointing.storage": "jobmanager"}
+    if checkpoint.storage == "s3":
+        return {"execution.checkpointing.dir": f"s3://{BUCKET}/{run_name}"}
+    return {"execution.checkpointing.dir": Path(checkpoint.directory).as_uri()} if checkpoint.directory else {}
+
+
+def in_our_store(settings: Settings) -> bool:
+    """Whether a trial's checkpoints go into the cluster's own object store."""
+    pipeline = settings.pipeline
+    to_s3 = pipeline is not None and pipeline.checkpoint is not None and pipeline.checkpoint.storage == "s3"
+    return pipeline is not None and to_s3 and not pipeline.own_s3
 
 
 def functions(name: str) -> tuple[str, ...]:

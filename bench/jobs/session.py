@@ -9,7 +9,7 @@ import select
 import sys
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import IO, Any
@@ -25,6 +25,8 @@ WARM_TIMEOUT_S = 90.0  # 11-18 s on an idle host
 SUBMIT_TIMEOUT_S = 90.0
 RUNNING_TIMEOUT_S = 60.0
 CANCEL_TIMEOUT_S = 30.0
+PROOF_TIMEOUT_S = 45.0  # of a first, small checkpoint: half a second where it can be written at all
+HISTORY_S = 3.0  # for Flink to note down a failure that it has just told of
 
 
 class JobSession:
@@ -147,6 +149,40 @@ class JobSession:
         if answer is None or answer["status"]["id"] != "COMPLETED":
             return None
         return "failureCause" not in (answer.get("operation") or {"failureCause": ""})
+
+    def prove_checkpoint(self, job_id: str, where: str) -> None:
+        """Have a first checkpoint made: a store that cannot be written to fails every trial, and should do so at once.
+
+        JobError with Flink's root cause in one line.
+        """
+        began, request = time.monotonic(), ""
+        while True:
+            self.check(job_id)
+            request = request or self.begin_checkpoint(job_id)
+            answer = get_json(f"{self.flink_url}/jobs/{job_id}/checkpoints/{request}") if request else None
+            if answer is not None and answer["status"]["id"] == "COMPLETED":
+                failure = (answer.get("operation") or {}).get("failureCause")
+                if failure is None:
+                    return
+                raise JobError(f"no checkpoint can be made {where}: {self._why_none(job_id, failure)}")
+            if time.monotonic() > began + PROOF_TIMEOUT_S:
+                raise JobError(f"no checkpoint can be made {where}: none was done after {PROOF_TIMEOUT_S:.0f} s")
+            time.sleep(0.1)
+
+    def _why_none(self, job_id: str, failure: Mapping[str, Any]) -> str:
+        """What the request's answer says, or the job's history where that only says that the checkpoint failed."""
+        from bench.jobs.client import root_cause
+
+        said = root_cause(str(failure.get("stack-trace") or failure.get("class") or "Flink names no cause"))
+        if not said.startswith("CheckpointException"):
+            return said
+        deadline = time.monotonic() + HISTORY_S
+        while time.monotonic() < deadline:
+            history = self.failure(job_id)
+            if not history.startswith(("CheckpointException", "Flink names no cause")):
+                return history
+            time.sleep(0.2)
+        return said
 
     def _poll(self, condition: Callable[[], bool], timeout_s: float, what: str, why: Callable[[], str]) -> None:
         deadline = time.monotonic() + timeout_s

@@ -184,7 +184,7 @@ def restart(url: str, job_id: str, since_ms: float) -> Restart | None:
 class Checkpoints:
     """Every checkpoint of a job: completed ones with trigger time, duration and sizes; when the failed ones began."""
 
-    completed: pd.DataFrame  # trigger_ms, duration_ms, size_bytes (state), written_bytes (this checkpoint's own)
+    completed: pd.DataFrame  # id, trigger_ms, duration_ms, size_bytes (state), written_bytes (this checkpoint's own)
     failed_at_ms: tuple[float, ...]  # trigger times; the first one fails when it comes before the tasks run
 
 
@@ -196,6 +196,7 @@ def checkpoints(url: str, job_id: str) -> Checkpoints:
     done = [c for c in answer["history"] if c["status"] == "COMPLETED"]
     table = pd.DataFrame(
         {
+            "id": [c.get("id", np.nan) for c in done],
             "trigger_ms": [c["trigger_timestamp"] for c in done],
             "duration_ms": [c["end_to_end_duration"] for c in done],
             "size_bytes": [c["state_size"] for c in done],
@@ -205,3 +206,39 @@ def checkpoints(url: str, job_id: str) -> Checkpoints:
     )
     failed = tuple(float(c["trigger_timestamp"]) for c in answer["history"] if c["status"] == "FAILED")
     return Checkpoints(table.sort_values("trigger_ms", ignore_index=True), failed)
+
+
+# of a task's checkpoint: where Flink's summary of its subtasks has it (the slowest subtask, or the sum of bytes)
+_PARTS = {
+    "sync_ms": ("checkpoint_duration", "sync", "max"),
+    "async_ms": ("checkpoint_duration", "async", "max"),
+    "alignment_ms": ("alignment", "duration", "max"),
+    "in_flight_bytes": ("alignment", "persisted", "max"),
+    "start_delay_ms": ("start_delay", "max"),
+    "duration_ms": ("end_to_end_duration", "max"),
+}
+
+
+def checkpoint_tasks(url: str, job_id: str, ids: Sequence[int]) -> pd.DataFrame:
+    """What each task did in these checkpoints, a row each: id, task (its place in the job), trigger_ms, the slowest of
+    its subtasks in `_PARTS`, size_bytes and written_bytes of all. What Flink does not tell is left out.
+    """
+    job = get_json(f"{url}/jobs/{job_id}") or {"vertices": []}
+    rows = []
+    for number in ids:
+        for place, vertex in enumerate(job["vertices"]):
+            told = get_json(f"{url}/jobs/{job_id}/checkpoints/details/{number}/subtasks/{vertex['id']}")
+            if told is not None and "summary" in told:
+                sizes = {"size_bytes": told.get("state_size"), "written_bytes": told.get("checkpointed_size")}
+                parts = {name: _within(told["summary"], path) for name, path in _PARTS.items()}
+                rows.append({"id": number, "task": place, **sizes, **parts})
+    columns = ["id", "task", "size_bytes", "written_bytes", *_PARTS]
+    return pd.DataFrame(rows, columns=columns, dtype=float)
+
+
+def _within(document: Mapping[str, Any], path: Sequence[str]) -> float:
+    """A number deep in a document; NaN where it is not, or where Flink says -1: not known."""
+    found: Any = document
+    for key in path:
+        found = found.get(key) if isinstance(found, dict) else None
+    return float(found) if isinstance(found, int | float) and found >= 0 else float("nan")

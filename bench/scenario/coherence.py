@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
-from bench.scenario.sections import Fault, Names, Settings, Shape
+from bench.scenario.sections import Fault, Names, Pipeline, Settings, Shape
 from bench.scenario.words import nearest
 
 
@@ -149,6 +149,26 @@ def _pipeline_incoherences(settings: Settings, reads: Mapping[str, str]) -> Iter
             yield "pipeline.checkpoint", "is none, expected an interval: exactly-once commits at checkpoints"
     elif pipeline.checkpoint.incremental and pipeline.checkpoint.backend != "rocksdb":
         yield "pipeline.checkpoint.incremental", "was true, expected backend: rocksdb (hashmap has no increments)"
+    yield from _store_incoherences(pipeline)
+
+
+def _store_incoherences(pipeline: Pipeline) -> Iterator[tuple[str, str]]:
+    """What a checkpoint cannot have: Flink would leave it out without a word."""
+    checkpoint = pipeline.checkpoint
+    if checkpoint is None:
+        return
+    if pipeline.guarantee == "exactly-once" and not pipeline.exact_state:
+        yield "pipeline.checkpoint.mode", "was 'at-least-once', expected exactly-once, as pipeline.guarantee is"
+    if checkpoint.unaligned and not pipeline.exact_state:
+        yield (
+            "pipeline.checkpoint.unaligned",
+            "was true, expected mode: exactly-once (at-least-once checkpoints align nothing anyway)",
+        )
+    if checkpoint.working_directory is not None and checkpoint.backend != "rocksdb":
+        yield (
+            "pipeline.checkpoint.working_directory",
+            "is of RocksDB, expected backend: rocksdb (hashmap keeps its state in memory)",
+        )
 
 
 def _function_incoherences(settings: Settings, functions: Mapping[str, Collection[str]]) -> Iterator[tuple[str, str]]:

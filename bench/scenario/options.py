@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel
 
@@ -38,8 +38,14 @@ def declared(model: type[BaseModel], path: str) -> Iterator[tuple[str, Sets]]:
     """(key, what it sets) of a section and the sections in it."""
     for name, info in model.model_fields.items():
         yield from ((f"{path}.{name}", one) for one in info.metadata if isinstance(one, Sets))
-        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
-            yield from declared(info.annotation, f"{path}.{name}")
+        yield from (found for model in _sections(info.annotation) for found in declared(model, f"{path}.{name}"))
+
+
+def _sections(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The section that a key holds, also where it may be none."""
+    for one in (annotation, *get_args(annotation)):
+        if isinstance(one, type) and issubclass(one, BaseModel):
+            yield one
 
 
 def options(section: BaseModel, *, of_cluster: bool) -> dict[str, str]:

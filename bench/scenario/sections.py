@@ -103,6 +103,7 @@ _TYPED = {  # options whose key is more than a setting; those of `Sets` are adde
     "execution.checkpointing.incremental": "pipeline.checkpoint.incremental",
     "state.backend.type": "pipeline.checkpoint.backend",
     "execution.checkpointing.storage": "pipeline.checkpoint.storage",
+    "execution.checkpointing.dir": "pipeline.checkpoint.directory",
 }
 
 
@@ -300,13 +301,42 @@ class Cluster(Section):
     limits: Limits = Limits()
 
 
+def _absolute(path: str) -> str:
+    if not path.startswith("/"):
+        raise ValueError(f"was {shown(path)}, expected a folder's whole path, as in /mnt/ebs/checkpoints")
+    return path
+
+
+Folder = Annotated[Word, AfterValidator(_absolute)]
+
+
+class S3(Section):
+    """The S3-compatible store of `checkpoint.storage: s3`: what each call takes, and the link that all calls share."""
+
+    latency_ms: NotNegative = 0.0
+    bandwidth_mb_s: Positive | None = None
+
+
 class Checkpoint(Section):
-    """`storage`: where checkpoints go; `backend`: where state lives in between."""
+    """`storage`: where checkpoints go (a disk, an object store, the JobManager's heap); `backend`: where state lives in
+    between.
+
+    `min_pause_s`: between the end of one and the start of the next. `mode`: whether barriers are aligned so that state
+    holds each event once; none: as the pipeline's guarantee wants it. `unaligned`: barriers overtake what is in flight.
+    `directory`: of local storage, none: below the run's folder. `working_directory`: where RocksDB works, apart from
+    both; none: Flink's temporary folder.
+    """
 
     interval_s: Positive = 10.0
+    min_pause_s: Annotated[NotNegative, Sets("execution.checkpointing.min-pause", "ms", 1000)] = 0.0
+    mode: Literal["at-least-once", "exactly-once"] | None = None
+    unaligned: Annotated[bool, Sets("execution.checkpointing.unaligned.enabled")] = False
     storage: Literal["local", "s3", "jobmanager"] = "local"
+    directory: Folder | None = None
+    s3: S3 = S3()
     backend: Literal["hashmap", "rocksdb"] = "hashmap"
     incremental: bool = False
+    working_directory: Annotated[Folder | None, Sets("state.backend.rocksdb.localdir")] = None
 
 
 class Python(Section):
@@ -362,6 +392,16 @@ class Pipeline(Section):
     def slots_each(self) -> int:
         """Slots of one TaskManager: as given, else just enough for the parallelism."""
         return self.slots or -(-self.parallelism // self.task_managers)
+
+    @property
+    def exact_state(self) -> bool:
+        """Whether checkpoints align their barriers, so that state holds each event once."""
+        return ((self.checkpoint and self.checkpoint.mode) or self.guarantee) == "exactly-once"
+
+    @property
+    def own_s3(self) -> bool:
+        """Whether checkpoints go into an object store that this scenario names (`s3.endpoint`), and we don't meter."""
+        return "s3.endpoint" in self.flink
 
     @property
     def job_flink(self) -> dict[str, str]:

@@ -88,7 +88,6 @@ class Trial:
             flink = {
                 "task_managers": pipeline.task_managers,
                 "slots": pipeline.slots_each,
-                "s3": pipeline.checkpoint is not None and pipeline.checkpoint.storage == "s3",
                 "options": pipeline.cluster_flink,
             }
         bounded_disk = any(fault.do == "fill-disk" for fault in self.settings.faults)

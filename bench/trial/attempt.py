@@ -209,6 +209,8 @@ class _Life:
         else:
             measure.generator_metrics(found, sent, window)
             handled = {"broker": sent.in_window("acked")}
+        if "store_cpu_s" in samples.names():
+            handled["store"] = handled["broker"]
         measure.component_metrics(found, samples, window, handled | read, os.cpu_count() or 1)
         components = ["broker", *(reader.component for reader in self.readers)]
         measure.system_cpu(found, samples, window, handled["broker"], components)

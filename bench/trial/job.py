@@ -9,18 +9,21 @@ import numpy as np
 import pandas as pd
 
 from bench import measure, topics, verify
-from bench.jobs import find, function_of, groups, job_params
+from bench.backends import ObjectStore
+from bench.errors import HostError
+from bench.jobs import find, function_of, groups, in_our_store, job_params
 from bench.jobs.session import JobSession
 from bench.probes import Probe, Samples
-from bench.probes.flink import Checkpoints, checkpoints, job_probe, late_events, restart
+from bench.probes.flink import Checkpoints, checkpoint_tasks, checkpoints, job_probe, late_events, restart
 from bench.scenario import Trial
 from bench.toolchain import provision
 from bench.topics import Names
-from bench.trial import readback
+from bench.trial import readback, stores
 from bench.trial.notes import Notes, Seen
 from bench.trial.stage import Stage
 from bench.trial.visibility import Visibility
 
+MOST_DETAILS = 60  # checkpoints whose tasks are asked for, the newest: a question each
 REST_S = 1.0  # longer than a watermark's interval (200 ms) and a sink's linger: the last windows and rows are out
 
 
@@ -44,6 +47,8 @@ class JobReader:
         self._id = ""
         self._told: Mapping[str, str] = {}
         self._submitted: Mapping[str, str] = {}
+        self._store: ObjectStore | None = None  # where its checkpoints go, if that is ours
+        self._store_since_ns = 0
         self._caught_up = False  # it has read every event, and its outputs are complete
         self._written, self._rests_since = -1, 0.0
         self._barrier = ""  # the checkpoint that was asked for when its outputs had come to rest
@@ -54,8 +59,23 @@ class JobReader:
             self._seen.start()
         names = self._names
         params = job_params(self._trial.settings, self._bootstrap, names.run, names.input, names.outputs)
+        self._pace_store()
         self._id = self._session.submit(self._pipeline.job, params)
         self._told, self._submitted = params.settings, self._session.submitted
+        checkpoint = self._pipeline.checkpoint
+        if checkpoint is not None and (checkpoint.storage == "s3" or checkpoint.directory):
+            self._session.prove_checkpoint(self._id, self._submitted["execution.checkpointing.dir"])
+
+    def _pace_store(self) -> None:
+        """Have the cluster's store answer as slowly as this trial wants it."""
+        if not in_our_store(self._trial.settings):
+            return
+        assert self._pipeline.checkpoint is not None
+        told, self._store = self._pipeline.checkpoint.s3, self._cluster.object_store()
+        if self._store is None:
+            raise HostError(f"the backend {self._cluster.backend} has no object store that could be metered")
+        self._store.pace(told.latency_ms, told.bandwidth_mb_s)
+        self._store_since_ns = time.time_ns()
 
     def probes(self) -> list[Probe]:
         return [job_probe(self._url, self._id)]
@@ -143,6 +163,9 @@ class JobReader:
             self._measure_recovery(seen, notes)
         done: Checkpoints = checkpoints(self._url, self._id)
         measure.checkpoint_metrics(found, done, seen.window, zero_ns)
+        self._measure_parts(done, seen, notes)
+        if self._store is not None:
+            stores.measure_store(self._store.requests(self._store_since_ns), seen, notes)
         for name in ("duration_ms", "size_bytes"):
             at_s = done.completed["trigger_ms"] / 1e3 - zero_ns / 1e9
             notes.series[f"checkpoint_{name}"] = pd.DataFrame({"t_s": at_s, "value": done.completed[name]})
@@ -164,6 +187,22 @@ class JobReader:
         notes.warnings += readback.without_effect(asked, python, releases=releases)
         if why := readback.python_refusal(function_of(pipeline), pipeline.python.mode, python):
             notes.invalid.append(why)
+
+    def _measure_parts(self, done: Checkpoints, seen: Seen, notes: Notes) -> None:
+        """Where the time of the window's checkpoints went, and each task's part of them."""
+        at_s = (done.completed["trigger_ms"] - seen.samples.zero_ns / 1e6) / 1e3
+        inside = done.completed[(at_s >= seen.window.from_s) & (at_s < seen.window.to_s)]
+        if not len(inside):
+            return
+        asked = inside["id"].astype(int).tolist()[-MOST_DETAILS:]
+        tasks = checkpoint_tasks(self._url, self._id, asked)
+        measure.checkpoint_part_metrics(notes.found, tasks)
+        when_s = dict(zip(inside["id"], at_s[inside.index], strict=True))
+        for task, rows in tasks.groupby("task"):
+            for part in rows.columns.drop(["id", "task"]):
+                notes.series[f"checkpoint_task_{part}:{task:.0f}"] = pd.DataFrame(
+                    {"t_s": rows["id"].map(when_s), "value": rows[part]}
+                ).reset_index(drop=True)
 
     def _measure_recovery(self, seen: Seen, notes: Notes) -> None:
         """The phases of coming back, if the job was brought down at all."""

@@ -23,6 +23,7 @@ from bench.toolchain.options import known_options, unknown
 
 _UNITS_MS = {"ms": 1, "s": 1000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
 _ALIASES = {"": "ms", "milli": "ms", "millis": "ms", "sec": "s", "second": "s", "seconds": "s", "m": "min"}
+BACKENDS = {"HashMapStateBackend": "hashmap", "EmbeddedRocksDBStateBackend": "rocksdb"}  # as REST calls them
 PYTHON = "python."  # options that only a Python function has
 
 
@@ -60,6 +61,7 @@ def job_options(execution: Mapping[str, Any], checkpoints: Mapping[str, Any] | N
             "execution.checkpointing.mode": checkpoints.get("mode"),
             "execution.checkpointing.min-pause": f"{checkpoints.get('min_pause')} ms",
             "execution.checkpointing.unaligned.enabled": checkpoints.get("unaligned_checkpoints"),
+            "state.backend.type": BACKENDS.get(str(checkpoints.get("state_backend"))),
         }
     return {key: plain(str(value)) for key, value in found.items() if value is not None}
 

@@ -127,6 +127,9 @@ class ContainerCluster:
     def python_use(self) -> PythonUse | None:
         return python_use(one.attrs["State"]["Pid"] for name, one in self.flink.items() if name != "jobmanager")
 
+    def object_store(self) -> None:
+        """The one in the composition is not metered."""
+
     def client_environment(self) -> dict[str, str]:
         return client_environment(self._tools, self._client_conf, self.log_dir) if self.flink else {}
 

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.backends import ClusterSpec, flink, kafka
+from bench.backends import ClusterSpec, flink, kafka, objectstore
 from bench.backends.local import free_ports
 from bench.toolchain import Toolchain, provision
 
@@ -24,24 +24,6 @@ DEFAULTS = Path(__file__).resolve().parents[3] / "deploy" / "docker" / "conf"
 DEFAULT_PORTS = (9092, 9192, 9292)  # of kafka-1, kafka-2, kafka-3 under a plain `docker compose up`
 
 INSIDE, HOST, CONTROLLER, JMX, REST, REPORTER = 9092, 19092, 9093, 9404, 8081, 9249
-
-S3PROXY = """\
-s3proxy.endpoint=http://0.0.0.0:9000
-s3proxy.authorization=none
-jclouds.provider=filesystem-nio2
-jclouds.filesystem.basedir=/data/s3
-jclouds.identity=unused
-jclouds.credential=unused
-"""
-# without it s3proxy tells of every request, hundreds of MB an hour
-S3_LOGBACK = """\
-<configuration>
-  <appender name="out" class="ch.qos.logback.core.ConsoleAppender">
-    <encoder><pattern>%d %level %logger{0} %msg%n</pattern></encoder>
-  </appender>
-  <root level="WARN"><appender-ref ref="out"/></root>
-</configuration>
-"""
 
 
 @dataclass(frozen=True)
@@ -109,8 +91,8 @@ def write(conf: Path, spec: ClusterSpec, kafka_ports: Sequence[int], java_option
         "flink/config.yaml": yaml_lines(session(spec, java_options)),
         "flink/log4j.properties": flink.LOG4J,
         "s3.args": _arguments(["-Xmx256m", "-Dlogback.configurationFile=/conf/s3-logback.xml"]),
-        "s3proxy.conf": S3PROXY,
-        "s3-logback.xml": S3_LOGBACK,
+        "s3proxy.conf": objectstore.properties("http://0.0.0.0:9000", "/data/s3"),
+        "s3-logback.xml": objectstore.LOGBACK,
     }
     for name, text in files.items():
         path = conf / name
@@ -153,10 +135,7 @@ def session(spec: ClusterSpec, java_options: str) -> dict[str, str]:
         "io.tmp.dirs": "/tmp",  # noqa: S108 -- a container's own
         **flink.reporter("prom", "PrometheusReporterFactory", {"port": str(REPORTER)}),
         # for whoever sets a directory there: execution.checkpointing.dir: s3://streamgauge/checkpoints
-        "s3.endpoint": "http://s3:9000",
-        "s3.path-style-access": "true",
-        "s3.access-key": "unused",
-        "s3.secret-key": "unused",
+        **objectstore.flink_options("http://s3:9000"),
         **flink.told(spec.slots, spec.task_heap_mb, spec.managed_mb),
         **spec.flink,
     }
