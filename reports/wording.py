@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 
-from bench.metrics import METRICS
+from bench.metrics import KINDS, METRICS
 from bench.record import Knob
 from reports.report import Number, Source, Words
 
@@ -181,6 +181,11 @@ _NAMES = {
     "backlog_slope_eps": "backlog slope",
     "sustainable_rate_eps": "sustainable rate",
     "s3_requests": "S3 requests",
+    **{f"s3_{kind}_requests": f"S3 {kind} requests" for kind in KINDS},
+    "s3_latency_ms": "S3 latency",
+    "s3_uploaded_bytes": "bytes uploaded to S3",
+    "checkpoint_put_requests": "S3 requests billed as PUT per checkpoint",
+    "checkpoint_get_requests": "S3 requests billed as GET per checkpoint",
     "broker_ready_s": "broker ready again",
     "broker_stop_s": "broker's clean stop",
     "rebalance_join_s": "rebalance, a member joins",

@@ -56,7 +56,9 @@ def count_requests(found: Findings, requests: pd.DataFrame, kind: pd.Series[str]
 def _hold_against_configured(requests: pd.DataFrame, notes: Notes) -> None:
     """Without a latency or a bandwidth nothing was configured: what it took is told, and held against nothing."""
     took, due = float(requests["took_ms"].median()), float(requests["due_ms"].median())
-    notes.found.put_latency("s3_latency_ms", LogLinearHistogram("ms").add(requests["took_ms"].to_numpy(dtype=float)))
+    spread = LogLinearHistogram("ms").add(requests["took_ms"].to_numpy(dtype=float))
+    notes.found.histograms["s3_latency_ms"] = spread
+    notes.found.put("s3_latency_ms", took, spread.percentiles() or None, spread.n)
     if due <= 0:
         return
     notes.found.put("s3_latency_over_configured", measure.share(took, due))

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import re
+import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
+from copy import deepcopy
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from ruamel.yaml import YAML
 
 from bench import jobs, trial
 from bench.backends import ClusterSpec
-from bench.backends.local import open_local
+from bench.backends.local import LocalCluster, open_local
 from bench.jobs.session import JobSession
 from bench.record import Outcome, Run
 from bench.scenario import Trial, load
@@ -117,3 +123,104 @@ def test_exactly_once_survives_a_killed_taskmanager(stage: Stage, tmp_path: Path
     percentiles = done.metrics["e2e_latency_ms"].percentiles
     assert percentiles is not None
     assert percentiles["max"] > found["detect_s"] * 1_000  # who came meanwhile has waited
+
+
+TO_S3 = {
+    "load": {"rate_eps": 2_000},
+    "phases": {"warmup_s": 3, "measure_s": 8, "settle_s": 60},
+    "workload": {"name": "clicks", "event_bytes": 300, "keys": {"distinct": 20_000, "zipf": 0.0}},
+    "pipeline": {
+        "job": "count-by-user", "parallelism": 2,
+        "checkpoint": {
+            "interval_s": 1, "min_pause_s": 0.2, "mode": "exactly-once", "storage": "s3", "s3": {"latency_ms": 40},
+            "backend": "rocksdb", "incremental": True,
+        },
+    },
+}  # fmt: skip
+
+
+class NoStore:
+    """An object store's address, at which there is whatever the test puts there."""
+
+    def pace(self, latency_ms: float, bandwidth_mb_s: float | None) -> None: ...
+
+
+class Forbidding(BaseHTTPRequestHandler):
+    """S3 to somebody with the wrong key."""
+
+    protocol_version = "HTTP/1.1"
+
+    def answer(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
+        self.send_response(403)
+        self.send_header("Content-Type", "application/xml")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = answer  # noqa: N815 -- http.server's names
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@pytest.mark.parametrize(("answers", "cause"), [("nothing", "refused|connect"), ("403", "403|denied|Forbidden")])
+def test_an_object_store_that_cannot_be_written_to_is_a_crash_with_its_cause(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answers: str, cause: str
+) -> None:
+    """Flink would try for ever, and the run be invalid after minutes for restarts that nobody asked for."""
+    cluster = stage.cluster
+    assert isinstance(cluster, LocalCluster)
+    assert cluster.flink is not None
+    monkeypatch.setattr(cluster, "object_store", NoStore)
+    with ExitStack() as stack:
+        if answers == "403":
+            port = urlsplit(cluster.flink.plan.s3_url).port
+            server = stack.enter_context(ThreadingHTTPServer(("127.0.0.1", port or 0), Forbidding))
+            stack.callback(server.shutdown)
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+        done = trial.run(a_trial(tmp_path, "count-by-user", "at-least-once", **TO_S3), stage).run
+    assert done.outcome is Outcome.CRASHED
+    assert len(done.reason.splitlines()) == 1, done.reason
+    assert re.search(cause, done.reason, re.IGNORECASE), done.reason
+    assert "s3://streamgauge/" in done.reason
+
+
+def test_a_checkpoint_directory_that_cannot_be_written_is_a_crash_with_its_cause(stage: Stage, tmp_path: Path) -> None:
+    """A file stands where the folder should be: root too may not write there."""
+    (tmp_path / "taken").write_text("")
+    checkpoint = {"interval_s": 1, "directory": str(tmp_path / "taken" / "checkpoints")}
+    pipeline = {"job": "count-by-user", "parallelism": 2, "checkpoint": checkpoint}
+    done = trial.run(a_trial(tmp_path, "count-by-user", "at-least-once", pipeline=pipeline), stage).run
+    assert done.outcome is Outcome.CRASHED
+    assert len(done.reason.splitlines()) == 1, done.reason
+    assert "taken" in done.reason
+
+
+def test_checkpoints_in_an_object_store_are_counted_and_as_slow_as_told(stage: Stage, tmp_path: Path) -> None:
+    """What a checkpoint asks of S3 is what it costs; what a call takes there is what the study varies."""
+    (tmp_path / "work").mkdir()
+    sections: dict[str, Any] = deepcopy(TO_S3)
+    sections["pipeline"]["checkpoint"]["working_directory"] = str(tmp_path / "work")
+    done = trial.run(
+        a_trial(tmp_path, "count-by-user", "at-least-once", **sections), stage, latency_slo_ms=60_000.0
+    ).run
+    found = checked(done)
+    assert found["checkpoints_completed"] >= 2
+    assert found["s3_requests"] >= found["s3_put_requests"] > found["checkpoints_completed"]
+    kinds = ("put", "multipart", "list", "get", "head", "delete")
+    assert found["s3_requests"] == sum(found[f"s3_{kind}_requests"] for kind in kinds)
+    assert found["s3_uploaded_bytes"] > found["checkpoint_written_bytes"] > 1_000
+    assert found["s3_failed_requests"] == 0
+    assert 40 <= found["s3_latency_ms"] < 60
+    assert found["checkpoint_async_ms"] >= 40  # at least one call
+    assert found["checkpoint_duration_ms"] >= found["checkpoint_async_ms"]
+    assert found["checkpoint_sync_ms"] >= 0
+    assert found["checkpoint_alignment_ms"] >= 0
+    assert found["store_cpu_s_per_million_events"] > 0
+    assert 0 < found["probes_cpu_share"] < 0.2
+    assert any(file.suffix == ".sst" or file.is_dir() for file in (tmp_path / "work").rglob("*"))
+    ran = done.environment["flink_ran_with"]["options"]
+    assert ran["state.backend.type"] == "rocksdb"
+    assert not any("was told" in warning for warning in done.warnings), done.warnings

@@ -17,9 +17,9 @@ from bench import jobs
 from bench.backends import PythonUse
 from bench.backends.accounting import python_use
 from bench.backends.flink import MEASURABLE, told
-from bench.campaign import cluster_spec
+from bench.campaign import cluster_spec, only_local
 from bench.errors import ScenarioError
-from bench.jobs import job_params
+from bench.jobs import in_our_store, job_params
 from bench.scenario import Settings, load
 from bench.scenario.keypaths import locate
 from bench.scenario.options import Sets, declared
@@ -60,7 +60,14 @@ def a_value(kind: Any) -> Any:
         return a_value(next(one for one in get_args(kind) if one is not type(None)))
     if get_origin(kind) is Literal:
         return get_args(kind)[-1]
-    return {bool: "true", int: 3, float: 3}[kind]
+    return {bool: "true", int: 3, float: 3, str: "/some/where"}[kind]
+
+
+# what a key needs beside it, where it would do nothing alone and is refused
+WITH = {
+    "pipeline.checkpoint.unaligned": "pipeline.checkpoint.mode=exactly-once",
+    "pipeline.checkpoint.working_directory": "pipeline.checkpoint.backend=rocksdb",
+}
 
 
 @pytest.mark.parametrize("key", AXES)
@@ -70,7 +77,7 @@ def test_a_key_reaches_flink_as_the_option_it_says(tmp_path: Path, key: str, jar
     assert place is not None
     assert place.single  # it can be an axis
     one, value = AXES[key], a_value(place.kind)
-    asked = settings(tmp_path, f"{key}={value}")
+    asked = settings(tmp_path, f"{key}={value}", *([WITH[key]] if key in WITH else []))
     assert asked.pipeline is not None
     given = (
         cluster_spec(asked).flink if one.of_cluster else job_params(asked, "", "run", "in", {"margins": "m"}).settings
@@ -236,3 +243,51 @@ def test_a_default_sets_nothing() -> None:
     """Flink's own default counts, and a job's own settings, not ours in their stead."""
     assert Pipeline(job="margin").job_flink == Pipeline(job="margin").cluster_flink == {}
     assert Sets("a", "ms", 1000).text(0.25) == "250 ms"
+
+
+# ---- where checkpoints go
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ([], {"execution.checkpointing.mode": "AT_LEAST_ONCE"}),
+        (["mode=exactly-once"], {"execution.checkpointing.mode": "EXACTLY_ONCE"}),
+        (["storage=s3"], {"execution.checkpointing.dir": "s3://streamgauge/run"}),
+        (["storage=jobmanager"], {"execution.checkpointing.storage": "jobmanager"}),
+        (["directory=/mnt/my disk"], {"execution.checkpointing.dir": "file:///mnt/my%20disk"}),
+    ],
+)
+def test_checkpoints_go_where_the_scenario_says(tmp_path: Path, options: list[str], told: dict[str, str]) -> None:
+    """Two arms that write to the same place compare a store with itself."""
+    asked = settings(tmp_path, *(f"pipeline.checkpoint.{option}" for option in options))
+    given = job_params(asked, "", "run", "in", {"margins": "m"}).settings
+    assert set(told.items()) <= set(given.items())
+    if not options:
+        assert not {"execution.checkpointing.dir", "execution.checkpointing.storage"} & given.keys()
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["unaligned=true"], "unaligned: was true, expected mode: exactly-once"),
+        (["working_directory=/x"], "working_directory: is of RocksDB, expected backend: rocksdb"),
+        (["directory=here"], "directory: was 'here', expected a folder's whole path"),
+        (["s3.latency_ms=-1"], "s3.latency_ms: was -1"),
+        (["incremental=true"], "incremental: was true, expected backend: rocksdb"),
+    ],
+)
+def test_what_a_checkpoint_cannot_have_is_refused(tmp_path: Path, options: list[str], says: str) -> None:
+    """Flink leaves it out without a word, and the arm is the other one again."""
+    with pytest.raises(ScenarioError, match=re.escape(f"pipeline.checkpoint.{says}")):
+        settings(tmp_path, *(f"pipeline.checkpoint.{option}" for option in options))
+
+
+def test_only_the_local_backend_has_a_store_that_is_metered(tmp_path: Path) -> None:
+    """Elsewhere a latency would be recorded that nobody set; a store of one's own is one's own affair."""
+    asked = settings(tmp_path, "pipeline.checkpoint.storage=s3")
+    assert "needs --backend local" in only_local(asked)
+    assert in_our_store(asked)
+    own = settings(tmp_path, "pipeline.checkpoint.storage=s3", "pipeline.flink.s3.endpoint=http://minio:9000")
+    assert not in_our_store(own)
+    assert only_local(own) == only_local(settings(tmp_path)) == ""

@@ -235,3 +235,27 @@ def test_a_probe_that_fails_never_ends_a_run_and_leaves_no_number() -> None:
     assert len(samples.series("steady")) == len(calls)
     assert samples.series("steady").t_s.is_monotonic_increasing
     assert samples.series("nobody").empty
+
+
+# As Flink 2.3 tells of one task's checkpoint; what it does not know yet is -1
+PARTS: dict[str, Any] = {
+    "id": 7, "status": "COMPLETED", "state_size": 900, "checkpointed_size": 90, "num_subtasks": 2,
+    "summary": {
+        "checkpoint_duration": {"sync": {"min": 1, "max": 4, "avg": 2}, "async": {"min": 10, "max": 310, "avg": 99}},
+        "alignment": {"duration": {"min": 0, "max": 12, "avg": 6}, "persisted": {"min": 0, "max": 2048, "avg": 7}},
+        "start_delay": {"min": 1, "max": -1, "avg": 3}, "end_to_end_duration": {"min": 20, "max": 340, "avg": 180},
+    },
+}  # fmt: skip
+
+
+def test_a_checkpoint_is_told_task_by_task(fake: Fake) -> None:
+    """The slowest subtask is what a checkpoint waits for; a task that Flink says nothing of did not take 0."""
+    fake.answers["/jobs/j/checkpoints/details/7/subtasks/v0"] = PARTS
+    (told,) = flink.checkpoint_tasks(fake.url, "j", [7, 8]).to_dict("records")
+    assert math.isnan(told.pop("start_delay_ms"))
+    assert told == {
+        "id": 7, "task": 0, "size_bytes": 900, "written_bytes": 90, "sync_ms": 4, "async_ms": 310, "alignment_ms": 12,
+        "in_flight_bytes": 2048, "duration_ms": 340,
+    }  # fmt: skip
+    fake.answers.clear()
+    assert flink.checkpoint_tasks(fake.url, "j", [7]).empty

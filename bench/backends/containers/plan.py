@@ -134,7 +134,7 @@ def session(spec: ClusterSpec, java_options: str) -> dict[str, str]:
         "execution.checkpointing.dir": "file:///checkpoints",
         "io.tmp.dirs": "/tmp",  # noqa: S108 -- a container's own
         **flink.reporter("prom", "PrometheusReporterFactory", {"port": str(REPORTER)}),
-        # for whoever sets a directory there: execution.checkpointing.dir: s3://streamgauge/checkpoints
+        # for whoever has it as a store of his own: see docs/containers.md
         **objectstore.flink_options("http://s3:9000"),
         **flink.told(spec.slots, spec.task_heap_mb, spec.managed_mb),
         **spec.flink,
