@@ -116,6 +116,8 @@ class Happening:
     from_s: float  # when the measured window begins
     await_ready: Callable[[], None] | None = None  # until a broker that was started answers; None: nobody could tell
     led_within: Callable[[float], bool] | None = None  # whether others lead all partitions in time; None: no copies
+    now_ns: Callable[[], int] = time.time_ns
+    wait: Callable[[threading.Event, float | None], bool] = threading.Event.wait  # seconds, or until the load is over
     replaced: list[Replaced] = field(default_factory=list)
     times_s: list[tuple[float, float]] = field(default_factory=list)  # (began, ended) of those that are over
     _errors: list[Exception] = field(default_factory=list)
@@ -148,20 +150,20 @@ class Happening:
         return table.assign(value=table["value"].cumsum())
 
     def _now_s(self) -> float:
-        return (time.time_ns() - self.zero_ns) / 1e9
+        return (self.now_ns() - self.zero_ns) / 1e9
 
     def _do(self, fault: Fault) -> None:
-        if self._over.wait(max(0.0, self.from_s + fault.at_s - self._now_s())):
+        if self.wait(self._over, max(0.0, self.from_s + fault.at_s - self._now_s())):
             return  # the load ended before
         try:
             hit, began = self.choose(fault), self._now_s()
             if fault.do == "stop" and not isinstance(hit, Consuming):
                 hit.pause()
-                self._over.wait(fault.for_s)
+                self.wait(self._over, fault.for_s)
                 hit.resume()
             elif fault.do == "fill-disk" and not isinstance(hit, LoadWorker | Consuming):
                 hit.fill()
-                self._over.wait(fault.for_s)
+                self.wait(self._over, fault.for_s)
                 hit.free()
             elif isinstance(hit, Consuming):
                 (hit.join if fault.do == "join" else hit.leave)()
@@ -181,7 +183,7 @@ class Happening:
         failover_s = None
         if fault.do != "restart" and fault.for_s and self.led_within is not None and self.led_within(fault.for_s):
             failover_s = self._now_s() - began
-        self._over.wait(max(0.0, down_s + (fault.for_s or 0.0) - self._now_s()))
+        self.wait(self._over, max(0.0, down_s + (fault.for_s or 0.0) - self._now_s()))
         began = self._now_s()
         hit.start()
         if fault.target != "broker":

@@ -34,21 +34,33 @@ def test_a_quota_holds_a_process_back_changes_while_it_runs_and_leaves_nothing()
     core = max(os.sched_getaffinity(0))
     with Subtree() as subtree:
         subtree.remove_group_at_end(group.folder)
-        group.hold(0.2)
         child = subtree.spawn("busy", [sys.executable, "-c", BUSY], place=Place(str(group.folder), (core,)))
         ledger = Ledger()
 
-        def used_in(seconds: float) -> float:
-            before = ledger.account([child.pid]).cpu_s
-            time.sleep(seconds)
-            return ledger.account([child.pid]).cpu_s - before
+        def periods() -> tuple[int, int]:
+            """The kernel's own count: periods that began, and those whose quota was used up."""
+            counts = dict(line.split() for line in (group.folder / "cpu.stat").read_text().splitlines())
+            return int(counts["nr_periods"]), int(counts["nr_throttled"])
 
-        used_in(0.2)
+        def held_back(times: int) -> None:
+            _, until = periods()
+            until += times
+            while periods()[1] < until:  # pytest's timeout ends it where a quota does not bind
+                time.sleep(0.02)
+
+        def used_over(times: int) -> tuple[float, int]:
+            """(CPU-seconds, periods) until it was held back so often."""
+            (began, _), before = periods(), ledger.account([child.pid]).cpu_s
+            held_back(times)
+            used = ledger.account([child.pid]).cpu_s - before
+            return used, periods()[0] - began
+
+        for cpus_ in (0.2, 0.1):
+            group.hold(cpus_)
+            held_back(2)
+            used, over = used_over(8)
+            assert 0 < used <= cpus_ * 0.1 * (over + 1) + 0.02  # a period began before, and a tick
         assert os.sched_getaffinity(child.pid) == {core}
-        assert used_in(1.5) <= 0.2 * 1.5 + 0.1 + 0.02  # at most a period's quota more, and a tick
-        group.hold(0.1)
-        used_in(0.2)
-        assert used_in(1.5) <= 0.1 * 1.5 + 0.1 + 0.02
         assert (group.folder / "cgroup.procs").read_text().split() == [str(child.pid)]
     assert not group.folder.exists()
 

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
-import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "e2e"))
-
 import command
+import pytest
 
 pytestmark = [pytest.mark.platform, pytest.mark.timeout(600)]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,26 +18,52 @@ from bench.trial import faults
 from bench.trial.faults import Happening, hits_a_broker
 
 
+class Clock(threading.local):
+    """Seconds of each thread for itself: a wait takes what was asked, to the nanosecond, and no time at all."""
+
+    now_s = 0.0
+
+    def now_ns(self) -> int:
+        return round(self.now_s * 1e9)
+
+    def wait(self, _over: object, seconds: float | None) -> bool:
+        assert seconds is not None
+        self.now_s += seconds
+        return False
+
+
 @dataclass
 class Watched:
-    """A broker that only notes what is done to it."""
+    """A broker that only notes what is done to it, and when."""
 
     number: int
-    done: list[tuple[int, str]] = field(default_factory=list)
+    clock: Clock = field(default_factory=Clock)
+    done: list[tuple[float, int, str]] = field(default_factory=list)
 
     def __getattr__(self, name: str) -> object:
-        return lambda: self.done.append((self.number, name))
+        return lambda: self.done.append((self.clock.now_s, self.number, name))
+
+
+def under_way(
+    steps: Sequence[Fault],
+    choose: Callable[[Fault], Watched],
+    clock: Clock,
+    await_ready: Callable[[], None] | None = None,
+    led_within: Callable[[float], bool] | None = None,
+) -> Happening:
+    """Faults of a measured window that began at 0 s, ended."""
+    with Happening(steps, choose, 0, 0.0, await_ready, led_within, clock.now_ns, clock.wait) as happening:
+        for thread in happening._threads:
+            thread.join(10.0)
+    return happening
 
 
 def happened(*steps: Fault) -> list[tuple[int, str]]:
     """What was done to whom, in order."""
-    done: list[tuple[int, str]] = []
-    brokers = [Watched(number, done) for number in (1, 2, 3)]
-    with Happening(steps, lambda fault: brokers[fault.which - 1], time.time_ns(), 0.0) as happening:
-        for thread in happening._threads:
-            thread.join(10.0)
-    assert len(happening.times_s) == len(steps)
-    return done
+    clock, done = Clock(), list[tuple[float, int, str]]()
+    brokers = [Watched(number, clock, done) for number in (1, 2, 3)]
+    assert len(under_way(steps, lambda fault: brokers[fault.which - 1], clock).times_s) == len(steps)
+    return [(number, name) for _, number, name in sorted(done)]
 
 
 def test_each_broker_is_hit_by_its_number() -> None:
@@ -100,15 +126,16 @@ def test_a_lost_disk_takes_the_topics_and_leaves_who_the_broker_is(tmp_path: Pat
 def test_a_broker_is_back_when_it_answers(do: str) -> None:
     """A process that runs and serves nobody would be a restart of no time; a kill has no clean stop to be timed."""
     step = Fault.model_validate({"at_s": 0.0, "do": do, "target": "broker"})
-    waits = [Watched(1)]
-    with Happening([step], lambda _fault: waits[0], time.time_ns(), 0.0, lambda: time.sleep(0.2)) as happening:
-        happening._threads[0].join(10.0)
+    clock = Clock()
+
+    def answers() -> None:
+        clock.now_s += 0.2
+
+    happening = under_way([step], lambda _: Watched(1), clock, answers)
     [replaced] = happening.replaced
-    assert replaced.ready_s is not None
-    assert 0.2 <= replaced.ready_s < 5
-    assert (replaced.stop_s is not None) is (do == "restart")
-    [(began, ended)] = happening.times_s
-    assert ended - began >= 0.2
+    assert replaced.ready_s == 0.2
+    assert replaced.stop_s == (0.0 if do == "restart" else None)
+    assert happening.times_s == [(0.0, 0.2)]
 
 
 def test_what_goes_wrong_in_a_faults_thread_is_raised() -> None:
@@ -118,52 +145,47 @@ def test_what_goes_wrong_in_a_faults_thread_is_raised() -> None:
     def nobody() -> None:
         raise ValueError("no such setting")
 
-    with (
-        pytest.raises(BrokerError, match="ValueError: no such setting"),
-        Happening([step], lambda _fault: Watched(1), time.time_ns(), 0.0, nobody) as happening,
-    ):
-        happening._threads[0].join(10.0)
-    assert happening.replaced == []
+    with pytest.raises(BrokerError, match="ValueError: no such setting"):
+        under_way([step], lambda _: Watched(1), Clock(), nobody)
 
 
 def test_a_fault_that_does_not_end_is_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """What it hit may still be down, and the run would tell of a fault that it does not have in its series."""
     monkeypatch.setattr(faults, "END_S", 0.05)
-    step, let_go = Fault.model_validate({"at_s": 0.0, "do": "kill", "target": "broker"}), threading.Event()
+    step = Fault.model_validate({"at_s": 0.0, "do": "kill", "target": "broker"})
+    begun, let_go, clock = threading.Event(), threading.Event(), Clock()
 
     def never() -> None:
+        begun.set()
         let_go.wait(10.0)
 
     with (
         pytest.raises(BrokerError, match="was not over"),
-        Happening([step], lambda _: Watched(1), time.time_ns(), 0.0, never),
+        Happening([step], lambda _: Watched(1), 0, 0.0, never, None, clock.now_ns, clock.wait),
     ):
-        time.sleep(0.1)
+        assert begun.wait(10.0)
     let_go.set()
 
 
 def test_a_failover_counts_from_the_kill_and_takes_nothing_from_the_time_down() -> None:
     """Waited for on top of the time down, it would measure a broker that stays away longer than asked."""
-    done: list[tuple[int, str]] = []
+    clock, asked = Clock(), list[float]()
 
     def led_within(seconds: float) -> bool:
-        assert seconds == 1.0
-        time.sleep(0.4)
+        asked.append(seconds)
+        clock.now_s += 0.4
         return True
 
     step = Fault(at_s=0.0, do="kill", target="broker", for_s=1.0)
-    with Happening([step], lambda _: Watched(1, done), time.time_ns(), 0.0, lambda: None, led_within) as happening:
-        for thread in happening._threads:
-            thread.join(10.0)
-    [(began_s, ended_s)], [replaced] = happening.times_s, happening.replaced
+    happening = under_way([step], lambda _: Watched(1), clock, lambda: None, led_within)
+    [replaced] = happening.replaced
+    assert asked == [1.0]
     assert replaced.stop_s is None
-    assert replaced.failover_s == pytest.approx(0.4, abs=0.3)
-    assert ended_s - began_s == pytest.approx(1.0, abs=0.5)
+    assert replaced.failover_s == 0.4
+    assert happening.times_s == [(0.0, 1.0)]
 
 
 def test_no_failover_is_told_where_the_broker_came_back_first() -> None:
     step = Fault(at_s=0.0, do="kill", target="broker", for_s=0.1)
-    with Happening([step], lambda _: Watched(1), time.time_ns(), 0.0, lambda: None, lambda _: False) as happening:
-        for thread in happening._threads:
-            thread.join(10.0)
+    happening = under_way([step], lambda _: Watched(1), Clock(), lambda: None, lambda _: False)
     assert [one.failover_s for one in happening.replaced] == [None]
