@@ -86,7 +86,8 @@ def counted(
             f"expected {' '.join(f'{first[column]} {column}' for column in columns)}, "
             f"found {' and '.join(str(first[f'{column}_found']) for column in columns)}"
         )
-    ok = bool(agree.all()) and (len(expected) > 0 or terms.none_due)
+    # agreement of nothing is not a pass, and what may lack events may not lack all of them
+    ok = bool(agree.all()) and (len(expected) > 0 or terms.none_due) and (len(once) > 0 or not len(expected))
     repeats = float(len(rows) - len(rows.drop_duplicates()))
     if repeats and not terms.may_repeat:
         ok, detail = False, detail or f"{repeats:.0f} rows are there twice"

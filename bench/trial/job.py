@@ -51,6 +51,9 @@ class JobReader:
         self._store_since_ns = 0
         self._caught_up = False  # it has read every event, and its outputs are complete
         self._written, self._rests_since = -1, 0.0
+        # the last windows come when sources that have gone silent count as idle, a few watermarks after their timeout
+        idle_s = self._pipeline.idle_timeout_s
+        self._rest_s = REST_S + (idle_s + REST_S if idle_s else 0.0)
         self._barrier = ""  # the checkpoint that was asked for when its outputs had come to rest
         self._asked = ""  # the one that was asked for so that it says how far it has read
 
@@ -92,7 +95,7 @@ class JobReader:
             written = -1  # what no checkpoint has committed yet would read as lost
         if written < 0 or written != self._written:
             self._written, self._rests_since, self._barrier = written, now, ""
-        self._caught_up = now - self._rests_since >= REST_S and self._is_through()
+        self._caught_up = now - self._rests_since >= self._rest_s and self._is_through()
         return self._caught_up
 
     def _is_through(self) -> bool:

@@ -22,6 +22,7 @@ from bench.backends.local import LocalCluster, open_local
 from bench.jobs.session import JobSession
 from bench.record import Outcome, Run
 from bench.scenario import Trial, load
+from bench.scenario.sections import Keys
 from bench.trial import Stage
 
 pytestmark = [pytest.mark.platform, pytest.mark.timeout(600)]
@@ -109,6 +110,20 @@ def test_a_function_computes_the_same_in_every_form_and_runs_where_it_is_told(
     if form != "java":
         assert ran["python"] == mode
     assert not any("was told" in warning for warning in done.warnings), done.warnings
+
+
+def test_a_partition_without_events_stops_windows_until_it_counts_as_idle(stage: Stage, tmp_path: Path) -> None:
+    """Three keys on four partitions: at least one never has an event. Both answers are predicted, and found."""
+    closed = {}
+    for idle_s in (0.0, 1.0):
+        some = a_trial(tmp_path, "revenue", "at-least-once", load={"drain": 20_000})
+        assert some.settings.pipeline is not None
+        workload = some.settings.workload.model_copy(update={"keys": Keys(distinct=3, zipf=0.0)})
+        pipeline = some.settings.pipeline.model_copy(update={"idle_timeout_s": idle_s})
+        settings = some.settings.model_copy(update={"workload": workload, "pipeline": pipeline})
+        closed[idle_s] = checked(trial.run(replace(some, settings=settings), stage).run)["windows_closed"]
+    assert closed[0.0] == 0
+    assert closed[1.0] >= 3
 
 
 def test_exactly_once_survives_a_killed_taskmanager(stage: Stage, tmp_path: Path) -> None:

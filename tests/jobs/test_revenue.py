@@ -184,6 +184,7 @@ def test_what_came_too_late_for_its_window_is_told_as_a_share_where_it_may_be_mi
     gone = judge(revenue_rows=revenue().iloc[1:], may_drop=True)
     assert wrong(gone) == []
     assert gone.counts["window_missing_share"] == pytest.approx(revenue()["orders"].iloc[0] / orders)
+    assert wrong(judge(revenue_rows=revenue()[:0], may_drop=True))  # all of them is too many
     more = revenue().assign(orders=revenue()["orders"] + 1)
     assert wrong(judge(revenue_rows=more, may_drop=True))  # nothing that comes late makes a number higher
 
