@@ -340,12 +340,12 @@ class Checkpoint(Section):
 
 
 class Python(Section):
-    """How Flink runs Python functions. `mode`: in processes beside the TaskManager, or in threads within it.
+    """How Flink runs Python functions. `mode`: in processes beside the TaskManager (Flink's own), or in threads in it.
 
     Rows wait for company until a bundle has `bundle_rows` or is `bundle_ms` old.
     """
 
-    mode: Annotated[Literal["process", "thread"], Sets("python.execution-mode")] = "process"
+    mode: Annotated[Literal["process", "thread"] | None, Sets("python.execution-mode")] = None
     bundle_rows: Annotated[Count | None, Sets("python.fn-execution.bundle.size")] = None
     bundle_ms: Annotated[Count | None, Sets("python.fn-execution.bundle.time")] = None
 

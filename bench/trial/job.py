@@ -188,7 +188,7 @@ class JobReader:
             notes.warnings += readback.misspelt(pipeline, provision(progress=False).flink_classpath)
         releases = "releases-workers" in self._cluster.capabilities
         notes.warnings += readback.without_effect(asked, python, releases=releases)
-        if why := readback.python_refusal(function_of(pipeline), pipeline.python.mode, python):
+        if why := readback.python_refusal(function_of(pipeline), pipeline.python.mode or "process", python):
             notes.invalid.append(why)
 
     def _measure_parts(self, done: Checkpoints, seen: Seen, notes: Notes) -> None:
