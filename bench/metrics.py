@@ -412,6 +412,9 @@ _ALL = (
            "end offset; the longest of several. A silent broker is taken for dead after 9 s "
            "(broker.session.timeout.ms).",
            "the admin client, about once a second while a leader is gone", _LOW, False, {"value": Effect(0.20)}),
+    Metric("failovers_missed", "failovers",
+           "Killed brokers that were started again before others led all of their partitions: such a failover has no "
+           "`failover_s`.", "the admin client", _LOW, True),
     Metric("rebalance_join_s", "s",
            "From a further member's request to join a consumer group to the last partition that a member was given "
            "thereafter; the longest of several.", "the members' own clocks", _LOW, False, {"value": Effect(0.20)}),

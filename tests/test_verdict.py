@@ -123,6 +123,22 @@ def test_nothing_is_ever_concluded_from_what_is_missing() -> None:
         assert verdict.estimate is None
 
 
+@pytest.mark.parametrize(
+    ("metrics", "answer"),
+    [
+        ({"failovers_missed": 0.0, "failover_s": 11.0}, Answer.SUPPORTED),
+        ({"failovers_missed": 0.0, "failover_s": 21.0}, Answer.REFUTED),
+        ({"failovers_missed": 1.0}, Answer.REFUTED),
+        ({}, Answer.INCONCLUSIVE),
+    ],
+)
+def test_a_failover_that_never_came_speaks_against_one_in_time(metrics: dict[str, float], answer: Answer) -> None:
+    """Prevents the worst failover of all from being left out as one that has no time."""
+    [claim] = load_claims(["kraft"])
+    killed = [run(700, i, metrics, knobs={"topic.partitions": 700, "topic.replication_factor": 3}) for i in range(5)]
+    assert by_name(judge([claim], killed))["new-leader"].verdict is answer
+
+
 def test_only_finished_runs_with_right_outputs_are_evidence_and_the_others_are_counted() -> None:
     """Prevents an invalid, crashed or wrong run from tipping a verdict, or from being forgotten."""
     runs = quickstart()

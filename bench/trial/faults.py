@@ -86,12 +86,14 @@ class Replaced:
     """A broker that was ended and started again: how long it took to end and, once started, to answer for the topic.
 
     `stop_s` is None of one that was killed. `failover_s`: from a kill until others led all of its partitions; None
-    where no copy was elsewhere, or it was back before. `ready_s` is None where others answer for it meanwhile.
+    where no copy was elsewhere, or it was back before (then, and only then, `failover_missed`; None: nobody waited for
+    others). `ready_s` is None where others answer for it meanwhile.
     """
 
     stop_s: float | None
     failover_s: float | None
     ready_s: float | None
+    failover_missed: bool | None = None
 
 
 def victim(fault: Fault, cluster: Cluster, drive: Drive | None) -> Victim | LoadWorker:
@@ -180,9 +182,10 @@ class Happening:
         {"kill": hit.kill, "lose-disk": hit.lose_disk, "restart": hit.end}[fault.do]()
         stop_s = self._now_s() - began
         down_s = self._now_s()
-        failover_s = None
-        if fault.do != "restart" and fault.for_s and self.led_within is not None and self.led_within(fault.for_s):
-            failover_s = self._now_s() - began
+        failover_s, missed = None, None
+        if fault.do != "restart" and fault.for_s and self.led_within is not None:
+            missed = not self.led_within(fault.for_s)
+            failover_s = None if missed else self._now_s() - began
         self.wait(self._over, max(0.0, down_s + (fault.for_s or 0.0) - self._now_s()))
         began = self._now_s()
         hit.start()
@@ -192,4 +195,4 @@ class Happening:
         if self.await_ready is not None:
             self.await_ready()
             ready_s = self._now_s() - began
-        self.replaced.append(Replaced(stop_s if fault.do == "restart" else None, failover_s, ready_s))
+        self.replaced.append(Replaced(stop_s if fault.do == "restart" else None, failover_s, ready_s, missed))

@@ -156,6 +156,9 @@ class Load:
             yield
         for one in happening.replaced:
             measure.replaced_metrics(self.notes.found, one.stop_s, one.failover_s, one.ready_s)
+        missed = [one.failover_missed for one in happening.replaced if one.failover_missed is not None]
+        if missed:
+            self.notes.found.put("failovers_missed", float(sum(missed)))
         if steps:
             self.notes.series["faults"] = happening.table()
 
