@@ -71,6 +71,33 @@ def test_links_between_documents_lead_somewhere() -> None:
     assert broken == []
 
 
+def minutes_said() -> list[tuple[str, str, bool, int]]:
+    """(where, scenario, --quick, minutes) of every line that tells how long a scenario takes."""
+    found = []
+    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "scenarios").glob("*.yaml")]:
+        for line in page.read_text(encoding="utf-8").splitlines():
+            ran = re.search(r"streamgauge run ([a-z0-9-]+)( --quick)?\b.*?about (\d+) min", line)
+            if ran:
+                found.append((page.name, ran[1], bool(ran[2]), int(ran[3])))
+                quick = re.search(r"--quick about (\d+)", line)
+                found += [(page.name, ran[1], True, int(quick[1]))] if quick else []
+    return found
+
+
+def test_minutes_that_are_said_are_those_that_plan_says(tmp_path: Path) -> None:
+    """Who gave it the evening for "about 20 minutes" must not find it running after an hour."""
+    from bench import planning, study
+
+    wrong = []
+    for where, name, quick, minutes in minutes_said():
+        known = study.scenario(study.Asked(name, quick=quick))
+        planned = planning.plan(known, study.trials(known, "local"), {}, quick=quick, out=tmp_path)["todo_s"] / 60
+        if abs(planned - minutes) > max(1.0, 0.1 * planned):
+            wrong.append(f"{where}: {name}{' --quick' if quick else ''} takes about {planned:.0f} min, not {minutes}")
+    assert wrong == []
+    assert len(minutes_said()) > 30
+
+
 def test_the_example_workload_of_the_documents_works() -> None:
     """Adding a workload is promised to take one file: this is that file."""
     from bench import workloads

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -50,10 +51,15 @@ class Decision:
 
 
 def log_limit(direction: Direction, d: float) -> float:
-    """The claimed effect on the log scale: +5 % is log 1.05, -5 % is log 0.95; what stays within 5 % has both signs."""
+    """The claimed effect on the log scale: +5 % is log 1.05, -5 % is log 0.95. Of what stays, the upper of `within`."""
     if d < 0 or (direction == "decreases" and d >= 1):
         raise ValueError(f"{direction} by {d:.0%} is not a change")
     return float(np.log1p(-d) if direction == "decreases" else np.log1p(d))
+
+
+def within(d: float) -> tuple[float, float]:
+    """What stays within 25 % lies between log 0.75 and log 1.25: as wide as the sentence says, on either side."""
+    return (float(np.log1p(-d)) if d < 1 else -math.inf), float(np.log1p(d))
 
 
 def comparison(
@@ -62,13 +68,14 @@ def comparison(
     """Judges "the change moves the metric in `direction` by at least d" (a share).
 
     Supported: the 95 % interval lies beyond d. Refuted: the 90 % interval's bound on the claimed side falls short of d
-    (one-sided 5 %); then within +-d it is no difference (two one-sided tests, TOST), unless the 95 % interval excludes
-    zero on the claimed side, which is a difference smaller than claimed; wholly on the other side it is the opposite.
+    (one-sided 5 %); then, if it is short of d on the other side too, it is no difference (two one-sided tests, TOST),
+    unless the 95 % interval excludes zero on the claimed side, which is a difference smaller than claimed; wholly on
+    the other side it is the opposite.
     `may_support` and `may_refute` are what a correction for many hypotheses leaves of it. "stays" is the claim that
     there is no such effect either way: supported by two one-sided tests, refuted where the 95 % interval lies beyond d.
     """
     if direction == "stays":
-        return _equivalence(ratio, log_limit(direction, d), may_support=may_support, may_refute=may_refute)
+        return _equivalence(ratio, within(d), may_support=may_support, may_refute=may_refute)
     limit = log_limit(direction, d)
     sign = 1.0 if direction == "increases" else -1.0
     limit *= sign
@@ -78,17 +85,18 @@ def comparison(
         return Decision(Answer.SUPPORTED) if may_support else Decision(Answer.INCONCLUSIVE, Reason.TOO_FEW)
     if high90 >= limit or not may_refute:
         return Decision(Answer.INCONCLUSIVE, Reason.TOO_FEW)
-    if low90 > -limit:
+    if low90 > -float(np.log1p(d)):  # of a claimed -25 % too: +30 % is no equal, though it is 1 / 0.75 on a log scale
         return Decision(Answer.REFUTED, Reason.SMALLER if low95 > 0 else Reason.NO_DIFFERENCE)
     return Decision(Answer.REFUTED, Reason.OPPOSITE if high90 < 0 else Reason.SMALLER)
 
 
-def _equivalence(ratio: Ratio, limit: float, *, may_support: bool, may_refute: bool) -> Decision:
+def _equivalence(ratio: Ratio, limits: tuple[float, float], *, may_support: bool, may_refute: bool) -> Decision:
+    least, most = limits
     low90, high90 = ratio.log_interval(0.90)
     low95, high95 = ratio.log_interval(0.95)
-    if may_support and -limit < low90 and high90 < limit:
+    if may_support and least < low90 and high90 < most:
         return Decision(Answer.SUPPORTED)
-    if may_refute and (low95 >= limit or high95 <= -limit):
+    if may_refute and (low95 >= most or high95 <= least):
         return Decision(Answer.REFUTED, Reason.LARGER)
     return Decision(Answer.INCONCLUSIVE, Reason.TOO_FEW)
 
@@ -99,8 +107,9 @@ def comparisons(cases: Sequence[tuple[Ratio, Direction, float]]) -> list[Decisio
     for ratio, direction, d in cases:
         limit = log_limit(direction, d)
         if direction == "stays":
-            support.append(max(ratio.p_above(-limit), ratio.p_below(limit)))
-            refute.append(min(1.0, 2 * min(ratio.p_above(limit), ratio.p_below(-limit))))
+            least, most = within(d)
+            support.append(max(ratio.p_above(least), ratio.p_below(most)))
+            refute.append(min(1.0, 2 * min(ratio.p_above(most), ratio.p_below(least))))
             continue
         up = direction == "increases"
         support.append(ratio.p_above(limit) if up else ratio.p_below(limit))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from bench.analysis import power
-from bench.analysis.decide import Answer, Reason, log_limit
+from bench.analysis.decide import Answer, Reason, log_limit, within
 from bench.analysis.ratio import MOST
 from bench.verdict.claims import Comparison, Hypothesis, Threshold, Universal
 from bench.verdict.evidence import Finding
@@ -31,9 +31,10 @@ def needed(hypothesis: Hypothesis, finding: Finding) -> Needs:
 
 def _repeats(hypothesis: Comparison, finding: Finding) -> int | None:
     sign = -1.0 if hypothesis.direction == "decreases" else 1.0
-    if hypothesis.direction == "stays" and (finding.ratio.log_mean if finding.ratio else 0.0) < 0:
-        sign = -1.0  # whichever side it is on: to be told from the limit there is what it takes
     limit = abs(log_limit(hypothesis.direction, finding.d))
+    if hypothesis.direction == "stays":  # whichever side it is on: to be told from the limit there is what it takes
+        lower = (finding.ratio.log_mean if finding.ratio else math.log(finding.estimate or 1.0)) < 0
+        sign, limit = (-1.0, -within(finding.d)[0]) if lower else (1.0, limit)
     if finding.ratio is None:  # one pair shows no spread: what clouds usually show
         return power.repeats_to_decide(sign * math.log(finding.estimate or 1.0), limit, power.sd_of_pairs(power.CV))
     sd = finding.ratio.se * math.sqrt(finding.ratio.n)

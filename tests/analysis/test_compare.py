@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bench.analysis.compare import Change, NotComparableError, Row, compare
-from bench.analysis.decide import Answer, Reason, comparison, comparisons
+from bench.analysis.decide import Answer, Direction, Reason, comparison, comparisons
 from bench.analysis.ratio import RankRatio, holm, is_tail, paired, rank_level, unpaired
 from bench.metrics import METRICS
 from bench.record import Check, Measurement, Outcome, Run
@@ -212,3 +212,26 @@ def test_what_stays_is_shown_by_two_one_sided_tests(ratio: float, cv: float, ans
     decision = comparison(found, "stays", 0.05)
     assert (decision.answer, decision.reason) == (answer, reason)
     assert comparisons([(found, "stays", 0.05)])[0] == decision
+
+
+@pytest.mark.parametrize(
+    ("ratio", "direction", "answer", "reason"),
+    [
+        (0.78, "stays", Answer.SUPPORTED, Reason.NONE),  # -22 % is within 25 %, though less than 1 / 1.25
+        (0.72, "stays", Answer.REFUTED, Reason.LARGER),
+        (1.22, "stays", Answer.SUPPORTED, Reason.NONE),
+        (1.28, "stays", Answer.REFUTED, Reason.LARGER),
+        (1.30, "decreases", Answer.REFUTED, Reason.OPPOSITE),  # less than 1 / 0.75, and no equal
+        (1.20, "decreases", Answer.REFUTED, Reason.NO_DIFFERENCE),
+    ],
+)
+def test_25_percent_is_25_percent_on_either_side(
+    ratio: float, direction: Direction, answer: Answer, reason: Reason
+) -> None:
+    """A reader reads percents: an interval from -24 to -20 % that is "more than 25 %" is a false sentence."""
+    rng = np.random.default_rng(4)
+    found = paired(list(rng.lognormal(0, 0.005, 5)), list(ratio * rng.lognormal(0, 0.005, 5)))
+    assert found is not None
+    decision = comparison(found, direction, 0.25)
+    assert (decision.answer, decision.reason) == (answer, reason)
+    assert comparisons([(found, direction, 0.25)])[0] == decision
