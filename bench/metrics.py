@@ -58,6 +58,11 @@ class Metric:
         return stat == "value" or (self.unit == "ms" and stat in LATENCY_STATS)
 
 
+def full_name(metric: str, stat: str = "value") -> str:
+    """A metric and which statistic of it, as cells, claims and files call it: "e2e_latency_ms p99"."""
+    return metric if stat == "value" else f"{metric} {stat}"
+
+
 LATENCY_STATS = ("p50", "p90", "p95", "p99", "p99.9", "p99.99", "max")
 WITH_BOUNDS = ("backlog_slope_eps",)  # their percentiles are {"lower", "upper"}: a 95 % interval within the run
 

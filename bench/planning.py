@@ -9,6 +9,7 @@ from typing import Any
 
 from bench.analysis import power
 from bench.errors import ScenarioError
+from bench.metrics import full_name
 from bench.noise import Noise, noise
 from bench.record import Run
 from bench.scenario import LoadPlan, Scenario, Trial, estimate_s
@@ -38,7 +39,7 @@ def precise(scenario: Scenario, share: float, known: Mapping[str, Run], out: Pat
     for metric, stat, pairs in _headlines(scenario):
         spread = noise(metric, stat, known.values(), out)
         repeats = power.repeats_for_precision(spread.cv, share, pairs=pairs)
-        name = metric if stat == "value" else f"{metric} {stat}"
+        name = full_name(metric, stat)
         if repeats is None:
             raise ScenarioError(
                 f"{scenario.name}: {name} varies by {spread.cv:.1%} from run to run ({spread.source}), so that no "
@@ -174,9 +175,7 @@ def plan_lines(document: Mapping[str, Any]) -> list[str]:
     lines.append(f"{len(document['trials'])} runs ({loads})")
     lines.append(f"{done} are there, {document['todo']} to run, about {document['todo_s'] / 60:.0f} min" if done
                  else f"about {document['todo_s'] / 60:.0f} min on two cores")  # fmt: skip
-    named = [
-        (one, one["metric"] + ("" if one["stat"] == "value" else f" {one['stat']}")) for one in document["decides"]
-    ]
+    named = [(one, full_name(one["metric"], one["stat"])) for one in document["decides"]]
     lines += [_told(one, name) for one, name in named]
     for spread in dict.fromkeys(one["variation_from"] for one in document["decides"]):
         varies = {name: one["variation"] for one, name in named if one["variation_from"] == spread}

@@ -127,7 +127,7 @@ def _figure(
     for metric, stat in shown:
         lines = [Ladder(name, marks) for name, arms in drawn if (marks := _marks(arms, metric, stat))]
         if any(len(line.arms) > 1 for line in lines):
-            name = wording.capital(wording.metric_name(metric)) + ("" if stat == "value" else f" {stat}")
+            name = wording.capital(wording.metric_name(metric, stat))
             unit = wording.metric_unit(metric)
             panels.append(LadderPanel(name, *_readable(unit, lines)))
     if not panels:

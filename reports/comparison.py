@@ -139,7 +139,7 @@ def _cases(found: Compared) -> list[Case]:
 
 
 def _metric(row: Row) -> str:
-    return wording.metric_name(row.metric) + ("" if row.stat == "value" else f" {row.stat}")
+    return wording.metric_name(row.metric, row.stat)
 
 
 def _cell(row: Row) -> str:

@@ -257,12 +257,14 @@ def growth(document: Document) -> OverTime:
             f"{wording.digits(line.values[-1])} at {wording.digits(line.t_s[-1])} MB/s" for line in shown
         ]  # fmt: skip
         if shown:
-            first, end = min(line.t_s[0] for line in shown), max(reach["measured_mb_s"], reach["tested_mb_s"])
+            first = min(line.t_s[0] for line in shown)
+            end = reach["measured_mb_s" if "kafka" in roles else "tested_mb_s"]  # no test was of brokers
             shaded = (first, end) if end > first else None
             rows.append((TimePanel(f"what {what} it", "USD per GB in", "USD", tuple(shown), shaded),))
     known = any(panel.measured_s for row in rows for panel in row)
     note = "Shaded: supported by measurements. " if known else ""
-    note += f"{' '.join(reach['sentences'])} A line ends where a quota does. List prices, central values."
+    note += f"{' '.join(reach['sentences'])} A line ends where a quota does, or where no price is known. "
+    note += "List prices, central values."
     note += f" Not drawn, for they cost more per GB: {wording.listed(left)}." if left else ""
     return OverTime(
         key="growth",

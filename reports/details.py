@@ -105,7 +105,7 @@ def _cells(key: str, caption: str, arms: Sequence[Arm], wanted: Sequence[tuple[s
             value, n = arm.number(metric, "value", stat), arm.number(metric, "n", stat)
             rows.append(
                 (
-                    (wording.metric_name(metric) + ("" if stat == "value" else f" {stat}"),),
+                    (wording.metric_name(metric, stat),),
                     (arm.label,),
                     (bare(value, factor),) if value else (),
                     tuple(bare(p, factor) if isinstance(p, Number) else p for p in arm.spread(metric, stat)),

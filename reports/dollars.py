@@ -271,9 +271,30 @@ def rests_on(bills: Bills) -> Words:
     if rest > 0:
         left = wording.number(rest, "", Source("counted", "usage", f"{arm} assumed, not told"))
         words += [" and " if told else "", left, " more (listed below)" if told else " quantities (listed below)"]
-    documents = [bill for bill in bills.values() if isinstance(bill, Mapping)]
-    carried = next((bill["extrapolation"] for bill in documents if bill.get("extrapolation")), None)
-    return (*words, f". {carried['sentence']}" if carried else ".")
+    carried = _carried(bills)
+    return (*words, f". {' '.join(carried)}" if carried else ".")
+
+
+def _carried(bills: Bills) -> list[str]:
+    """How far measurements were carried and what is known of that: a sentence for all arms of which the same is."""
+    documents = {arm: bill for arm, bill in bills.items() if isinstance(bill, Mapping)}
+    alike: dict[str, dict[str, Document]] = {}
+    for arm, bill in documents.items():
+        if about := bill.get("extrapolation"):
+            alike.setdefault(str(about["sentence"]).partition("; ")[2], {})[arm] = about
+    sentences = []
+    for known, arms in alike.items():
+        told = {str(about["sentence"]) for about in arms.values()}
+        text = told.pop()
+        if told:  # the arms were measured at different rates
+            times, eps = (_span([float(about[key]) for about in arms.values()]) for key in ("times", "measured_at_eps"))
+            text = f"Priced at {times} times the measured rates ({eps} events/s); {known}"
+        sentences.append(text if len(arms) == len(documents) else f"{wording.listed(list(arms))}: {text}")
+    return sentences
+
+
+def _span(values: Sequence[float]) -> str:
+    return f"{wording.digits(min(values))} to {wording.digits(max(values))}"
 
 
 _TOLD = {

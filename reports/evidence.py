@@ -16,6 +16,7 @@ from bench import record
 from bench.analysis.cells import Cell, latest
 from bench.analysis.histogram import LogLinearHistogram
 from bench.analysis.intervals import Estimate
+from bench.metrics import full_name
 from bench.record import BundleError, Outcome, Run
 from reports import wording
 from reports.report import Number, Source, Words
@@ -49,8 +50,7 @@ class Arm:
 
     def estimate(self, metric: str, stat: str = "value") -> Estimate | None:
         """The cell's estimate of a metric, None where no finished run has it."""
-        name = metric if stat == "value" else f"{metric} {stat}"
-        found = self.cell.metrics.get(name) if self.cell else None
+        found = self.cell.metrics.get(full_name(metric, stat)) if self.cell else None
         return found if found is not None and math.isfinite(found.value) else None
 
     def number(self, metric: str, part: str = "value", stat: str = "value") -> Number | None:

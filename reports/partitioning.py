@@ -12,7 +12,7 @@ from typing import Any
 
 from bench.analysis import ratio
 from bench.analysis.attribution import Attribution, Part, attribute
-from bench.metrics import METRICS
+from bench.metrics import METRICS, full_name
 from reports import wording
 from reports.climbing import Climb, batch, climbs, near, refilled
 from reports.evidence import FEWEST, Arm, Evidence, run_number
@@ -95,10 +95,10 @@ def _parts(one: Climb, control: Control, metric: str, stat: str) -> Attribution 
     return attribute(*([values[at] for at in shared] for values in known))
 
 
-def _source(one: Climb, control: Control, metric: str, part: str) -> Source:
+def _source(one: Climb, control: Control, named: str, part: str) -> Source:
     arms = [one.arms[one.ends[0]], one.arms[one.ends[1]], control.few, control.many]
-    of = tuple(Source("cell", key, f"{metric} value") for key in dict.fromkeys(arm.key for arm in arms))
-    return Source("derived", f"{metric} {part}, by {control.how}", "", of)
+    of = tuple(Source("cell", key, f"{named} value") for key in dict.fromkeys(arm.key for arm in arms))
+    return Source("derived", f"{named} {part}, by {control.how}", "", of)
 
 
 def _sentence(one: Climb, control: Control, found: Sequence[tuple[str, str, Attribution]]) -> Words:
@@ -107,9 +107,13 @@ def _sentence(one: Climb, control: Control, found: Sequence[tuple[str, str, Attr
     words: list[Any] = [f"From {few:,} to {many:,} partitions at the same rate, batching is "]
     shares = [(metric, stat, parts.share) for metric, stat, parts in found if parts.share and (metric, stat) in _SAID]
     for at, (metric, stat, share) in enumerate(shares):
-        name = wording.metric_name(metric) + ("" if stat == "value" else f" {stat}")
+        name = wording.metric_name(metric, stat)
         before = "" if not at else " and " if at == len(shares) - 1 else ", "
-        words += [before, *_share(share, _source(one, control, metric, "share")), f" of the added {name}"]
+        words += [
+            before,
+            *_share(share, _source(one, control, full_name(metric, stat), "share")),
+            f" of the added {name}",
+        ]
     if not shares:
         words = [f"From {few:,} to {many:,} partitions nothing grows beyond its spread that batching could explain"]
     batches = [(batch(arm), arm) for arm in (one.arms[few], one.arms[many], control.many)]
@@ -138,8 +142,11 @@ def _table(one: Climb, control: Control, found: Sequence[tuple[str, str, Attribu
     )  # fmt: skip
     rows = []
     for metric, stat, parts in found:
-        name = wording.metric_name(metric) + ("" if stat == "value" else f" {stat}")
-        sources = {part: _source(one, control, metric, part) for part in ("few", "many", "batching", "own", "n")}
+        name = wording.metric_name(metric, stat)
+        sources = {
+            part: _source(one, control, full_name(metric, stat), part)
+            for part in ("few", "many", "batching", "own", "n")
+        }
         rows.append(
             (
                 (name,),
@@ -197,8 +204,8 @@ def _times(few: Arm, many: Arm, metric: str, stat: str) -> Words:
     known = [{run.repetition: n.value for run in arm.finished if (n := run_number(run, metric, stat))}
              for arm in (few, many)]  # fmt: skip
     shared = sorted(known[0].keys() & known[1].keys())
-    of = tuple(Source("cell", arm.key, f"{metric} {stat}") for arm in (few, many))
-    source = Source("derived", f"{metric} {stat}, after over before", "", of)
+    of = tuple(Source("cell", arm.key, f"{full_name(metric, stat)} value") for arm in (few, many))
+    source = Source("derived", f"{full_name(metric, stat)}, after over before", "", of)
     if not shared or min(values[at] for values in known for at in shared) <= 0:
         return ()
     found = ratio.paired([known[0][at] for at in shared], [known[1][at] for at in shared], stat)

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 
-from bench.metrics import KINDS, METRICS
+from bench.metrics import KINDS, METRICS, full_name
 from bench.record import Knob
 from reports.report import Number, Source, Words
 
@@ -202,8 +202,13 @@ _SAYS = {
 }
 
 
-def metric_name(metric: str) -> str:
-    """A metric in words: `disk_bytes_per_event` is "disk bytes per event"."""
+def metric_name(metric: str, stat: str = "value") -> str:
+    """A metric in words, and which percentile of it: `e2e_latency_ms`, p99 is "end-to-end latency p99"."""
+    return full_name(_in_words(metric), stat)
+
+
+def _in_words(metric: str) -> str:
+    """`disk_bytes_per_event` is "disk bytes per event"."""
     if metric in _NAMES:
         return _NAMES[metric]
     for ending in _ENDINGS:

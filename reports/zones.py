@@ -16,7 +16,7 @@ _LEGS = (  # as the table names it, metric, the formula's share for a byte on th
     ("brokers to consumers", "cross_zone_consume_bytes_per_event", "consume"),
     ("together", "cross_zone_bytes_per_event", "total"),
 )
-_PLACES = "cross_zone_over_places"
+_FORMULA, _PLACES = "cross_zone_over_formula", "cross_zone_over_places"
 
 
 def section(evidence: Evidence) -> Section | None:
@@ -54,7 +54,9 @@ def _rows(arm: Arm) -> Iterator[tuple[Words, ...]]:
         share = float(getattr(shares, name))
         formula = _derived(wire.value * share, f"wire bytes x {share:.4g}", wire)
         over: Words = ("nothing expected",)
-        if share:
+        if name == "total" and (ratio := arm.number(_FORMULA)) is not None:  # run by run, not of the means
+            formula, over = _derived(measured.value / ratio.value, "measured / ratio", measured, ratio), (_bare(ratio),)
+        elif share:
             over = (_derived(measured.value / formula.value, "measured / formula", measured, formula),)
         yield (arm.label,), (leg,), (_bare(measured),), (formula,), over
         if name == "total" and places is not None:

@@ -15,7 +15,7 @@ from bench.analysis.ratio import MOST, Ratio, holm, paired, unpaired
 from bench.analysis.thresholds import stat_of
 from bench.environment import COMPARED
 from bench.errors import ScenarioError
-from bench.metrics import METRICS, Better
+from bench.metrics import METRICS, Better, full_name
 from bench.record import Knob, Outcome, Run
 
 COUNTED = ("lost_events", "duplicated_events", "delivery_errors", "checkpoints_failed", "restarts")  # any more is worse
@@ -64,7 +64,7 @@ class Row:
     def name(self) -> str:
         """A test's name for JUnit."""
         cell = " ".join([self.load, *(f"{path}={value}" for path, value in self.knobs.items())])
-        return f"{cell}: {self.metric}" + ("" if self.stat == "value" else f" {self.stat}")
+        return f"{cell}: {full_name(self.metric, self.stat)}"
 
 
 @dataclass(frozen=True)

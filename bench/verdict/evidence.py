@@ -14,6 +14,7 @@ from bench.analysis.decide import Answer, Decision, Reason
 from bench.analysis.intervals import Estimate
 from bench.analysis.thresholds import meets, stat_of
 from bench.environment import COMPARED
+from bench.metrics import full_name
 from bench.record import Knob, Outcome, Run
 from bench.scenario.words import parse_threshold
 from bench.verdict.claims import Comparison, Cost, Hypothesis, Planned, Range, Threshold, Universal
@@ -135,7 +136,7 @@ def _compared(hypothesis: Comparison, speaking: Sequence[Run]) -> Finding:
     metric, stat = hypothesis.metric, hypothesis.stat
     values = [(stat_of(a, metric, stat), stat_of(b, metric, stat)) for a, b in pairs]
     whole = [(x, y) for x, y in values if x is not None and y is not None]
-    named = metric if stat == "value" else f"{metric} {stat}"
+    named = full_name(metric, stat)
     if not whole:
         raise _MissingError(f"{named} is missing in all {len(pairs)} pairs")
     base, changed = [x for x, _ in whole], [y for _, y in whole]

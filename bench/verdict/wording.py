@@ -7,6 +7,7 @@ import math
 from bench.analysis import power
 from bench.analysis.decide import Answer, Reason, log_limit, within
 from bench.analysis.ratio import MOST
+from bench.metrics import full_name
 from bench.verdict.claims import Comparison, Hypothesis, Threshold, Universal
 from bench.verdict.evidence import Finding
 
@@ -85,7 +86,7 @@ def label(metric: str, stat: str = "value") -> str:
     for suffix in ("_ms", "_bytes", "_eps", "_share", "_s"):
         plain = plain.removesuffix(suffix)
     plain = plain.replace("_", " ").replace("cpu s per", "CPU-seconds per")
-    return plain if stat == "value" else f"{plain} {stat}"
+    return full_name(plain, stat)
 
 
 def _compared(hypothesis: Comparison, finding: Finding, estimate: float) -> str:

@@ -40,6 +40,6 @@ def test_acks_1_loses_what_the_followers_had_not_and_acks_all_nothing(tmp_path: 
         assert all(checks.values()), checks
     one, every = ({n: m["value"] for n, m in runs[acks]["metrics"].items()} for acks in (1, "all"))
     assert every["lost_events"] == 0
-    # a third of the events goes to the leader that dies, and two of its 44 seconds are nowhere else: a 66th of them all.
+    # a third of the events goes to the leader that dies, and two of its 44 seconds are nowhere else: a 66th of all.
     # The followers stand still for three seconds at most: a 44th
     assert 0 < one["lost_events"] < one["acknowledged_events"] / 20

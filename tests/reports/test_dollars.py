@@ -74,3 +74,22 @@ def test_a_job_whose_cpu_is_not_known_has_no_price_rather_than_no_flink() -> Non
     assert [option["feasible"] for option in blind["job fan-out"]["options"]] == [False, False]
     assert "was not measured" in blind["job fan-out"]["options"][0]["reason"]
     assert [option["usd_month"]["p50"] for option in blind["job none"]["options"]] == usd["job none"]
+
+
+def test_what_was_carried_beyond_its_measurement_is_told_of_every_arm() -> None:
+    """Prevents: the arm that was measured at a tenth of the other's rate being priced under the other's sentence."""
+
+    def document(times: float, eps: float, known: str = "never tested here.") -> dict[str, Any]:
+        sentence = f"Priced at {times:g} times the measured rate ({eps:,.0f} events/s); {known}"
+        usage = {"ingest.mb_s": {"value": 10, "basis": "assumed"}}
+        about = {"sentence": sentence, "times": times, "measured_at_eps": eps}
+        return {"options": bill(10), "usage": usage, "extrapolation": about}
+
+    alike = document(4, 25_000)
+    assert told(dollars.rests_on({"few": alike, "many": alike})).count("Priced at 4 times the measured rate") == 1
+    both = told(dollars.rests_on({"few": alike, "many": document(40, 2_500)}))
+    assert both.endswith("Priced at 4 to 40 times the measured rates (2,500 to 25,000 events/s); never tested here.")
+    apart = told(dollars.rests_on({"few": alike, "many": {**alike, "extrapolation": None}}))
+    assert apart.endswith(". few: Priced at 4 times the measured rate (25,000 events/s); never tested here.")
+    two = told(dollars.rests_on({"few": alike, "many": document(2, 50_000, "tested.")}))
+    assert "few: Priced at 4 times" in two and "many: Priced at 2 times" in two
