@@ -220,6 +220,8 @@ def _processing(
     if cpu is None or cpu.value <= 0:
         return None
     job: dict[str, Any] = {"cpu_s_per_million_events": cpu, **_optional(pricing, state_gb="state_gb")}
+    if (puts := _mean(runs, ["checkpoint_put_requests"])) is not None:  # else what the usage assumes
+        job["checkpoint_files"] = puts
     size, rate = _mean(runs, ["checkpoint_size_bytes"]), _mean(runs, ["acknowledged_eps"])
     if size is not None and rate is not None and rate.value > 0:
         target_eps = Number.model_validate(ingest["mb_s"]).value * 1_000_000 / record.value

@@ -52,6 +52,7 @@ def flink_options(endpoint: str) -> dict[str, str]:
     """What Flink's S3 plug-in is told, so that `s3://streamgauge/...` is this store."""
     return {
         "s3.endpoint": endpoint,
+        "s3.region": "us-east-1",  # it wants one to sign for; nothing here is in it
         "s3.path-style-access": "true",
         "s3.access-key": "unused",
         "s3.secret-key": "unused",
