@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import select
 import sys
 import time
@@ -26,7 +27,20 @@ SUBMIT_TIMEOUT_S = 90.0
 RUNNING_TIMEOUT_S = 60.0
 CANCEL_TIMEOUT_S = 30.0
 PROOF_TIMEOUT_S = 45.0  # of a first, small checkpoint: half a second where it can be written at all
-HISTORY_S = 3.0  # for Flink to note down a failure that it has just told of
+LOG_S = 3.0  # for a failure that Flink has just told of to be in its log
+LOG_BYTES = 4 << 20  # of the log's end
+
+
+def declined_checkpoint(log: Path, job_id: str) -> str:
+    """The stack trace of the last checkpoint of the job that a task declined, "" without one."""
+    if not log.exists():
+        return ""
+    with log.open("rb") as stream:
+        stream.seek(max(0, log.stat().st_size - LOG_BYTES))
+        text = stream.read().decode("utf-8", "replace")
+    declined = rf"CheckpointCoordinator - Decline checkpoint \d+ by task \S+ of job {job_id}[^\n]*\n"
+    found: list[str] = re.findall(rf"{declined}((?:(?!\d{{4}}-)[^\n]*\n)+)", text)  # to the next line with a date
+    return found[-1].replace("org.apache.flink.util.SerializedThrowable: ", "") if found else ""
 
 
 class JobSession:
@@ -34,6 +48,7 @@ class JobSession:
 
     def __init__(self, cluster: Cluster, log: Path) -> None:
         self.flink_url = cluster.flink_url
+        self._log = cluster.logs.get("jobmanager")
         self.bootstrap = cluster.bootstrap_inside
         order_read, order_write = os.pipe()
         answer_read, answer_write = os.pipe()
@@ -170,17 +185,19 @@ class JobSession:
             time.sleep(0.1)
 
     def _why_none(self, job_id: str, failure: Mapping[str, Any]) -> str:
-        """What the request's answer says, or the job's history where that only says that the checkpoint failed."""
+        """What the request's answer says; where that is only that a task declined, what the JobManager's log has of it.
+
+        REST tells no more of a declined checkpoint than that it was one.
+        """
         from bench.jobs.client import root_cause
 
         said = root_cause(str(failure.get("stack-trace") or failure.get("class") or "Flink names no cause"))
-        if not said.startswith("CheckpointException"):
+        if "CheckpointException" not in said and "Exceeded checkpoint" not in said:
             return said
-        deadline = time.monotonic() + HISTORY_S
+        deadline = time.monotonic() + LOG_S
         while time.monotonic() < deadline:
-            history = self.failure(job_id)
-            if not history.startswith(("CheckpointException", "Flink names no cause")):
-                return history
+            if self._log is not None and (declined := declined_checkpoint(self._log, job_id)):
+                return root_cause(declined)
             time.sleep(0.2)
         return said
 

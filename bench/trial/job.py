@@ -67,7 +67,10 @@ class JobReader:
         self._told, self._submitted = params.settings, self._session.submitted
         checkpoint = self._pipeline.checkpoint
         if checkpoint is not None and (checkpoint.storage == "s3" or checkpoint.directory):
-            self._session.prove_checkpoint(self._id, self._submitted["execution.checkpointing.dir"])
+            where = f"in {self._submitted['execution.checkpointing.dir']}"
+            if checkpoint.storage == "s3":
+                where += f" at {self._store.url if self._store else self._pipeline.flink['s3.endpoint']}"
+            self._session.prove_checkpoint(self._id, where)
 
     def _pace_store(self) -> None:
         """Have the cluster's store answer as slowly as this trial wants it."""

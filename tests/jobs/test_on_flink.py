@@ -157,13 +157,13 @@ TO_S3 = {
 class NoStore:
     """An object store's address, at which there is whatever the test puts there."""
 
+    url = "http://127.0.0.1"
+
     def pace(self, latency_ms: float, bandwidth_mb_s: float | None) -> None: ...
 
 
 class Forbidding(BaseHTTPRequestHandler):
-    """S3 to somebody with the wrong key."""
-
-    protocol_version = "HTTP/1.1"
+    """S3 to somebody with the wrong key; a connection for each request: Flink must keep none beyond the test."""
 
     def answer(self) -> None:
         self.rfile.read(int(self.headers.get("Content-Length") or 0))

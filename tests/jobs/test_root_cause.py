@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from bench.jobs.client import root_cause
+from bench.jobs.session import declined_checkpoint
 
 # What PyFlink prints for a submission that Flink refuses: a Python traceback around Py4J around Java.
 PY4J = """\
@@ -75,3 +78,27 @@ OPTION = (
 def test_the_cause_is_one_line_without_packages(trace: str, said: str) -> None:
     """A stack trace in a report hides why a run crashed; the outermost "Failed to execute sql" does just as well."""
     assert root_cause(trace) == said
+
+
+DECLINED = """\
+2026-11-28T04:04:47,525 INFO CheckpointCoordinator - Triggering checkpoint 1 (type=X) @ 1795838687504 for job 82c0.
+2026-11-28T04:04:52,130 INFO CheckpointCoordinator - Decline checkpoint 1 by task 34_9_1_0 of job 82c0 at tm0-1 @ x.
+org.apache.flink.util.SerializedThrowable: org.apache.flink.runtime.checkpoint.CheckpointException: Asynchronous failed.
+\tat org.apache.flink.streaming.runtime.tasks.AsyncCheckpointRunnable.run(AsyncCheckpointRunnable.java:155)
+Caused by: org.apache.flink.util.SerializedThrowable: java.io.IOException: Could not open output stream
+\tSuppressed: org.apache.flink.util.SerializedThrowable: some.SdkClientException: Request attempt 1 failure: X
+Caused by: org.apache.flink.util.SerializedThrowable: some.model.S3Exception: Forbidden (Service: S3, Status Code: 403)
+\t... 68 more
+2026-11-28T04:04:52,278 WARN CheckpointFailureManager - Failed to trigger or complete checkpoint 1 for job 82c0.
+org.apache.flink.runtime.checkpoint.CheckpointException: Asynchronous task checkpoint failed.
+Caused by: java.lang.IllegalStateException: of another matter
+"""
+
+
+def test_a_declined_checkpoint_is_told_from_the_jobmanagers_log(tmp_path: Path) -> None:
+    """REST says that a task declined, and nothing else: the reader would have to look for the log."""
+    log = tmp_path / "jobmanager.log"
+    assert declined_checkpoint(log, "82c0") == ""
+    log.write_text(DECLINED)
+    assert root_cause(declined_checkpoint(log, "82c0")) == "S3Exception: Forbidden (Service: S3, Status Code: 403)"
+    assert declined_checkpoint(log, "another") == ""
