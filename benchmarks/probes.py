@@ -1,0 +1,128 @@
+# noqa: INP001  # scripts, not a package
+"""What watching a run costs: CPU-seconds a second of every component and of this process, with the probes and without.
+
+    python benchmarks/probes.py [--pairs 4] [--seconds 20] [--rate 20000] [--out FILE]
+
+One broker, one Flink, one job under a steady load for the whole time; stretches with the probes (once a second, as in a
+trial) and stretches without take turns in mirrored pairs (on off off on). What the probes cost is the mean difference
+over all components, with its 95 % interval over pairs: what brokers and JobManager take to answer is in it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from contextlib import nullcontext
+from pathlib import Path
+
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from bench import topics  # noqa: E402
+from bench.analysis.intervals import mean_interval  # noqa: E402
+from bench.backends import ClusterSpec  # noqa: E402
+from bench.backends.accounting import Ledger  # noqa: E402
+from bench.backends.local import LocalCluster, open_local  # noqa: E402
+from bench.jobs import job_params, outputs_of  # noqa: E402
+from bench.jobs.session import JobSession  # noqa: E402
+from bench.loadgen import start  # noqa: E402
+from bench.probes import watch  # noqa: E402
+from bench.probes.components import components, host  # noqa: E402
+from bench.probes.flink import job_probe  # noqa: E402
+from bench.probes.kafka import jmx  # noqa: E402
+from bench.scenario import Trial, load  # noqa: E402
+
+WARMUP_S = 20.0
+
+
+def a_trial(folder: Path, rate: float) -> Trial:
+    """The main job at a steady rate."""
+    document = {
+        "schema": 1, "name": "probes", "workload": {"name": "clicks"}, "load": {"rate_eps": rate},
+        "topic": {"partitions": 6}, "pipeline": {"job": "revenue", "parallelism": 2},
+    }  # fmt: skip
+    path = folder / "probes.yaml"
+    YAML().dump(document, path)
+    return load(path).trials(backend="local", workload_version=1, measurement_version=1, host_class="")[0]
+
+
+def used_s(cluster: LocalCluster, jobmanager: Ledger) -> dict[str, float]:
+    """CPU-seconds so far, by component; the JobManager is a part of Flink."""
+    assert cluster.flink is not None
+    assert cluster.flink.jobmanager is not None
+    found = {name: one.cpu_s for name, one in cluster.account().items()}
+    found["of which jobmanager"] = jobmanager.account([cluster.flink.jobmanager.pid]).cpu_s
+    return found | {"harness": time.process_time()}
+
+
+def stretch(cluster: LocalCluster, job_id: str, topic: str, seconds: float, *, watched: bool) -> dict[str, float]:
+    """CPU-seconds a second of each component over a while."""
+    probes = [components(cluster), host(), jmx(cluster.jmx_urls, topic), job_probe(cluster.flink_url, job_id)]
+    jobmanager, began = Ledger(), time.monotonic()
+    before = used_s(cluster, jobmanager)
+    with watch(probes) if watched else nullcontext():
+        time.sleep(seconds)
+    after, took_s = used_s(cluster, jobmanager), time.monotonic() - began
+    return {name: (after[name] - before[name]) / took_s for name in before}
+
+
+def main() -> None:
+    """Measure, print, and keep where asked."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--pairs", type=int, default=4)
+    parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--rate", type=float, default=20_000.0)
+    parser.add_argument("--out", type=Path)
+    told = parser.parse_args()
+    order = [on for pair in range(told.pairs) for on in ((True, False) if pair % 2 == 0 else (False, True))]
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        trial = a_trial(folder, told.rate)
+        spec = ClusterSpec(task_managers=1, slots=2)
+        with open_local(spec, run_dir=folder / "run", log_dir=folder / "logs") as cluster:
+            session = JobSession(cluster, folder / "logs" / "job-client.log")
+            names = topics.fresh(trial, outputs_of(trial.settings))
+            topics.create_all(names, trial.settings, cluster.bootstrap)
+            params = job_params(trial.settings, cluster.bootstrap, names.run, names.input, names.outputs)
+            job_id = session.submit("revenue", params)
+            drive = start(
+                trial.settings.model_dump(mode="json"), bootstrap=cluster.bootstrap, topic=names.input, partitions=6,
+                seed=trial.seed, duration_s=WARMUP_S + len(order) * (told.seconds + 1) + 10, warmup_s=WARMUP_S,
+                run_dir=folder / "load", spawn=cluster.spawn,
+            )  # fmt: skip
+            time.sleep(WARMUP_S)
+            found = [(on, stretch(cluster, job_id, names.input, told.seconds, watched=on)) for on in order]
+            drive.stop()
+            session.close()
+    report(found, told.out)
+
+
+def report(found: list[tuple[bool, dict[str, float]]], out: Path | None) -> None:
+    """A line a component, then all together: the probes' share of what everything used."""
+    watched, alone = ([used for on, used in found if on is wanted] for wanted in (True, False))
+    print(f"{'CPU-seconds a second':24} {'watched':>9} {'alone':>9} {'difference, 95 % interval':>32}")
+    for name in found[0][1]:
+        pairs = [a[name] - b[name] for a, b in zip(watched, alone, strict=True)]
+        mean, low, high = mean_interval(pairs)
+        means = [sum(used[name] for used in some) / len(some) for some in (watched, alone)]
+        interval = "" if low is None or high is None else f"{low:+.4f} to {high:+.4f}"
+        print(f"{name:24} {means[0]:9.4f} {means[1]:9.4f} {mean:+10.4f} {interval:>21}")
+    totals = [
+        [sum(s for name, s in used.items() if not name.startswith("of which")) for used in some]
+        for some in (watched, alone)
+    ]
+    shares = [(a - b) / a for a, b in zip(*totals, strict=True)]
+    mean, low, high = mean_interval(shares)
+    interval = "" if low is None or high is None else f" ({low:.1%} to {high:.1%})"
+    print(f"the probes are {mean:.1%}{interval} of what brokers, Flink and the harness used together")
+    if out is not None:
+        out.write_text(json.dumps([{"watched": on, **used} for on, used in found], indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
