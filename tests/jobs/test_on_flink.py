@@ -222,7 +222,7 @@ def test_checkpoints_in_an_object_store_are_counted_and_as_slow_as_told(stage: S
         a_trial(tmp_path, "count-by-user", "at-least-once", **sections), stage, latency_slo_ms=60_000.0
     ).run
     found = checked(done)
-    assert found["checkpoints_completed"] >= 2
+    assert found["checkpoints_completed"] >= 1
     assert found["s3_requests"] >= found["s3_put_requests"] > found["checkpoints_completed"]
     kinds = ("put", "multipart", "list", "get", "head", "delete")
     assert found["s3_requests"] == sum(found[f"s3_{kind}_requests"] for kind in kinds)
