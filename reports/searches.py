@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from bench.analysis.search import Status
-from bench.record import Attempt, Run
+from bench.record import Attempt, Run, Search
 from reports import wording
 from reports.evidence import Arm, machine, run_id, run_name
 from reports.report import (
@@ -34,14 +34,17 @@ _TONES = {
 _SHOWN = (("e2e_latency_ms", "p50"), ("e2e_latency_ms", "p99"), ("backlog_events", "value"), ("busy_share", "value"))
 
 
+def answers(arm: Arm) -> Iterator[Paragraph]:
+    """What each search of an arm found."""
+    return (_answer(run, run.search) for run in arm.runs if run.search is not None)
+
+
 def told(arm: Arm) -> Iterator[Any]:
     """What each search of an arm found, and its attempts."""
     for run in arm.runs:
         if run.search is None:
             continue
-        tone = _TONES[Status(run.search.status)] if run.search.status in set(Status) else Tone.UNSURE
-        name = run_name(run)
-        yield Paragraph((f"{name[:1].upper()}{name[1:]}: {run.search.sentence}",), tone)
+        yield _answer(run, run.search)
         if run.search.thresholds:
             limits = wording.listed(list(run.search.thresholds))
             yield said(f"Beside keeping up, a rate had to meet: {limits}.")
@@ -50,6 +53,12 @@ def told(arm: Arm) -> Iterator[Any]:
                 yield drawn
             yield _attempts(run)
             yield _criteria(run)
+
+
+def _answer(run: Run, search: Search) -> Paragraph:
+    tone = _TONES[Status(search.status)] if search.status in set(Status) else Tone.UNSURE
+    name = run_name(run)
+    return Paragraph((f"{name[:1].upper()}{name[1:]}: {search.sentence}",), tone)
 
 
 _CURVE_NOTE = "A dot an attempt, the line through their means. Attempts without a latency are in the table only. "

@@ -28,6 +28,7 @@ from reports import (
     foretelling,
     partitioning,
     plots,
+    searches,
     storing,
     trust,
     wording,
@@ -126,6 +127,7 @@ def _verdicts(  # noqa: PLR0917 -- everything that the story is made of meets in
     missing = [claim for claim in scenario.all_claims if claim not in {judged.claim for judged in verdicts}]
     if missing:
         blocks.append(said(f"Not judged: {wording.listed(missing)}.", Tone.UNSURE))
+    blocks += [answer for arm in evidence.arms for answer in searches.answers(arm)]
     if not blocks:
         blocks.append(said("This scenario makes no claim: it measures."))
     blocks.append(_in_short(evidence, verdicts, asked, bills))
