@@ -44,15 +44,19 @@ def digits(value: float, step: float = 0.0) -> str:
 def step_of(value: float, low: float | None, high: float | None) -> float:
     """What a number is rounded to: two digits of its interval's half-width while they are below 36, else one.
 
-    (The Particle Data Group's rule.) Never finer than four digits of the number itself; 0 where there is no interval,
-    or none but a point.
+    (The Particle Data Group's rule.) Never finer than four digits of the number itself, nor coarser than two where the
+    interval reaches further than to its double: a ratio of 4.8 would be told as 0. 0 where there is no interval, or none
+    but a point.
     """
     if low is None or high is None or high - low == math.inf or is_point(low, high):
         return 0.0
     half = (high - low) / 2
     leading = 10.0 ** math.floor(math.log10(half))
-    finest = 10.0 ** (math.floor(math.log10(abs(value))) - 3) if value else 0.0
-    return max(leading / 10 if half / leading < 3.55 else leading, finest)
+    step = leading / 10 if half / leading < 3.55 else leading
+    if not value:
+        return step
+    digit = 10.0 ** math.floor(math.log10(abs(value)))  # of what the number's first digit counts
+    return max(min(step, digit / 10) if half > abs(value) else step, digit / 1000)
 
 
 def is_point(low: float, high: float) -> bool:

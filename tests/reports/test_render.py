@@ -18,7 +18,7 @@ from markdown_it import MarkdownIt
 from rich.console import Console
 from syrupy.assertion import SnapshotAssertion
 
-from reports import render
+from reports import render, wording
 from reports.report import Number, figures, plain, tables, walk
 
 
@@ -194,3 +194,19 @@ def test_two_hundred_runs_fit_into_five_megabytes(tmp_path: Path) -> None:
     print(f"{len(text) / 1e6:.2f} MB, {time.process_time() - began:.1f} s of CPU")
     assert len(text.encode()) <= 5_000_000
     assert text.count("What this run measured") >= 200
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "told"),
+    [
+        (1.1234, 1.0391, 1.2128, ["1.12", "1.04", "1.21"]),
+        (2.06, 0.577, 7.81, ["2.1", "0.6", "7.8"]),  # told as 1 at its low end it would lie on one side of 1
+        (4.78, 0.263, 86.9, ["4.8", "0.3", "86.9"]),  # told in tens it would be 0
+        (95.0, 50.0, 140.0, ["100", "50", "140"]),
+        (0.0, -40.0, 40.0, ["0", "-40", "40"]),
+    ],
+)
+def test_a_wide_interval_does_not_round_its_number_away(value: float, low: float, high: float, told: list[str]) -> None:
+    """ "Ratio 0, 95 % interval 0 to 90" stood in a report."""
+    step = wording.step_of(value, low, high)
+    assert [wording.digits(each, step) for each in (value, low, high)] == told
