@@ -11,7 +11,7 @@ import pandas as pd
 from bench import measure, topics, verify
 from bench.backends import ObjectStore
 from bench.errors import HostError
-from bench.jobs import find, function_of, groups, in_our_store, job_params
+from bench.jobs import find, function_of, functions, groups, in_our_store, job_params
 from bench.jobs.session import JobSession
 from bench.probes import Probe, Samples
 from bench.probes.flink import Checkpoints, checkpoint_tasks, checkpoints, job_probe, late_events, restart
@@ -181,17 +181,17 @@ class JobReader:
 
     def _read_back(self, notes: Notes) -> None:
         """What it really ran with; before it is cancelled, with its Python workers still there."""
-        pipeline, python = self._pipeline, self._cluster.python_use()
+        pipeline, python, function = self._pipeline, self._cluster.python_use(), function_of(self._pipeline)
         told = readback.ask(self._url, self._id)
-        notes.ran_with = readback.recorded(told, pipeline, self._submitted, python)
-        asked = {**self._submitted, **pipeline.job_flink, **pipeline.cluster_flink}
+        notes.ran_with = readback.recorded(told, pipeline, self._submitted, function, python)
         whole = not self._trial.settings.faults
         notes.warnings += readback.differences(told, self._told, self._submitted, pipeline, whole=whole)
         if pipeline.flink:
             notes.warnings += readback.misspelt(pipeline, provision(progress=False).flink_classpath)
+        asked = {**pipeline.job_flink, **pipeline.cluster_flink}
         releases = "releases-workers" in self._cluster.capabilities
-        notes.warnings += readback.without_effect(asked, python, releases=releases)
-        if why := readback.python_refusal(function_of(pipeline), pipeline.python.mode or "process", python):
+        notes.warnings += readback.without_effect(asked, functions(pipeline.job), releases=releases)
+        if why := readback.python_refusal(function, pipeline.python.mode or "process", python):
             notes.invalid.append(why)
 
     def _measure_parts(self, done: Checkpoints, seen: Seen, notes: Notes) -> None:

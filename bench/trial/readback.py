@@ -10,7 +10,7 @@ what Flink's client had when it submitted the job: it may still do nothing, but 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ _UNITS_MS = {"ms": 1, "s": 1000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
 _ALIASES = {"": "ms", "milli": "ms", "millis": "ms", "sec": "s", "second": "s", "seconds": "s", "m": "min"}
 BACKENDS = {"HashMapStateBackend": "hashmap", "EmbeddedRocksDBStateBackend": "rocksdb"}  # as REST calls them
 PYTHON = "python."  # options that only a Python function has
+PYTHON_FORMS = frozenset({"row", "pandas"})
 
 
 @dataclass(frozen=True)
@@ -74,14 +75,16 @@ def plain(text: str) -> str:
     return f"{int(found[1]) * _UNITS_MS[unit]} ms" if found and unit in _UNITS_MS else text
 
 
-def recorded(told: Told, pipeline: Pipeline, submitted: Mapping[str, str], python: PythonUse | None) -> dict[str, Any]:
-    """For the run's environment: what it ran with, of all that was asked for."""
+def recorded(
+    told: Told, pipeline: Pipeline, submitted: Mapping[str, str], function: str, python: PythonUse | None
+) -> dict[str, Any]:
+    """For the run's environment: what it ran with, of all that was asked for. `function`: its form."""
     return {
         "options": {**submitted, **told.job},
         "cluster_options": {key: told.cluster.get(key, "not told") for key in pipeline.cluster_flink},
         "task_managers": told.task_managers,
         "slots": told.slots,
-        "python": "not told" if python is None else python.mode,
+        "python": _mode(function, python),
     }
 
 
@@ -112,21 +115,31 @@ def misspelt(pipeline: Pipeline, jars: tuple[Path, ...]) -> Iterator[str]:
         yield f"pipeline.flink: Flink has no option {option}, it did nothing{hint}"
 
 
-def without_effect(asked: Mapping[str, str], python: PythonUse | None, *, releases: bool) -> Iterator[str]:
-    """A sentence for each setting that is right and does nothing here. `releases`: workers can be given back."""
+def _mode(function: str, python: PythonUse | None) -> str:
+    """Where Python ran: a TaskManager that once had it inside keeps it, and tells it of jobs without any."""
+    if python is None:
+        return "not told"
+    return python.mode if function in PYTHON_FORMS or python.processes else "none"
+
+
+def without_effect(asked: Mapping[str, str], forms: Collection[str], *, releases: bool) -> Iterator[str]:
+    """A sentence for each setting that is right and does nothing here.
+
+    `forms`: those that the job's function has; `releases`: whether workers can be given back.
+    """
     if "resourcemanager.taskmanager-timeout" in asked and not releases:
         yield (
             "pipeline.task_manager_idle_timeout_s did nothing: only a resource manager that can release TaskManagers "
             "(native Kubernetes, YARN) looks at it, and this session cluster is standalone"
         )
     useless = [option for option in asked if option.startswith(PYTHON)]
-    if useless and python is not None and python.mode == "none":
-        yield f"{', '.join(useless)} did nothing: no Python function ran"
+    if useless and not PYTHON_FORMS & set(forms):
+        yield f"{', '.join(useless)} did nothing: the job has no Python function"
 
 
 def python_refusal(function: str, mode: str, python: PythonUse | None) -> str:
     """Why a run is no evidence for its Python settings, "" if it is. `function`: its form, as in the scenario."""
-    if python is None or function not in ("row", "pandas") or python.mode == mode:
+    if python is None or function not in PYTHON_FORMS or python.mode == mode:
         return ""
     ran = {"none": "in neither", "process": "in processes", "thread": "in threads"}[python.mode]
     return f"pipeline.python.mode was {mode}, and Flink ran the function {ran} ({python.processes} worker processes)"

@@ -224,10 +224,19 @@ def test_python_workers_are_seen_in_the_process_list() -> None:
 
 def test_a_setting_that_nobody_here_looks_at_says_so() -> None:
     asked = {"resourcemanager.taskmanager-timeout": "2000 ms", "python.fn-execution.bundle.time": "10"}
-    idle, python = readback.without_effect(asked, NEITHER, releases=False)
+    idle, python = readback.without_effect(asked, (), releases=False)
     assert "this session cluster is standalone" in idle
-    assert python == "python.fn-execution.bundle.time did nothing: no Python function ran"
-    assert list(readback.without_effect(asked, PROCESSES, releases=True)) == []
+    assert python == "python.fn-execution.bundle.time did nothing: the job has no Python function"
+    assert list(readback.without_effect(asked, ("sql", "row"), releases=True)) == []
+
+
+def test_python_that_an_earlier_job_brought_in_is_not_this_jobs() -> None:
+    """A TaskManager never lets go of it: every SQL run after one in threads would say that it ran Python."""
+    asked, told = Pipeline(job="margin"), what_ran()
+    ran = {form: readback.recorded(told, asked, {}, form, THREADS)["python"] for form in ("sql", "row")}
+    assert ran == {"sql": "none", "row": "thread"}
+    assert readback.recorded(told, asked, {}, "sql", PROCESSES)["python"] == "process"
+    assert readback.recorded(told, asked, {}, "row", None)["python"] == "not told"
 
 
 @pytest.mark.parametrize(
