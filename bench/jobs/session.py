@@ -101,7 +101,7 @@ class JobSession:
         if "error" in answer:
             raise JobError(f"submitting {job}: {answer['error']}")
         job_id: str = answer["job_id"]
-        self.submitted = answer["settings"]
+        self.submitted = {key: value for key, value in answer["settings"].items() if key in params.settings}
         self.await_running(job_id)
         return job_id
 
