@@ -45,8 +45,8 @@ def step_of(value: float, low: float | None, high: float | None) -> float:
     """What a number is rounded to: two digits of its interval's half-width while they are below 36, else one.
 
     (The Particle Data Group's rule.) Never finer than four digits of the number itself, nor coarser than two where the
-    interval reaches further than to its double: a ratio of 4.8 would be told as 0. 0 where there is no interval, or none
-    but a point.
+    interval reaches further than to its double: a ratio of 4.8 would be told as 0. 0 where there is no interval, or
+    none but a point.
     """
     if low is None or high is None or high - low == math.inf or is_point(low, high):
         return 0.0
