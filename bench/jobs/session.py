@@ -27,6 +27,7 @@ SUBMIT_TIMEOUT_S = 90.0
 RUNNING_TIMEOUT_S = 60.0
 CANCEL_TIMEOUT_S = 30.0
 PROOF_TIMEOUT_S = 45.0  # of a first, small checkpoint: half a second where it can be written at all
+NOT_YET = "Not all required tasks are currently running"
 LOG_S = 3.0  # for a failure that Flink has just told of to be in its log
 LOG_BYTES = 4 << 20  # of the log's end
 
@@ -179,7 +180,9 @@ class JobSession:
                 failure = (answer.get("operation") or {}).get("failureCause")
                 if failure is None:
                     return
-                raise JobError(f"no checkpoint can be made {where}: {self._why_none(job_id, failure)}")
+                if NOT_YET not in str(failure):
+                    raise JobError(f"no checkpoint can be made {where}: {self._why_none(job_id, failure)}")
+                request = ""  # a task that has just gone says nothing about the store
             if time.monotonic() > began + PROOF_TIMEOUT_S:
                 raise JobError(f"no checkpoint can be made {where}: none was done after {PROOF_TIMEOUT_S:.0f} s")
             time.sleep(0.1)
