@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 BACKENDS = ("local", "compose", "testcontainers")
+BUCKET = "streamgauge"  # of the object store beside a cluster: told to jobs, whose workers have nothing of a backend's
 
 # On one host, broker and Flink yield the CPU to the generator: a late instrument measures nothing (method 3). It costs
 # them nothing while a core is free; at saturation they are the limit either way.

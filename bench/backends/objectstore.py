@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from bench.backends import BUCKET
 from bench.backends.subtree import Child, Subtree, await_true
 from bench.errors import HostError, JobError
 from bench.toolchain import Toolchain, provision
 
-BUCKET = "streamgauge"
 READY_TIMEOUT_S = 60.0  # 3 s on an idle host
 HEAP_MB = 192
 WARM_ROUNDS = 25

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
-from bench.backends.objectstore import BUCKET
+from bench.backends import BUCKET
 from bench.errors import ScenarioError
 from bench.record import Check
 from bench.scenario import Settings

@@ -13,9 +13,10 @@ import boto3
 import pytest
 from botocore.config import Config
 
+from bench.backends import BUCKET
 from bench.backends.local import free_ports
 from bench.backends.meter import Door, Pace, operation
-from bench.backends.objectstore import BUCKET, ObjectStore
+from bench.backends.objectstore import ObjectStore
 from bench.backends.subtree import Subtree
 from bench.errors import JobError
 
