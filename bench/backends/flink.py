@@ -7,6 +7,7 @@ that the supervisor owns, and its start would cost seconds of shell.
 from __future__ import annotations
 
 import json
+import os
 import sysconfig
 import urllib.request
 from collections.abc import Callable, Mapping
@@ -33,6 +34,8 @@ NETWORK_MB = 128
 JVM = ("-XX:+UseG1GC", "-XX:MaxMetaspaceSize=256m", "-XX:+IgnoreUnrecognizedVMOptions")
 JOBMANAGER = "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint"
 TASKMANAGER = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner"
+OWN_STORE = "s3.endpoint"  # among raw options: an object store that is not ours
+CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 
 # Defaults that spoil a measurement, and what we use instead (facts: "Flink settings that spoil measurements").
 MEASURABLE: Mapping[str, str] = {
@@ -117,7 +120,7 @@ def settings(plan: FlinkPlan, java_options: str) -> dict[str, str]:
         "taskmanager.bind-host": "127.0.0.1",
         "execution.checkpointing.dir": plan.checkpoints.as_uri(),
         "io.tmp.dirs": str(plan.folder / "tmp"),
-        **(flink_options(plan.s3_url) if plan.s3_url else {}),
+        **(_store(plan) if plan.s3_url else {}),
         **told(plan.slots, plan.task_heap_mb, plan.managed_mb),
         **plan.raw,
     }
@@ -216,7 +219,13 @@ class SessionCluster:
         ]
         where = self.plan.folder
         return self.subtree.spawn(
-            name, argv, log=log, env={**self.environment(), **env}, cwd=where, nice=NICE, place=place
+            name,
+            argv,
+            log=log,
+            env={**self.environment(), **credentials(self.plan), **env},
+            cwd=where,
+            nice=NICE,
+            place=place,
         )
 
     def start_jobmanager(self) -> None:
@@ -262,6 +271,19 @@ def await_slots(url: str, slots: int, check: Callable[[], None], log_tail: Calla
         await_true(ready, READY_TIMEOUT_S, "Flink's session cluster ready", poll_s=0.1)
     except TimeoutError as late:
         raise JobError(f"{late}\n{log_tail()}") from late
+
+
+def credentials(plan: FlinkPlan) -> dict[str, str]:
+    """Of the caller, for an object store that the scenario names: for those who ask it, and in no file or argument."""
+    return {key: os.environ[key] for key in CREDENTIALS if key in os.environ} if OWN_STORE in plan.raw else {}
+
+
+def _store(plan: FlinkPlan) -> dict[str, str]:
+    """Of the store beside the cluster, unless the scenario names another: then its keys come from the environment."""
+    options = flink_options(plan.s3_url)
+    if credentials(plan):
+        del options["s3.access-key"], options["s3.secret-key"]
+    return options
 
 
 def client_environment(tools: Toolchain, conf: Path, log_dir: Path) -> dict[str, str]:

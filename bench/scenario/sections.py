@@ -112,12 +112,19 @@ def typed() -> Mapping[str, str]:
     return _TYPED | {one.option: key for key, one in declared(Pipeline, "pipeline")}
 
 
+# Most of Flink's own words for what it hides in its log (GlobalConfiguration), and the public half of S3's pair
+_SECRET = ("password", "secret", "apikey", "account.key", "service-key", "session-token", "access-key")
+AWS = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+
+
 def _raw(value: object) -> object:
     if not isinstance(value, dict):
         return value
     for key, setting in value.items():
         if key in (keys := typed()):
             raise ValueError(f"{key} has a key of its own, expected {keys[key]} instead")
+        if any(word in key.lower() for word in _SECRET):
+            raise ValueError(f"{key} is a secret, which no bundle may keep; for S3 expected {AWS} in the environment")
         if isinstance(setting, dict | tuple):
             raise ValueError(f"{key} was {shown(setting)}, expected one word, number, true or false")  # noqa: TRY004
     return {key: setting for key, setting in value.items() if setting is not None}  # null in an axis: left unset

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
 from syrupy.assertion import SnapshotAssertion
 
-from bench.backends.flink import FlinkPlan, settings
+from bench.backends.flink import CREDENTIALS, FlinkPlan, credentials, settings
 from bench.backends.kafka import BrokerPlan, properties
 from bench.backends.local import free_ports
 
@@ -33,6 +34,21 @@ def test_flink_is_told_exactly_this(snapshot: SnapshotAssertion) -> None:
     assert settings(FLINK, "--add-opens=x") == snapshot
     raw = FlinkPlan(RUN, 1, 2, 3, 2, 512, 128, raw={"heartbeat.timeout": "7000"})
     assert settings(raw, "")["heartbeat.timeout"] == "7000"
+
+
+def test_keys_of_an_object_store_come_from_the_environment_and_are_in_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Flink takes them from its own environment, but only where its configuration names none."""
+    theirs = FlinkPlan(RUN, 1, 2, 3, 2, 512, 128, raw={"s3.endpoint": "https://s3"}, s3_url="http://127.0.0.1:4")
+    for name in CREDENTIALS:
+        monkeypatch.setenv(name, "hunter2")
+    assert "hunter2" not in str(settings(theirs, ""))
+    assert {"s3.access-key", "s3.secret-key"}.isdisjoint(settings(theirs, ""))
+    assert credentials(theirs) == dict.fromkeys(CREDENTIALS, "hunter2")
+    assert credentials(FLINK) == {}
+    for name in CREDENTIALS:
+        monkeypatch.delenv(name)
+    assert settings(theirs, "")["s3.access-key"] == "unused"
+    assert credentials(theirs) == {}
 
 
 def test_every_address_is_loopback() -> None:

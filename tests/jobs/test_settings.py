@@ -98,6 +98,13 @@ def test_an_option_with_a_key_is_not_said_twice(tmp_path: Path, option: str) -> 
         settings(tmp_path, f"pipeline.flink.{option}=1")
 
 
+@pytest.mark.parametrize("option", ["s3.access-key", "s3.secret-key", "security.ssl.rest.key-password"])
+def test_a_secret_is_refused_before_a_bundle_keeps_it(tmp_path: Path, option: str) -> None:
+    with pytest.raises(ScenarioError, match=f"{option} is a secret, .* expected AWS_ACCESS_KEY_ID") as refused:
+        settings(tmp_path, f"pipeline.flink.{option}=hunter2")
+    assert "hunter2" not in str(refused.value)
+
+
 def test_flink_knows_every_option_that_it_is_told_here(jars: tuple[Path, ...]) -> None:
     """It takes an option of an older version without a word: slots were no longer spread over TaskManagers."""
     assert unknown({**MEASURABLE, **told(1, 512, 128), **typed()}, jars) == []
