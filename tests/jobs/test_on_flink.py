@@ -123,7 +123,7 @@ def test_a_partition_without_events_stops_windows_until_it_counts_as_idle(stage:
         settings = some.settings.model_copy(update={"workload": workload, "pipeline": pipeline})
         closed[idle_s] = checked(trial.run(replace(some, settings=settings), stage).run)["windows_closed"]
     assert closed[0.0] == 0
-    assert closed[1.0] >= 3
+    assert closed[1.0] >= 1  # two minutes of event time are in the stream
 
 
 def test_exactly_once_survives_a_killed_taskmanager(stage: Stage, tmp_path: Path) -> None:
