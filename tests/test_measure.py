@@ -225,6 +225,7 @@ def test_only_checkpoints_of_the_window_count() -> None:
     measure.checkpoint_metrics(found, Checkpoints(done, failed), WINDOW, T0_NS)
     assert values(found) == {
         "checkpoints_completed": 3, "checkpoints_failed": 1, "checkpoint_duration_ms": 50, "checkpoint_size_bytes": 2e6,
+        "checkpoint_written_bytes": 2,
     }  # fmt: skip
     found = Findings()
     measure.checkpoint_metrics(found, Checkpoints(done[:0], ()), WINDOW, T0_NS)

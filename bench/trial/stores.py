@@ -22,6 +22,7 @@ KIND = {  # operation -> how metrics tell requests apart; S3 bills the first thr
 KINDS = ("put", "multipart", "list", "get", "head", "delete")
 BILLED = {"checkpoint_put_requests": ("put", "multipart", "list"), "checkpoint_get_requests": ("get", "head")}
 AGREE = 0.2  # configured and measured latency: further apart, a run says nothing about its latency
+AS_SLOW_AS_TOLD = "the store's latency is within 20 % of its setting, ms"
 
 
 def measure_store(requests: pd.DataFrame, seen: Seen, notes: Notes) -> None:
@@ -63,5 +64,4 @@ def _hold_against_configured(requests: pd.DataFrame, notes: Notes) -> None:
         return
     notes.found.put("s3_latency_over_configured", measure.share(took, due))
     close = abs(took / due - 1) <= AGREE
-    name = "the store's latency is within 20 % of its setting, ms"
-    notes.checks.append(Check(name, round(due, 1), round(took, 1), close))
+    notes.checks.append(Check(AS_SLOW_AS_TOLD, round(due, 1), round(took, 1), close))
