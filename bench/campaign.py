@@ -216,7 +216,8 @@ def at_share(one: Trial, runs: Iterable[Run]) -> Trial:
     ]
     if share is None or not drained:
         return one
-    load = one.load.model_copy(update={"rate_eps": round(share * median(drained), -2), "of_drain": None})
+    rate_eps = float(f"{share * median(drained):.3g}")  # a number that people can read
+    load = one.load.model_copy(update={"rate_eps": rate_eps, "of_drain": None})
     return replace(one, settings=one.settings.model_copy(update={"load": load}))
 
 

@@ -162,7 +162,8 @@ def capacity_metrics(found: Findings, samples: Samples, window: Window) -> None:
                          ("task_managers", "task_managers_lost")):  # fmt: skip
         _, there = samples.window(series, window.from_s, window.to_s)
         there = there[np.isfinite(there)]
-        found.put(name, float(there.max() - there.min()) if there.size else math.nan)
+        # below the most there were until then: one that came in the meantime is no loss
+        found.put(name, float((np.maximum.accumulate(there) - there).max()) if there.size else math.nan)
     used = samples.delta("flink_cpu_s", window.from_s, window.to_s)
     found.put("flink_cores", share(used, window.seconds))
     _, resident = samples.window("flink_rss_bytes", window.from_s, window.to_s)
@@ -170,15 +171,10 @@ def capacity_metrics(found: Findings, samples: Samples, window: Window) -> None:
     found.put("flink_rss_ratio", float(known[-1] / known[0]) if known.size else math.nan)
 
 
-def windows_closed(found: Findings, outputs: Mapping[str, Output], per_event: str) -> None:
-    """How many windows the job has written, by their ends; of a job that has no windows nothing is said."""
-    ends = [
-        len(np.unique(output.rows["window_end_ms"])) if len(output.rows) else 0
-        for name, output in outputs.items()
-        if name != per_event and ("window_end_ms" in output.rows or not len(output.rows))
-    ]
-    if ends:
-        found.put("windows_closed", float(sum(ends)))
+def windows_closed(found: Findings, outputs: Mapping[str, Output]) -> None:
+    """How many windows the job has written, by their ends; only for jobs that have some."""
+    windows = [output.rows["window_end_ms"] for output in outputs.values() if "window_end_ms" in output.rows]
+    found.put("windows_closed", float(sum(len(np.unique(ends)) for ends in windows)))
 
 
 def replication_metric(found: Findings, samples: Samples, window: Window, acknowledged: float) -> None:

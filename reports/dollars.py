@@ -339,5 +339,15 @@ def _warnings(bills: Bills, found: Sequence[Priced]) -> list[str]:
     said = [
         text for document in bills.values() if isinstance(document, Mapping) for text in document.get("warnings", ())
     ]
-    said += [f"{wording.platform_name(one.platform)}: {note}" for one in found for note in one.option.get("notes", ())]
+    carried = tuple(
+        str(about["sentence"]) for bill in bills.values() if isinstance(bill, Mapping)
+        if (about := bill.get("extrapolation"))
+    )  # fmt: skip
+    notes = [(wording.platform_name(one.platform), str(note)) for one in found for note in one.option.get("notes", ())]
+    said += [f"{name}: {note}" for name, note in notes if not (carried and note.endswith(carried))]
+    by_cpu = list(dict.fromkeys(name for name, note in notes if carried and note.endswith(carried)))
+    if by_cpu:  # the same for each arm and platform: said once, above
+        said.append(
+            f"CPU decides the size of {wording.listed(by_cpu)}: how far it was carried, see What it depends on."
+        )
     return list(dict.fromkeys(said))

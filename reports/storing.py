@@ -46,7 +46,7 @@ def _pairs(arms: Sequence[Arm]) -> Iterator[Pair]:
     """Each object store against the disk beside it, or, where there is none, against the nearest store."""
     groups: dict[str, list[Arm]] = {}
     for arm in arms:
-        if arm.finished:
+        if _checkpoint(arm).get("storage") in ("local", "s3"):  # the JobManager's heap is neither
             groups.setdefault(_rest(arm.finished[0]), []).append(arm)
     for alike in groups.values():
         near, *farther = sorted(alike, key=_call_ms)

@@ -416,20 +416,17 @@ def test_what_goes_within_the_window_is_seen_and_what_went_before_is_not() -> No
     assert {"tasks_lost", "slots_freed", "task_managers_lost", "flink_cores", "flink_rss_ratio"} == set(silent.missing)
 
 
-def test_windows_are_counted_where_a_job_has_some() -> None:
-    """No window is a finding of a job that has windows; of one that has none nothing is said."""
+def test_windows_are_counted_by_their_ends() -> None:
+    """No window at all is a finding, and no gap."""
 
     def output(**columns: Any) -> Output:
         rows = pd.DataFrame(columns)
         return Output(rows, np.zeros(len(rows), dtype=np.int64))
 
-    def closed(**outputs: Output) -> float | None:
+    def closed(**outputs: Output) -> float:
         found = Findings()
-        measure.windows_closed(found, outputs, "clean")
-        one = found.metrics.get("windows_closed")
-        return one and one.value
+        measure.windows_closed(found, outputs)
+        return found.metrics["windows_closed"].value
 
     assert closed(clean=output(seq=[1]), revenue=output(window_end_ms=[5, 5, 9], country=["a", "b", "a"])) == 2
     assert closed(clean=output(seq=[1]), revenue=output()) == 0
-    assert closed(clean=output(seq=[1])) is None
-    assert closed(clean=output(seq=[1]), copies=output(seq=[1])) is None

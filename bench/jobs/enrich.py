@@ -105,7 +105,8 @@ class Enrich:
         checks, counts = per_event("enriched", due, rows[~early], "category, margin or due time", terms)
         expected = expected_orders(good, terms.watermark_ms)
         windows = rows_of(outputs["by_category"], BY_CATEGORY)
-        check, _ = counted("by_category", expected, windows, terms)
+        check, in_windows = counted("by_category", expected, windows, terms)
+        counts["window_missing_share"] = in_windows["window_missing_share"]
         return Verified((*checks, check), counts)
 
 

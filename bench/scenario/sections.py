@@ -120,8 +120,9 @@ AWS = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
 def _raw(value: object) -> object:
     if not isinstance(value, dict):
         return value
+    keys = typed()
     for key, setting in value.items():
-        if key in (keys := typed()):
+        if key in keys:
             raise ValueError(f"{key} has a key of its own, expected {keys[key]} instead")
         if any(word in key.lower() for word in _SECRET):
             raise ValueError(f"{key} is a secret, which no bundle may keep; for S3 expected {AWS} in the environment")

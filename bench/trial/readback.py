@@ -34,8 +34,8 @@ class Told:
 
     cluster: Mapping[str, str]
     job: Mapping[str, str]
-    task_managers: int
-    slots: int
+    task_managers: int | None
+    slots: int | None
 
 
 def ask(url: str, job_id: str) -> Told:
@@ -47,8 +47,8 @@ def ask(url: str, job_id: str) -> Told:
     return Told(
         {str(entry["key"]): str(entry["value"]) for entry in cluster},
         job_options(execution, checkpoints),
-        int(overview.get("taskmanagers", 0)),
-        int(overview.get("slots-total", 0)),
+        overview.get("taskmanagers"),
+        overview.get("slots-total"),
     )
 
 
@@ -82,8 +82,8 @@ def recorded(
     return {
         "options": {**submitted, **told.job},
         "cluster_options": {key: told.cluster.get(key, "not told") for key in pipeline.cluster_flink},
-        "task_managers": told.task_managers,
-        "slots": told.slots,
+        "task_managers": "not told" if told.task_managers is None else told.task_managers,
+        "slots": "not told" if told.slots is None else told.slots,
         "python": _mode(function, python),
     }
 
@@ -100,7 +100,7 @@ def differences(
                 key = names.get(option, f"pipeline.flink.{option}")
                 yield f"{key}: Flink was told {value} and ran with {answers[option]}"
     counts = {"parallelism": (pipeline.parallelism, float(told.job.get("parallelism.default", pipeline.parallelism)))}
-    if whole and told.task_managers:
+    if whole and told.task_managers and told.slots is not None:
         counts["task_managers"] = (pipeline.task_managers, told.task_managers)
         counts["slots"] = (pipeline.slots_each, told.slots / told.task_managers)
     for key, (number, found) in counts.items():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pandas as pd
 
@@ -29,7 +31,7 @@ def measure_store(requests: pd.DataFrame, seen: Seen, notes: Notes) -> None:
     """`requests`: as `bench.backends.ObjectStore` tells them, of the whole trial."""
     found, zero_ns = notes.found, seen.samples.zero_ns
     at_s = (requests["end_ns"] - zero_ns) / 1e9
-    kind = requests["operation"].map(KIND).fillna("head")
+    kind = requests["operation"].map(KIND).fillna("head")  # S3 bills "all other requests" as it does GET
     for name in KINDS:
         times = at_s[kind == name].to_numpy(dtype=float)
         notes.series[f"s3_{name}_requests"] = pd.DataFrame({"t_s": times, "value": np.arange(1.0, len(times) + 1)})
@@ -37,6 +39,8 @@ def measure_store(requests: pd.DataFrame, seen: Seen, notes: Notes) -> None:
     count_requests(found, requests[inside], kind[inside])
     if len(requests[inside]):
         _hold_against_configured(requests[inside], notes)
+    else:
+        found.put("s3_latency_ms", math.nan)  # nothing was asked: what a call takes is not known
 
 
 def count_requests(found: Findings, requests: pd.DataFrame, kind: pd.Series[str]) -> None:

@@ -93,3 +93,14 @@ def test_what_was_carried_beyond_its_measurement_is_told_of_every_arm() -> None:
     assert apart.endswith(". few: Priced at 4 times the measured rate (25,000 events/s); never tested here.")
     two = told(dollars.rests_on({"few": alike, "many": document(2, 50_000, "tested.")}))
     assert "few: Priced at 4 times" in two and "many: Priced at 2 times" in two
+
+
+def test_what_cpu_decides_is_said_once_and_not_for_each_arm_and_platform() -> None:
+    """Four sentences that differ in a digit hide the one that is a warning."""
+    made = study.recall(ROOT / "studies" / "quickstart")
+    bills = runcosts.reported(made)
+    notes = [note for bill in bills.values() for option in bill["options"] for note in option["notes"]]
+    assert sum("bound by CPU" in note for note in notes) > 1
+    text = repr(dollars.section(bills, dict.fromkeys(bills, "steady")))
+    assert "bound by CPU" not in text
+    assert text.count("CPU decides the size of") == 1

@@ -72,6 +72,7 @@ def test_nothing_configured_and_nothing_asked_are_not_judged() -> None:
     nothing = noted([], completed=0)
     assert nothing.found.metrics["s3_requests"].value == 0
     assert not {"s3_latency_ms", "checkpoint_put_requests"} & nothing.found.metrics.keys()
+    assert nothing.found.missing == ["s3_latency_ms"]
 
 
 def test_every_operation_has_a_kind_and_every_kind_a_metric() -> None:
