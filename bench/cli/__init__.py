@@ -17,6 +17,7 @@
     instrument ceiling
     claims     claims
     gallery    gallery
+    rendering  render
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ MODULES = (
     "instrument",
     "claims",
     "gallery",
+    "rendering",
 )
 
 

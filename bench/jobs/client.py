@@ -14,19 +14,22 @@ import os
 import re
 import sys
 import traceback
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from bench.jobs import ASIDE, JobParams, aside, find
 
+SESSION: Mapping[str, str] = MappingProxyType({"execution.target": "remote", "execution.attached": "false"})
 
-def environment(params: JobParams) -> Any:
-    """A TableEnvironment that submits to the session cluster FLINK_CONF_DIR names."""
+
+def environment(params: JobParams, where: Mapping[str, str] = SESSION) -> Any:
+    """A TableEnvironment that submits to the session cluster FLINK_CONF_DIR names, or as `where` says."""
     from pyflink.common import Configuration
     from pyflink.table import EnvironmentSettings, TableEnvironment
 
     settings = {
-        "execution.target": "remote",
-        "execution.attached": "false",
+        **where,
         "pipeline.name": params.run_name,
         "table.local-time-zone": "UTC",  # windows are told as UTC, wherever this runs
         "parallelism.default": str(params.parallelism),
@@ -41,15 +44,18 @@ def environment(params: JobParams) -> Any:
     )
 
 
-def submit(name: str, params: JobParams) -> dict[str, Any]:
-    """The job's id and its settings as Flink's client has them, once it is submitted.
-
-    It has a branch for what cannot be read where its stream may hold such events.
-    """
-    tables = environment(params)
+def build(name: str, tables: Any, params: JobParams) -> Any:
+    """The job's statements; with a branch for what cannot be read where its stream may hold such events."""
     statements = find(name).build(tables, params)
     if ASIDE in params.output_topics:
         aside.route(tables, statements, params)
+    return statements
+
+
+def submit(name: str, params: JobParams) -> dict[str, Any]:
+    """The job's id and its settings as Flink's client has them, once it is submitted."""
+    tables = environment(params)
+    statements = build(name, tables, params)
     job_id = str(statements.execute().get_job_client().get_job_id())
     config = tables.get_config()
     return {"job_id": job_id, "settings": {key: config.get(key, "") for key in params.settings}}

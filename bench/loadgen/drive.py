@@ -206,15 +206,15 @@ class Drive:
 def start(
     settings: Mapping[str, Any], *, bootstrap: str, topic: str, partitions: int, duration_s: float, warmup_s: float,
     run_dir: Path, seed: int, t0_ns: int | None = None, spawn: Spawn = spawn_process, web_port: int | None = None,
-    master: Master | None = None,
+    master: Master | None = None, ready_s: float = READY_TIMEOUT_S,
 ) -> Drive:  # fmt: skip
     """Start a trial's load and return once its clock is set.
 
     `settings`: mapping (or objects) with `workload`, `load`, `producer` as in a scenario. `duration_s` counts from t0
     and includes `warmup_s`. `t0_ns`: None for "now", or a time in the future (for a drain any time); the same seed
     and t0 give the same bytes. `web_port`: Locust's own page on loopback, with a master behind it. `master`: its
-    addresses, for workers that are started by hand elsewhere. A generator that cannot start is a HostError or what
-    its client said.
+    addresses, for workers that are started by hand elsewhere; `ready_s`: how long to wait for them. A generator that
+    cannot start is a HostError or what its client said.
     """
     load, workload, producer = (_plain(_section(settings, name)) for name in ("load", "workload", "producer"))
     replay = (load.get("shape") or {}).get("replay")
@@ -234,7 +234,7 @@ def start(
         workers, control = _spawn_distributed(common, folder, spawn, master or Master(web_port=web_port))
     else:
         workers, control = _spawn_local(common, folder, spawn), None
-    _await_ready(workers, control)
+    _await_ready(workers, control, ready_s)
     soon_ns = time.time_ns() + int(START_DELAY_S * 1e9)
     t0_ns = t0_ns if t0_ns is not None else soon_ns
     started_ns = soon_ns if mode == "drain" else t0_ns
@@ -319,8 +319,8 @@ def prefill(
     )  # fmt: skip
 
 
-def _await_ready(workers: list[_Worker], control: Process | None) -> None:
-    end = time.monotonic() + READY_TIMEOUT_S
+def _await_ready(workers: list[_Worker], control: Process | None, ready_s: float) -> None:
+    end = time.monotonic() + ready_s
     while not all(w.is_ready for w in workers):
         for k, worker in enumerate(workers):
             if worker.process.poll() is not None:
@@ -329,7 +329,7 @@ def _await_ready(workers: list[_Worker], control: Process | None) -> None:
                 raise StreamgaugeError(f"load worker {k} could not start: {said}")
         if time.monotonic() > end:
             _end(workers, control)
-            raise HostError(f"the load workers were not ready within {READY_TIMEOUT_S:g} s")
+            raise HostError(f"the load workers were not ready within {ready_s:g} s")
         time.sleep(0.02)
 
 

@@ -29,7 +29,7 @@ from locust import User, task
 from locust.env import Environment
 from locust.stats import StatsEntry
 
-from bench.loadgen import librdkafka
+from bench.loadgen import access, librdkafka
 from bench.loadgen.desk import Desk, FileDesk, MessageDesk
 from bench.loadgen.engine import Engine, open_engine
 from bench.loadgen.recorder import Recorder, Row
@@ -86,7 +86,7 @@ class Job:
         s = self.settings
         rough = Schedule.from_json({**s["schedule"], "t0_ns": time.time_ns()})
         engine = open_engine(
-            s["producer"],
+            {**s["producer"], "client": {**(s["producer"].get("client") or {}), **access.properties(os.environ)}},
             bootstrap=s["bootstrap"],
             topic=s["topic"],
             partitions=s["partitions"],

@@ -1,0 +1,188 @@
+"""The job as Flink's own operator takes it: an application with a JobManager of its own, told what a session is told.
+
+The options are those of the containers' session cluster and of the scenario's job, less what the operator decides:
+addresses, ports, and memory, which it takes as one figure for each process.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+from bench.backends import ClusterSpec
+from bench.backends.containers import plan
+from bench.backends.flink import LOG4J
+from bench.jobs import JobParams, job_params, outputs_of
+from bench.manifests import brokers, watching
+from bench.manifests.kustomize import Resource
+from bench.scenario import Settings
+
+API = "flink.apache.org/v1beta1"
+NAME = "job"
+RUN = "streamgauge"  # names topics, the consumer group and transactions
+ACCOUNT = "flink"
+IMAGE = "streamgauge/flink"
+APP = {"app": "streamgauge-job"}
+FOLDER = "/opt/streamgauge/job"
+PATH = ("/opt/flink/bin", "/opt/java/bin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
+STORE_KEYS = (
+    "checkpoint-store"  # a Secret with AWS_ACCESS_KEY_ID and the like; without one the pods' own identity counts
+)
+UNPRIVILEGED = {
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"]},
+    "runAsNonRoot": True,
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+# The operator's: who is found where. Our store beside the cluster is not there, either
+OPERATORS = ("jobmanager.", "rest.", "blob.server.", "taskmanager.bind-host", "taskmanager.cpu", "s3.")
+JOBMANAGER_MB = "jobmanager.memory.process.size"
+SLOTS = "taskmanager.numberOfTaskSlots"
+
+
+def task_manager_mb(options: Mapping[str, str]) -> int:
+    """A TaskManager's whole memory: the sum of its parts, each of which is said."""
+    parts = {key: value for key, value in options.items() if key.startswith("taskmanager.memory.")}
+    return sum(int(value.removesuffix("m")) for key, value in parts.items() if not key.endswith(".min"))
+
+
+def options(settings: Settings, spec: ClusterSpec, java_options: str, *, checkpoints: str, fill: float,
+            bounded_s: int) -> dict[str, str]:  # fmt: skip
+    """Flink's configuration. checkpoints: an s3:// address; fill: how busy the autoscaler keeps its tasks."""
+    told = {key: value for key, value in plan.session(spec, java_options).items() if not key.startswith(OPERATORS)}
+    return {
+        **told,
+        **_params(settings).settings,
+        "execution.checkpointing.dir": f"{checkpoints}/checkpoints",
+        "execution.checkpointing.savepoint-dir": f"{checkpoints}/savepoints",
+        "high-availability.type": "kubernetes",
+        "high-availability.storageDir": f"{checkpoints}/ha",
+        SLOTS: str(spec.slots),
+        "kubernetes.entry.path": "/usr/bin/env",  # the image has Flink's scripts and no entry point of the official one
+        "job.autoscaler.enabled": "true",
+        "job.autoscaler.target.utilization": f"{fill:g}",
+        "job.autoscaler.vertex.max-parallelism": str(settings.topic.partitions),
+        # a rescaling is a restart: none while the load that is measured goes on
+        "job.autoscaler.stabilization.interval": f"{bounded_s} s",
+        "pipeline.max-parallelism": str(max(128, settings.topic.partitions)),
+    }
+
+
+def _params(settings: Settings) -> JobParams:
+    outputs = {output: topic_name(output) for output in outputs_of(settings)}
+    return job_params(settings, brokers.bootstrap(brokers.PLAIN), RUN, topic_name("in"), outputs)
+
+
+def topic_name(what: str) -> str:
+    """The topic called `what` ("in", or an output of the job)."""
+    return f"{RUN}-{what}"
+
+
+def topics(settings: Settings) -> list[Resource]:
+    """The input as the scenario has it, and a partition of each output for every parallel sink."""
+    topic, pipeline = settings.topic, settings.pipeline
+    replicas = topic.replication_factor
+    own: dict[str, Any] = {"message.timestamp.type": "CreateTime", "min.insync.replicas": topic.min_insync}
+    if topic.segment_mb:
+        own["segment.bytes"] = topic.segment_mb << 20
+    found = [brokers.topic(topic_name("in"), topic.partitions, replicas, own)]
+    for output in outputs_of(settings):
+        assert pipeline is not None
+        theirs = {"message.timestamp.type": "LogAppendTime", "min.insync.replicas": topic.min_insync}
+        found.append(brokers.topic(topic_name(output), pipeline.parallelism, replicas, theirs))
+    return found
+
+
+def resources(settings: Settings, spec: ClusterSpec, flink: Mapping[str, str]) -> list[Resource]:
+    """The deployment, who it runs as, and what it is to do. flink: see `options`."""
+    pipeline = settings.pipeline
+    assert pipeline is not None
+    # every option is in the deployment's own configuration, where the operator's own can be seen beside it
+    order = {"job": pipeline.job, "params": asdict(replace(_params(settings), settings={}))}
+    version = importlib.metadata.version("apache-flink")
+    short = "v" + "_".join(version.split(".")[:2])
+    session = plan.session(spec, "")
+    return [
+        *_account(),
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": "job-order"},
+            "data": {"job.json": json.dumps(order, indent=1) + "\n"},
+        },
+        {
+            "apiVersion": API,
+            "kind": "FlinkDeployment",
+            "metadata": {"name": NAME},
+            "spec": {
+                "image": IMAGE,
+                "flinkVersion": short,
+                "mode": "native",
+                "serviceAccount": ACCOUNT,
+                "flinkConfiguration": dict(flink),
+                "logConfiguration": {"log4j-console.properties": LOG4J},
+                "podTemplate": _pod(),
+                "jobManager": {"replicas": 1, "resource": {"cpu": 1, "memory": session[JOBMANAGER_MB]}},
+                "taskManager": {"resource": {"cpu": spec.slots, "memory": f"{task_manager_mb(session)}m"}},
+                "job": {
+                    "jarURI": f"local:///opt/flink/opt/flink-python-{version}.jar",
+                    "entryClass": "org.apache.flink.client.python.PythonDriver",
+                    "args": ["-py", "/opt/streamgauge/src/bench/jobs/application.py", f"{FOLDER}/job.json"],
+                    "parallelism": pipeline.parallelism,
+                    "upgradeMode": "last-state" if pipeline.checkpoint else "stateless",
+                    "state": "running",
+                },
+            },
+        },
+    ]
+
+
+def _pod() -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"labels": APP},
+        "spec": {
+            "securityContext": {"runAsNonRoot": True, "runAsUser": 1000, "runAsGroup": 1000, "fsGroup": 1000},
+            "containers": [
+                {
+                    "name": "flink-main-container",
+                    "securityContext": UNPRIVILEGED,
+                    "env": [
+                        {"name": "FLINK_CONF_DIR", "value": "/opt/flink/conf"},
+                        {
+                            "name": "PATH",
+                            "value": ":".join(PATH),
+                        },
+                    ],
+                    "envFrom": [{"secretRef": {"name": STORE_KEYS, "optional": True}}],
+                    "ports": [watching.reporter_port()],
+                    "volumeMounts": [{"name": "order", "mountPath": FOLDER, "readOnly": True}],
+                }
+            ],
+            "volumes": [{"name": "order", "configMap": {"name": "job-order"}}],
+        },
+    }
+
+
+def _account() -> list[Resource]:
+    """Flink starts its TaskManagers and keeps its leader in ConfigMaps: in this namespace, and nothing else."""
+    rules = [
+        {"apiGroups": [""], "resources": ["pods", "configmaps", "services"], "verbs": ["*"]},
+        {"apiGroups": ["apps"], "resources": ["deployments", "deployments/finalizers"], "verbs": ["*"]},
+    ]
+    group = "rbac.authorization.k8s.io"
+    return [
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": ACCOUNT}},
+        {"apiVersion": f"{group}/v1", "kind": "Role", "metadata": {"name": ACCOUNT}, "rules": rules},
+        {
+            "apiVersion": f"{group}/v1",
+            "kind": "RoleBinding",
+            "metadata": {"name": ACCOUNT},
+            "roleRef": {"apiGroup": group, "kind": "Role", "name": ACCOUNT},
+            "subjects": [{"kind": "ServiceAccount", "name": ACCOUNT}],
+        },
+    ]

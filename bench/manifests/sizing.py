@@ -1,0 +1,154 @@
+"""How many workers, brokers and TaskManagers a rate needs, by CPU-seconds per million events as they were measured.
+
+The rules are the cost model's, handed in: CPU is filled to a share, what is left when one zone is gone must still carry
+the load, a follower takes a share of what a leader takes. A rate far from the measured one is an extrapolation, and
+`Size.carried` says by how much.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from bench.errors import ScenarioError
+from bench.scenario import Settings
+
+ZONES = ("a", "b", "c")
+REPLICAS = 3
+UNIT = "CPU-s a million events"
+CORE_MB = 4096  # of memory beside a core, as the machines have that the cost model rents for Flink (m7g)
+WORKER_MB = 1024  # 0.54 GiB at a million events a second, 0.81 GiB behind a full queue (docs/load.md)
+SIZES: dict[str, float] = {"small": 50_000.0, "medium": 250_000.0, "large": 1_000_000.0}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """CPU-seconds per million events of one kind of runs, and the rate they ran at.
+
+    `broker` is of one copy; None where nobody measured it (`flink` of a scenario without a job).
+    """
+
+    generator: float
+    broker: float
+    flink: float | None
+    rate_eps: float
+    runs: int
+    source: str  # the folder of the runs
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The cost model's: how full CPU may be at the load, and what a follower takes of a leader's CPU."""
+
+    cpu_fill: float
+    follower_share: float
+
+
+@dataclass(frozen=True)
+class Size:
+    """One size of everything: counts, whole CPUs and MiB of each. `because`: a sentence for each."""
+
+    name: str
+    rate_eps: float
+    workers: int
+    brokers: int
+    broker_cpus: int
+    broker_mb: int
+    task_managers: int
+    slots: int
+    partitions: int
+    carried: float  # times the rate that was measured
+    because: tuple[str, ...]
+
+    @property
+    def racks(self) -> tuple[str, ...]:
+        return ZONES[: min(len(ZONES), self.brokers)]
+
+
+def size(name: str, rate_eps: float, settings: Settings, measured: Measured, rules: Rules) -> Size:
+    """What carries `rate_eps` in three zones. ScenarioError where a job's CPU per event is not known."""
+    pipeline = settings.pipeline
+    load_cores = rate_eps * measured.generator / 1e6 / rules.cpu_fill
+    workers = math.ceil(load_cores)
+    kept = min(rules.cpu_fill, 1 - 1 / len(ZONES))
+    copies = 1 + (REPLICAS - 1) * rules.follower_share
+    broker_cores = rate_eps * measured.broker * copies / 1e6 / kept
+    brokers = len(ZONES)
+    broker_cpus = math.ceil(broker_cores / brokers)
+    because = [
+        f"{_many(workers, 'load worker')} of one CPU: {_cores(load_cores)} of {measured.generator:.2f} {UNIT}",
+        (
+            f"{brokers} brokers of {_many(broker_cpus, 'CPU')}: {_cores(broker_cores)} of {measured.broker:.2f} {UNIT} "
+            f"and copy, {REPLICAS} copies, one zone gone"
+        ),
+    ]
+    task_managers = slots = 0
+    partitions = settings.topic.partitions
+    if pipeline is not None:
+        if measured.flink is None:
+            raise ScenarioError(
+                f"{measured.source}: no run measured flink_cpu_s_per_million_events, so no job has a size"
+            )
+        flink_cores = rate_eps * measured.flink / 1e6 / rules.cpu_fill
+        slots = pipeline.slots_each
+        task_managers = math.ceil(flink_cores / slots)
+        parallelism = task_managers * slots
+        partitions = math.ceil(partitions / parallelism) * parallelism  # each source reads as many
+        because.append(
+            f"{_many(task_managers, 'TaskManager')} of {slots} slots and CPUs: {_cores(flink_cores)} of "
+            f"{measured.flink:.2f} {UNIT}; {partitions} partitions, as many for each slot"
+        )
+    return Size(
+        name, rate_eps, workers, brokers, broker_cpus, broker_cpus * CORE_MB, task_managers, slots, partitions,
+        rate_eps / measured.rate_eps, tuple(because),
+    )  # fmt: skip
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
+def _cores(cores: float) -> str:
+    return f"{cores:.1f} cores"
+
+
+def own(settings: Settings, measured: Measured, rules: Rules) -> Size:
+    """The scenario as it stands: its own rate, brokers and TaskManagers, and CPUs for what each then carries."""
+    rate = settings.load.rate_eps
+    if not isinstance(rate, float):
+        raise ScenarioError(
+            f"load: was {settings.load.kind}, expected a constant rate_eps: a cluster is sized for one (--load names "
+            "another load of the scenario, --rate-eps a rate)"
+        )
+    cluster, limits, pipeline = settings.cluster, settings.cluster.limits, settings.pipeline
+    copies = 1 + (settings.topic.replication_factor - 1) * rules.follower_share
+    cores = rate * measured.broker * copies / 1e6 / rules.cpu_fill
+    cpus = math.ceil(limits.broker_cpus or cores / cluster.brokers)
+    return Size(
+        "base", rate, settings.load.workers, cluster.brokers, cpus, limits.broker_memory_mb or cpus * CORE_MB,
+        pipeline.task_managers if pipeline else 0, pipeline.slots_each if pipeline else 0, settings.topic.partitions,
+        rate / measured.rate_eps, (),
+    )  # fmt: skip
+
+
+def settings_at(settings: Settings, wanted: Size) -> Settings:
+    """The scenario at that size: the same question with more of everything, three copies in three zones."""
+    pipeline = settings.pipeline
+    topic = {"partitions": wanted.partitions, "replication_factor": REPLICAS, "min_insync": REPLICAS - 1}
+    changed: dict[str, object] = {
+        "load": settings.load.model_copy(
+            update={
+                "rate_eps": wanted.rate_eps,
+                "workers": wanted.workers,
+                "drain": None,
+                "shape": None,
+                "of_drain": None,
+            }
+        ),
+        "topic": settings.topic.model_copy(update=topic),
+        "cluster": settings.cluster.model_copy(update={"brokers": wanted.brokers, "racks": wanted.racks}),
+    }
+    if pipeline is not None:
+        many = {"task_managers": wanted.task_managers, "parallelism": wanted.task_managers * wanted.slots}
+        changed["pipeline"] = pipeline.model_copy(update={**many, "slots": wanted.slots})
+    return settings.model_copy(update=changed)
