@@ -1,8 +1,8 @@
 """One load without the bench around it, by workers that come from elsewhere. `python -m bench.loadgen.headless FILE`.
 
-FILE: {settings: {workload, load, producer}, bootstrap, topic, partitions, duration_s, warmup_s, seed, port, ready_s}.
-A Locust master waits on `port` for as many workers as the load has; a line of progress a second goes to stderr, and
-what was sent to stdout, as JSON. Exit code 0 only if every event was acknowledged and the generator was on time.
+FILE: {settings: {workload, load, producer}, bootstrap, topic, partitions, duration_s, warmup_s, seed, bind_host, port,
+ready_s}. A Locust master waits there for as many workers as the load has; a line of progress a second goes to stderr,
+and what was sent to stdout, as JSON. Exit code 0 only if every event was acknowledged and the generator was on time.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from bench.loadgen.sent import Sent, validity
 MONITOR_S = 1.0
 
 
-def run(order: Mapping[str, Any], run_dir: Path, bind_host: str = "0.0.0.0") -> Sent:  # noqa: S104 -- a pod's own
+def run(order: Mapping[str, Any], run_dir: Path) -> Sent:
     """Wait for the workers, let them send, and say what was sent."""
     running = start(
         order["settings"], bootstrap=order["bootstrap"], topic=order["topic"], partitions=order["partitions"],
         duration_s=order["duration_s"], warmup_s=order["warmup_s"], run_dir=run_dir, seed=order["seed"],
-        master=Master(bind_host=bind_host, port=order["port"], spawn_workers=False), ready_s=order["ready_s"],
+        master=Master(bind_host=order["bind_host"], port=order["port"], spawn_workers=False), ready_s=order["ready_s"],
     )  # fmt: skip
     while not (now := running.poll()).done and now.t_s < running.schedule.seconds:
         print(

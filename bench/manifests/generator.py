@@ -57,6 +57,7 @@ def order(settings: Settings, topic: str) -> dict[str, Any]:
         "duration_s": phases.warmup_s + phases.measure_s,
         "warmup_s": phases.warmup_s,
         "seed": settings.seed,
+        "bind_host": "0.0.0.0",  # noqa: S104 -- of a pod, which only workers may reach
         "port": PORT,
         "ready_s": READY_S,
     }
