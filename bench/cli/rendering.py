@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from bench.scenario import Scenario, Settings
 
 SIZES = ("small", "medium", "large")
+TENFOLD = 10  # what is carried further is said aloud
 
 
 @cli.group()
@@ -141,6 +142,8 @@ def to_json(known: Measured, sizes: list[Size]) -> dict[str, Any]:
                 "brokers": {"count": one.brokers, "cpus": one.broker_cpus, "memory_mb": one.broker_mb},
                 "task_managers": {"count": one.task_managers, "slots": one.slots},
                 "partitions": one.partitions,
+                "busiest_slot_cores": one.busiest_slot_cores,
+                "is_reached": one.is_reached,
                 "because": list(one.because),
             }
             for one in sizes
@@ -153,17 +156,38 @@ def _tell(known: Measured, sizes: list[Size]) -> None:
 
     console = wide_console()
     table = Table()
-    for name in ("size", "events/s", "x measured", "load workers", "brokers", "TaskManagers", "partitions"):
+    for name in (
+        "size",
+        "events/s",
+        "x measured",
+        "load workers",
+        "brokers",
+        "TaskManagers",
+        "partitions",
+        "busiest slot",
+    ):
         table.add_column(name, justify="left" if name == "size" else "right")
     for one in sizes:
         table.add_row(
-            one.name, f"{one.rate_eps:,.0f}", f"{one.carried:.2g}", f"{one.workers} x 1 CPU",
+            one.name, f"{one.rate_eps:,.0f}", f"{one.carried:.1f}", f"{one.workers} x 1 CPU",
             f"{one.brokers} x {one.broker_cpus} CPUs", f"{one.task_managers} x {one.slots} slots", str(one.partitions),
+            f"{one.busiest_slot_cores:.2f} cores" if one.task_managers else "",
         )  # fmt: skip
     console.print(table)
     for one in sizes:
         for reason in one.because:
             console.print(f"{one.name}: {reason}.", markup=False, highlight=False)
+        if one.carried > TENFOLD:
+            console.print(
+                f"{one.name}: {one.carried:.1f} times the measured rate: an extrapolation beyond tenfold.",
+                markup=False, highlight=False,
+            )  # fmt: skip
+        if not one.is_reached:
+            console.print(
+                f"{one.name} IS NOT REACHED: a slot reads with one thread, and the busiest one would need more than a "
+                "core. Less skewed keys (workload.keys.zipf), or producer.routing: sticky where the job groups anew.",
+                markup=False, highlight=False,
+            )  # fmt: skip
     console.print(
         f"Measured at {known.rate_eps:,.0f} events/s in {known.source}, "
         f"{known.runs} run{'s' if known.runs > 1 else ''}; CPU filled as in a bill. No Kubernetes cluster was asked.",

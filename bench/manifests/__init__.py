@@ -5,6 +5,7 @@ comes out is a kustomize tree. Nothing here talks to a cluster.
 
     evidence     what runs measured of CPU per event
     sizing       how many of what, from that
+    skew         what the busiest slot reads
     brokers      Kafka, its node pools, topics and user
     job          the FlinkDeployment and what it runs as
     generator    Locust's master and workers

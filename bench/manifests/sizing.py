@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass
 
 from bench.errors import ScenarioError
+from bench.manifests.skew import busiest_share
 from bench.scenario import Settings
 
 ZONES = ("a", "b", "c")
@@ -57,8 +58,14 @@ class Size:
     task_managers: int
     slots: int
     partitions: int
+    busiest_slot_cores: float  # what the slot with the busiest keys would use; over 1, the rate is not reached
     carried: float  # times the rate that was measured
     because: tuple[str, ...]
+
+    @property
+    def is_reached(self) -> bool:
+        """Whether the busiest slot keeps up: it reads with one thread, whatever its neighbours have left."""
+        return self.busiest_slot_cores <= 1
 
     @property
     def racks(self) -> tuple[str, ...]:
@@ -83,6 +90,7 @@ def size(name: str, rate_eps: float, settings: Settings, measured: Measured, rul
         ),
     ]
     task_managers = slots = 0
+    busiest = 0.0
     partitions = settings.topic.partitions
     if pipeline is not None:
         if measured.flink is None:
@@ -94,12 +102,15 @@ def size(name: str, rate_eps: float, settings: Settings, measured: Measured, rul
         task_managers = math.ceil(flink_cores / slots)
         parallelism = task_managers * slots
         partitions = math.ceil(partitions / parallelism) * parallelism  # each source reads as many
+        share = busiest_share(settings, parallelism, partitions)
+        busiest = share * rate_eps * measured.flink / 1e6
         because.append(
             f"{_many(task_managers, 'TaskManager')} of {slots} slots and CPUs: {_cores(flink_cores)} of "
             f"{measured.flink:.2f} {UNIT}; {partitions} partitions, as many for each slot"
         )
+        because.append(f"the busiest slot reads {share:.1%} of the events: {_cores(busiest)}")
     return Size(
-        name, rate_eps, workers, brokers, broker_cpus, broker_cpus * CORE_MB, task_managers, slots, partitions,
+        name, rate_eps, workers, brokers, broker_cpus, broker_cpus * CORE_MB, task_managers, slots, partitions, busiest,
         rate_eps / measured.rate_eps, tuple(because),
     )  # fmt: skip
 
@@ -124,10 +135,11 @@ def own(settings: Settings, measured: Measured, rules: Rules) -> Size:
     copies = 1 + (settings.topic.replication_factor - 1) * rules.follower_share
     cores = rate * measured.broker * copies / 1e6 / rules.cpu_fill
     cpus = math.ceil(limits.broker_cpus or cores / cluster.brokers)
+    share = busiest_share(settings, pipeline.parallelism, settings.topic.partitions) if pipeline else 0.0
     return Size(
         "base", rate, settings.load.workers, cluster.brokers, cpus, limits.broker_memory_mb or cpus * CORE_MB,
         pipeline.task_managers if pipeline else 0, pipeline.slots_each if pipeline else 0, settings.topic.partitions,
-        rate / measured.rate_eps, (),
+        share * rate * (measured.flink or 0.0) / 1e6, rate / measured.rate_eps, (),
     )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ import pytest
 from bench.errors import ScenarioError
 from bench.manifests.evidence import measured
 from bench.manifests.sizing import own, settings_at, size
+from bench.manifests.skew import busiest_share
 from tests.manifests.scene import MEASURED, RULES, settings
 
 STUDIES = Path(__file__).parents[2] / "studies"
@@ -23,7 +24,7 @@ def test_a_million_a_second_worked_out_by_hand() -> None:
     assert found.partitions == 16
     assert found.carried == 10
     assert found.racks == ("a", "b", "c")
-    assert len(found.because) == 3
+    assert len(found.because) == 4
 
 
 def test_a_zone_that_is_gone_counts_where_it_is_worse_than_the_fill() -> None:
@@ -53,6 +54,24 @@ def test_a_job_whose_cpu_nobody_measured_has_no_size() -> None:
     unknown = dataclasses.replace(MEASURED, flink=None)
     with pytest.raises(ScenarioError, match="no run measured flink_cpu_s_per_million_events"):
         size("x", 1_000_000.0, settings(), unknown, RULES)
+
+
+@pytest.mark.parametrize(
+    ("change", "low", "high"),
+    [
+        ("producer.routing=sticky", 1 / 16, 1 / 16),
+        ("workload.keys.zipf=0", 1 / 16, 0.075),
+        # the busiest of 100,000 keys at Zipf 1.05 has 1 / sum(k ** -1.05) = 10.7 %, its slot a part of the rest too
+        ("workload.keys.zipf=1.05", 0.107 + 0.02, 0.107 + 1 / 16 + 0.03),
+    ],
+)
+def test_the_busiest_slot_reads_what_its_keys_bring(change: str, low: float, high: float) -> None:
+    """More TaskManagers do not help against one key: a rate that one slot cannot read is not reached."""
+    one = settings("quickstart", "steady", change)
+    assert low <= busiest_share(one, 16, 16) <= high
+    sized = size("x", 1_000_000.0, one, MEASURED, RULES)
+    assert sized.busiest_slot_cores == pytest.approx(busiest_share(one, 16, 16) * 10)
+    assert sized.is_reached == ("1.05" not in change)
 
 
 def test_limits_that_the_scenario_sets_are_the_brokers_own() -> None:

@@ -278,7 +278,18 @@ def test_the_tree_that_is_committed_is_the_one_that_is_rendered(tmp_path: Path) 
 
     assert k8s.name == "k8s"
     root = Path(__file__).parents[2]
-    words = ["render", "k8s", "quickstart", "--load", "steady", "--from", str(root / "studies" / "sustainable-rate")]
+    study = root / "studies" / "sustainable-rate"
+    words = [
+        "render",
+        "k8s",
+        "quickstart",
+        "--load",
+        "steady",
+        "--set",
+        "producer.routing=sticky",
+        "--from",
+        str(study),
+    ]
     done = CliRunner().invoke(cli, [*words, "--out", str(tmp_path)], catch_exceptions=False)
     assert done.exit_code == 0
     made = {path.relative_to(tmp_path): path.read_text() for path in tmp_path.rglob("*.yaml")}
