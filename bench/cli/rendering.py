@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,20 +54,23 @@ def k8s(scenario: str, out: Path, **how: Any) -> None:
     from bench.manifests import tree
     from bench.manifests.evidence import measured
     from bench.manifests.sizing import SIZES as RATES
-    from bench.manifests.sizing import own, size
+    from bench.manifests.sizing import constant, own, size
     from bench.study import Asked
     from bench.study import scenario as read
     from bench.toolchain import provision
 
     found = read(Asked(scenario, tuple(how["overrides"])))
+    namespace = how["namespace"] or f"streamgauge-{found.name}"
+    _checked(namespace, how["checkpoints"], {"--flink-image": how["flink_image"], "--load-image": how["load_image"]})
     name, settings = _settings(found, how["load"])
     rules = _rules()
     known = measured(how["source"] or _recorded(found.name), name, settings, rules)
+    settings = constant(settings, known)
     rate = how["rate_eps"]
     rates = {"wanted": rate} if rate else {one: RATES[one] for one in how["sizes"] or SIZES}
     sized = [size(one, rate_eps, settings, known, rules) for one, rate_eps in rates.items()]
     terms = tree.Terms(
-        namespace=how["namespace"] or f"streamgauge-{found.name}",
+        namespace=namespace,
         images={"streamgauge/flink": how["flink_image"], "streamgauge/load": how["load_image"]},
         checkpoints=how["checkpoints"].rstrip("/"),
         java_options=java_options(provision(progress=False).flink_home / "conf" / "config.yaml"),
@@ -82,12 +86,25 @@ def k8s(scenario: str, out: Path, **how: Any) -> None:
     say(f"{len(files)} files in {out}; kubectl apply -k {out / 'overlays' / sized[-1].name}")
 
 
+def _checked(namespace: str, checkpoints: str, images: dict[str, str]) -> None:
+    """ScenarioError for what a cluster would refuse, or a pod would wait for without end."""
+    if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", namespace):
+        raise ScenarioError(f"--namespace {namespace}: expected small letters, digits and dashes, at most 63")
+    if not re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]+(/.*)?", checkpoints):
+        raise ScenarioError(f"--checkpoints {checkpoints}: expected s3://BUCKET or s3://BUCKET/FOLDER")
+    for option, image in images.items():
+        if not re.search(r"[^:/]:[\w.-]+$", image):
+            raise ScenarioError(f"{option} {image}: expected NAME:TAG")
+
+
 def _settings(found: Scenario, load: str | None) -> tuple[str, Settings]:
     """The load's name and its first cell."""
+    from bench.scenario.words import nearest
+
     plans = found.plans
     name = load or next(iter(plans))
     if name not in plans:
-        raise ScenarioError(f"--load {name}: expected one of {', '.join(plans)}")
+        raise ScenarioError(f"--load {name}: expected one of {', '.join(plans)}{nearest(name, plans)}")
     return name, found.cells(plans[name])[0][1]
 
 

@@ -153,6 +153,7 @@ def _pod() -> dict[str, Any]:
                     "securityContext": UNPRIVILEGED,
                     "env": [
                         {"name": "FLINK_CONF_DIR", "value": "/opt/flink/conf"},
+                        {"name": "FLINK_LOG_DIR", "value": "/tmp"},  # noqa: S108 -- a container's own
                         {
                             "name": "PATH",
                             "value": ":".join(PATH),

@@ -123,14 +123,25 @@ def _cores(cores: float) -> str:
     return f"{cores:.1f} cores"
 
 
-def own(settings: Settings, measured: Measured, rules: Rules) -> Size:
-    """The scenario as it stands: its own rate, brokers and TaskManagers, and CPUs for what each then carries."""
-    rate = settings.load.rate_eps
-    if not isinstance(rate, float):
-        raise ScenarioError(
-            f"load: was {settings.load.kind}, expected a constant rate_eps: a cluster is sized for one (--load names "
-            "another load of the scenario, --rate-eps a rate)"
+def constant(settings: Settings, measured: Measured) -> Settings:
+    """The scenario at one rate: its own, or where it searches for one, what the runs have found."""
+    load = settings.load
+    if load.kind == "search":
+        return settings.model_copy(
+            update={"load": load.model_copy(update={"rate_eps": float(round(measured.rate_eps))})}
         )
+    if load.kind != "rate":
+        raise ScenarioError(
+            f"load: was {load.kind}, expected a constant rate_eps or a search: a cluster is sized for one rate (--load "
+            "names another load of the scenario)"
+        )
+    return settings
+
+
+def own(settings: Settings, measured: Measured, rules: Rules) -> Size:
+    """The scenario as it stands, at a constant rate: its own counts, and CPUs for what each then carries."""
+    rate = settings.load.rate_eps
+    assert isinstance(rate, float)
     cluster, limits, pipeline = settings.cluster, settings.cluster.limits, settings.pipeline
     copies = 1 + (settings.topic.replication_factor - 1) * rules.follower_share
     cores = rate * measured.broker * copies / 1e6 / rules.cpu_fill

@@ -9,7 +9,7 @@ from ruamel.yaml import YAML
 
 from bench.manifests import tree
 from bench.manifests.kustomize import Tree, merged, name_of
-from bench.manifests.sizing import SIZES, Measured, Rules, own, size
+from bench.manifests.sizing import SIZES, Measured, Rules, constant, own, size
 from bench.scenario import Settings
 from bench.study import Asked
 from bench.study import scenario as read
@@ -27,6 +27,7 @@ def settings(name: str = "quickstart", load: str = "steady", *overrides: str) ->
 
 def rendered(one: Settings, measured: Measured = MEASURED) -> Tree:
     terms = tree.Terms("streamgauge-test", IMAGES, "s3://bucket/prefix", "-Dopen=all", RULES)
+    one = constant(one, measured)
     sizes = [size(name, rate, one, measured, RULES) for name, rate in SIZES.items()]
     return tree.render(one, own(one, measured, RULES), sizes, terms)
 

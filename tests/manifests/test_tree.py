@@ -216,7 +216,7 @@ def test_a_scenario_without_a_job_has_no_flink() -> None:
 @pytest.mark.parametrize(
     ("scenario", "load", "says"),
     [
-        ("sustainable-rate", "load", "was search, expected a constant rate_eps"),
+        ("quickstart", "drain", "was drain, expected a constant rate_eps or a search"),
         ("ingest-1m", "stopped", "faults need --backend local"),
     ],
 )
@@ -224,6 +224,13 @@ def test_what_a_cluster_cannot_be_told_is_refused(scenario: str, load: str, says
     """Left out in silence it would be another question."""
     with pytest.raises(ScenarioError, match=says):
         rendered(settings(scenario, load))
+
+
+def test_a_search_is_rendered_at_the_rate_that_was_found() -> None:
+    """What it looks for on a laptop is what a cluster's base is held to."""
+    found = base(rendered(settings("sustainable-rate", "load")))
+    order = json.loads(found["ConfigMap", "load-order"]["data"]["load.json"])
+    assert order["settings"]["load"]["rate_eps"] == MEASURED.rate_eps
 
 
 def test_an_overlay_cannot_lose_a_resource() -> None:
