@@ -16,13 +16,15 @@ import psutil
 
 from bench import record, trial
 from bench.backends import Cluster, ClusterSpec, Limits, capacity, not_testable, open_cluster, require
+from bench.backends.remote import Remote, RemoteCluster
 from bench.errors import HostError, ScenarioError, StreamgaugeError
 from bench.jobs import in_our_store
 from bench.jobs.session import JobSession
 from bench.probes.exporter import Exporter
 from bench.record import BundleError, Outcome, Run
 from bench.scenario import Settings, Trial, expected_events
-from bench.trial import Now, Stage, faults
+from bench.topics import PREFIX
+from bench.trial import Now, Stage, faults, guard
 
 MOST_EPS = 2e6  # of a load that does not say: more was never reached by a generator on two cores
 LEAST_DISK_BYTES = 2 << 30  # a cluster's logs, checkpoints and one trial's topics, with room to fail cleanly
@@ -92,7 +94,7 @@ def check_recordings(trials: Sequence[Trial]) -> None:
         read_recording(settings)
 
 
-def preflight(trials: Sequence[Trial], out: Path) -> None:
+def preflight(trials: Sequence[Trial], out: Path, remote: Remote | None = None) -> None:
     """Refuse before anything starts.
 
     ScenarioError for what cannot be run yet, HostError when a backend is not here, or when disk or memory cannot hold
@@ -109,9 +111,9 @@ def preflight(trials: Sequence[Trial], out: Path) -> None:
             "none: run with --backend compose or testcontainers"
         )
     for one in trials:
-        if one.backend != "local" and (why := only_local(one.settings)):
+        why = only_local(one.settings) if one.backend != "local" else ""
+        if why := why or (guard.refusal(one, remote) if one.backend == "remote" else ""):
             raise ScenarioError(f"{one.scenario}: {why}")
-    for one in trials:
         if faults.fills_a_disk(one.settings) and _topic_bytes(one) > DISK_MB << 20:
             raise ScenarioError(
                 f"{one.scenario}: the load writes up to {_topic_bytes(one) >> 20:,} MiB, expected less than {DISK_MB}: "
@@ -120,13 +122,13 @@ def preflight(trials: Sequence[Trial], out: Path) -> None:
     check_recordings(trials)
     out.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(out).free
-    needed = LEAST_DISK_BYTES + max((_topic_bytes(t) for t in trials), default=0)
+    needed = LEAST_DISK_BYTES + max((_topic_bytes(t) for t in trials if t.backend != "remote"), default=0)
     if free < needed:
         raise HostError(
             f"{out}: {free / 2**30:.1f} GiB of disk are free, {needed / 2**30:.1f} GiB are needed; "
             "free some, or give --out on another disk"
         )
-    memory = max((_memory_bytes(cluster_spec(t.settings)) for t in trials), default=0)
+    memory = max((_memory_bytes(t) for t in trials), default=0)
     available = psutil.virtual_memory().available
     if available < memory:
         raise HostError(
@@ -145,7 +147,10 @@ def _topic_bytes(trial: Trial) -> int:
     return int(events * settings.workload.event_bytes * (settings.topic.replication_factor + 1))
 
 
-def _memory_bytes(spec: ClusterSpec) -> int:
+def _memory_bytes(trial: Trial) -> int:
+    spec = cluster_spec(trial.settings)
+    if trial.backend == "remote":
+        return OTHER_MEMORY_MB << 20
     brokers = spec.brokers * (spec.broker_heap_mb + JVM_OVERHEAD_MB + spec.broker_disk_mb)
     flink = 0
     if spec.task_managers:
@@ -178,6 +183,7 @@ def run_all(
     latency_slo_ms: float | None = None,
     web_port: int | None = None,
     exporter: Exporter | None = None,
+    remote: Remote | None = None,
 ) -> list[Run]:
     """Run what has no finished run yet (`fresh`: everything) and return all runs, in the trials' order.
 
@@ -188,9 +194,9 @@ def run_all(
     known = {} if fresh else finished(trials, out)
     todo = [one for one in trials if one.id not in known]
     if todo:
-        preflight(todo, out)
+        preflight(todo, out, remote)
     runs = dict(known)
-    with _Clusters(out, web_port, exporter) as clusters:
+    with _Clusters(out, web_port, exporter, remote) as clusters:
         for position, asked in enumerate(todo):
             index, one = position + len(known) + 1, at_share(asked, runs.values())
             tell = _teller(listen, index, len(trials), one)
@@ -279,7 +285,7 @@ def _run_one(
     earlier: Sequence[Path],
 ) -> Run:  # fmt: skip
     bundle = out / one.scenario / one.id / datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-    if reason := _refusal(one):
+    if reason := _refusal(one) or clusters.stopped:
         return record.save(trial.refused(one, one.backend, reason), bundle)
     try:
         stage = clusters.stage_for(one, tell)
@@ -302,7 +308,10 @@ def _run_one(
 class _Clusters:
     """At most one open cluster: kept while trials of the same shape follow each other, primed once."""
 
-    def __init__(self, out: Path, web_port: int | None, exporter: Exporter | None) -> None:
+    def __init__(
+        self, out: Path, web_port: int | None, exporter: Exporter | None, remote: Remote | None = None
+    ) -> None:
+        self._remote, self.stopped = remote, ""  # the second: why nothing may be loaded there any more
         self._web_port, self._exporter = web_port, exporter
         self._out = out
         self._stack = ExitStack()
@@ -332,20 +341,30 @@ class _Clusters:
         spec = cluster_spec(one.settings)
         if self._exporter is not None and one.backend == "local":
             spec = replace(spec, flink={**self._exporter.push_settings, **spec.flink})
-        cluster = self._stack.enter_context(open_cluster(one.backend, spec, run_dir=run_dir, log_dir=log_dir))
+        cluster = self._stack.enter_context(
+            open_cluster(one.backend, spec, run_dir=run_dir, log_dir=log_dir, remote=self._remote)
+        )
         if self._exporter is not None:
             self._exporter.cluster(lambda: _exporters(cluster))
             self._stack.callback(self._exporter.cluster, tuple)
+        theirs = cluster if isinstance(cluster, RemoteCluster) else None
+        if theirs is not None:
+            self._stack.enter_context(guard.watched(theirs, self._stop))
         session = None
         if one.settings.pipeline is not None:
-            session = JobSession(cluster, log_dir / "job-client.log")
+            session = JobSession(cluster, log_dir / "job-client.log", theirs.job_settings if theirs else None)
             self._stack.callback(session.close)
-        self._stage = Stage(cluster, session, run_dir, cluster.spawn, self._web_port)
+        self._stage = Stage(
+            cluster, session, run_dir, cluster.spawn, theirs.remote.prefix if theirs else PREFIX, self._web_port
+        )
         self._key = one.shape_key
-        if session is not None or one.settings.consumers:
+        if session is not None or one.settings.consumers or theirs is not None:
             tell("prime", 25.0)
             trial.prime(one, self._stage)
         return self._stage
+
+    def _stop(self, why: str) -> None:
+        self.stopped = why
 
 
 def _exporters(cluster: Cluster) -> list[tuple[dict[str, str], str]]:

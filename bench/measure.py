@@ -317,7 +317,7 @@ def storage_metrics(found: Findings, disk: Mapping[str, int], sent: Sent, *, mov
     """
     events = sent.acknowledged_events
     if events and disk.get("partitions"):
-        found.put("disk_bytes_per_event", disk["allocated"] / events)
+        found.put("disk_bytes_per_event", disk.get("allocated", math.nan) / events)
         found.put("log_bytes_per_event", disk["log"] / events)
         payload = (
             float(sent.seconds["offered_bytes"].sum(min_count=1)) / sent.offered_events
@@ -327,11 +327,14 @@ def storage_metrics(found: Findings, disk: Mapping[str, int], sent: Sent, *, mov
         found.put("payload_bytes_per_event", payload)
         if not moved:
             found.put("compression_ratio", payload * events / disk["log"] if disk["log"] else math.nan)
-        found.put("topic_segments", disk["segments"])
-        found.put("topic_bytes_per_partition", (disk["allocated"] - disk["log"]) / disk["partitions"])
+        found.put("topic_segments", disk.get("segments", math.nan))
+        beside = disk.get("allocated", math.nan) - disk["log"]
+        found.put("topic_bytes_per_partition", beside / disk["partitions"])
         for kind, name in (("log", "log"), ("index", "index"), ("timeindex", "time_index")):
-            found.put(f"topic_{name}_bytes", disk[kind])
-            found.put(f"topic_{name}_allocated_bytes", disk[f"{kind}_allocated"])
+            found.put(f"topic_{name}_bytes", disk.get(kind, math.nan))
+            found.put(f"topic_{name}_allocated_bytes", disk.get(f"{kind}_allocated", math.nan))
+    elif events:
+        found.missing += ["disk_bytes_per_event", "log_bytes_per_event"]
 
 
 def protocol_metric(found: Findings, replicas: int) -> None:

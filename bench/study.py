@@ -35,6 +35,7 @@ class Asked:
     repeats: int | None = None
     quick: bool = False
     backends: tuple[str, ...] = ("local",)
+    remote: str = ""  # which cluster, of the backend remote
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def scenario(asked: Asked, metrics: Sequence[str] = tuple(METRICS), *, inputs: b
     )  # fmt: skip
 
 
-def trials(scenario: Scenario, *backends: str) -> list[Trial]:
+def trials(scenario: Scenario, *backends: str, remote: str = "") -> list[Trial]:
     """Its trials on this machine, on several backends as `beside`. Another kind of machine's are not resumed from."""
     from bench.workloads import find as find_workloads
 
@@ -77,6 +78,7 @@ def trials(scenario: Scenario, *backends: str) -> list[Trial]:
             workload_version=version,
             measurement_version=MEASUREMENT_VERSION,
             host_class=environment.host_class(),
+            where=remote if backend == "remote" else "",
         )
         for backend in dict.fromkeys(backends)
     ]

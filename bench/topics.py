@@ -22,11 +22,13 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ignore[attr-defined]  # not re-exported
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
+from bench import keyring
 from bench.analysis.crossing import Placed
 from bench.errors import BrokerError
 from bench.loadgen.subscription import Subscription
 from bench.scenario import Settings, Trial
 
+PREFIX = "sg-"
 ADMIN_TIMEOUT_S = 30.0  # 2,000 partitions are made in 0.3 s; a busy host takes longer
 LED_TIMEOUT_S = 90.0  # a broker that was killed looks through every log it has
 LED_LOOK_S = 1.0
@@ -37,7 +39,7 @@ QUIET_S = 10.0  # reading back: this long without a record means that something 
 
 
 def _admin(bootstrap: str) -> AdminClient:
-    return AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+    return AdminClient({**keyring.client(bootstrap), "log_level": 0})
 
 
 @dataclass(frozen=True)
@@ -53,9 +55,9 @@ class Names:
         return [self.input, *self.outputs.values()]
 
 
-def fresh(trial: Trial, outputs: Iterable[str]) -> Names:
+def fresh(trial: Trial, outputs: Iterable[str], prefix: str = PREFIX) -> Names:
     """Names that no topic has had."""
-    run = f"sg-{trial.id}-{os.getpid()}-{time.time_ns() // 1_000_000 % 10**8:08d}"
+    run = f"{prefix}{trial.id}-{os.getpid()}-{time.time_ns() // 1_000_000 % 10**8:08d}"
     return Names(run, f"{run}-in", {name: f"{run}-{name}" for name in outputs})
 
 
@@ -119,7 +121,7 @@ def await_led(bootstrap: str, topic: str, partitions: int, timeout_s: float = LE
     BrokerError when that does not happen in time.
     """
     often = {"reconnect.backoff.ms": 10, "reconnect.backoff.max.ms": 50}  # the first may not exceed the second
-    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0, **often})
+    admin = AdminClient({**keyring.client(bootstrap), "log_level": 0, **often})
     _led(admin, topic, partitions, timeout_s)
 
 
@@ -232,8 +234,8 @@ def read_topic(bootstrap: str, topic: str, *, committed: bool = False, timeout_s
     """Read a topic from its beginning to the offsets it ends at now. BrokerError when records do not arrive."""
     open_partitions = {p for p, end in end_offsets(bootstrap, topic, committed=committed).items() if end > 0}
     settings = {
-        "bootstrap.servers": bootstrap,
-        "group.id": "streamgauge-readback",  # never joined, nothing is committed
+        **keyring.client(bootstrap),
+        "group.id": f"{topic}-readback",  # never joined, nothing is committed; its name is ours to use, as the topic's
         "enable.auto.commit": "false",
         "enable.partition.eof": "true",  # the end may be records that no reader is shown, a transaction's marks
         "isolation.level": "read_committed" if committed else "read_uncommitted",

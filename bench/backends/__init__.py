@@ -17,7 +17,9 @@ from bench.errors import HostError
 if TYPE_CHECKING:
     import pandas as pd
 
-BACKENDS = ("local", "compose", "testcontainers")
+    from bench.backends.remote import Remote
+
+BACKENDS = ("local", "compose", "testcontainers", "remote")
 BUCKET = "streamgauge"  # of the object store beside a cluster: told to jobs, whose workers have nothing of a backend's
 
 # On one host, broker and Flink yield the CPU to the generator: a late instrument measures nothing (method 3). It costs
@@ -60,7 +62,7 @@ class Account:
     """What a component has used: CPU since it started, resident memory now. Monotone in `cpu_s`."""
 
     cpu_s: float
-    rss_bytes: int
+    rss_bytes: float  # NaN: not to be seen
 
 
 @dataclass(frozen=True)
@@ -273,19 +275,28 @@ def cores_apart(spec: ClusterSpec) -> int:
 
 def require(backend: str) -> None:
     """HostError, within seconds, where this machine has not what `backend` needs: an engine, compose, the images."""
-    if backend != "local":
+    if backend not in ("local", "remote"):  # what the second needs is asked of it (see `bench.backends.reach`)
         from bench.backends.containers.cluster import require_containers
 
         require_containers(backend)
 
 
-def open_cluster(backend: str, spec: ClusterSpec, *, run_dir: Path, log_dir: Path) -> AbstractContextManager[Cluster]:
-    """Open `spec` on `backend`; `run_dir` holds data and is removed at the end, `log_dir` is kept."""
+def open_cluster(
+    backend: str, spec: ClusterSpec, *, run_dir: Path, log_dir: Path, remote: Remote | None = None
+) -> AbstractContextManager[Cluster]:
+    """Open `spec` on `backend`; `run_dir` holds data and is removed at the end, `log_dir` is kept.
+
+    `remote`: the cluster that the backend remote is about; what it has, it has whatever `spec` says.
+    """
+    if backend == "remote" and remote is not None:
+        from bench.backends.remote import open_remote
+
+        return open_remote(remote, spec, run_dir=run_dir, log_dir=log_dir)
     if backend == "local":
         from bench.backends.local import open_local
 
         return open_local(spec, run_dir=run_dir, log_dir=log_dir)
-    if backend in BACKENDS:
+    if backend in ("compose", "testcontainers"):
         from bench.backends.containers.cluster import open_containers
 
         return open_containers(backend, spec, run_dir=run_dir, log_dir=log_dir)

@@ -29,7 +29,7 @@ class Ledger:
 
     def account(self, roots: Iterable[int]) -> Account:
         """CPU so far, and memory now, of `roots` with all their descendants."""
-        stats, resident = _all_stats(), 0
+        stats, resident = _all_stats(), 0.0
         for root in roots:
             found = _tree(stats, root)
             self._cpu_s[root] = max(found.cpu_s, self._cpu_s.get(root, 0.0))

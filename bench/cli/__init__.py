@@ -5,6 +5,7 @@
 
     __init__   the group, what commands share, exit codes
     studies    doctor, list, plan, run, show
+    remotely   how somebody else's cluster is named, looked at and told of
     reporting  report
     comparing  compare
     money      cost, prices
@@ -24,6 +25,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -31,6 +33,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from bench import keyring
 from bench.errors import ScenarioError, StreamgaugeError
 
 if TYPE_CHECKING:
@@ -110,6 +113,7 @@ as_json = click.option("--json", "json_", is_flag=True, help="The answer as JSON
 
 def main() -> int:
     """Run the command line; returns the exit code."""
+    keyring.take(os.environ)
     for name in MODULES:
         import_module(f"{__name__}.{name}")
     try:

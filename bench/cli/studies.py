@@ -11,9 +11,11 @@ import click
 
 from bench.backends import BACKENDS
 from bench.cli import RESULTS, answer, as_json, cli, leave, say, share
+from bench.cli.remotely import look, remote_of, remote_options
 from bench.errors import ScenarioError
 
 if TYPE_CHECKING:
+    from bench.backends.remote import Remote
     from bench.record import Run
     from bench.scenario import Scenario, Trial
     from bench.study import Asked
@@ -25,37 +27,37 @@ results_folder = click.option(
 
 def scenario_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """What `plan` and `run` share."""
-    for option in reversed(
-        [
-            click.argument("scenario"),
-            click.option(
-                "--set",
-                "overrides",
-                multiple=True,
-                metavar="PATH=VALUE",
-                help="Change one setting or axis; may be repeated.",
-            ),
-            click.option("--repeats", type=click.IntRange(1), help="Repetitions of each cell."),
-            click.option(
-                "--precision",
-                metavar="SHARE",
-                help="As many repetitions as this host's noise takes for an interval of ±SHARE, such as 5%.",
-            ),
-            click.option("--quick", is_flag=True, help="The scenario's own short version."),
-            click.option(
-                "--backend",
-                "backends",
-                type=click.Choice(BACKENDS),
-                multiple=True,
-                default=["local"],
-                show_default=True,
-                help="Where Kafka and Flink run: as child processes, or in containers. Several: what they differ in.",
-            ),
-            click.option("--fresh", is_flag=True, help="Run again what has finished before."),
-            results_folder,
-            as_json,
-        ]
-    ):
+    decorators: list[Callable[..., Any]] = [
+        click.argument("scenario"),
+        click.option(
+            "--set",
+            "overrides",
+            multiple=True,
+            metavar="PATH=VALUE",
+            help="Change one setting or axis; may be repeated.",
+        ),
+        click.option("--repeats", type=click.IntRange(1), help="Repetitions of each cell."),
+        click.option(
+            "--precision",
+            metavar="SHARE",
+            help="As many repetitions as this host's noise takes for an interval of ±SHARE, such as 5%.",
+        ),
+        click.option("--quick", is_flag=True, help="The scenario's own short version."),
+        click.option(
+            "--backend",
+            "backends",
+            type=click.Choice(BACKENDS),
+            multiple=True,
+            default=["local"],
+            show_default=True,
+            help="Where Kafka and Flink run: as child processes, or in containers. Several: what they differ in.",
+        ),
+        remote_options,
+        click.option("--fresh", is_flag=True, help="Run again what has finished before."),
+        results_folder,
+        as_json,
+    ]
+    for option in reversed(decorators):
         command = option(command)
     return command
 
@@ -69,36 +71,51 @@ class _Opened:
     trials: Sequence[Trial]
     known: Mapping[str, Run]
     plan: Mapping[str, Any]
+    remote: Remote | None
+
+    @property
+    def todo(self) -> list[Trial]:
+        return [one for one in self.trials if one.id not in self.known]
 
 
 def _open(words: dict[str, Any], out: Path, *, fresh: bool) -> _Opened:
     from bench import campaign, ceilings, planning, study
 
     precision = words.pop("precision")
-    asked, found = study.Asked(**words), None
+    remote = remote_of(words, words["backends"])
+    asked, found = study.Asked(**words, remote=remote.name if remote else ""), None
     scenario = study.scenario(asked)
     if precision is not None:
         if asked.repeats is not None:
             raise ScenarioError("--precision picks the repeats itself, expected it without --repeats")
-        known = campaign.finished(study.trials(scenario, *asked.backends), out)
+        known = campaign.finished(study.trials(scenario, *asked.backends, remote=asked.remote), out)
         found = planning.precise(scenario, share(precision, "--precision"), known, out)
         asked = replace(asked, repeats=found.repeats)
         scenario = study.scenario(asked)
-    trials = study.trials(scenario, *asked.backends)
+    trials = study.trials(scenario, *asked.backends, remote=asked.remote)
     campaign.check_recordings(trials)
     known = {} if fresh else campaign.finished(trials, out)
     document = planning.plan(scenario, trials, known, quick=asked.quick, out=out, precision=found)
     document["beyond_ceiling"] = ceilings.said_before([trial for trial in trials if trial.id not in known], out)
-    return _Opened(asked, scenario, trials, known, document)
+    return _Opened(asked, scenario, trials, known, document, remote)
 
 
 @cli.command()
+@remote_options
 @as_json
-def doctor(json_: bool) -> None:
-    """Say what this machine has, and what it lacks."""
-    from bench.doctor import examine
+def doctor(json_: bool, **words: Any) -> None:
+    """Say what this machine has, and what it lacks; with --bootstrap what can be done and measured on that cluster."""
+    from bench.doctor import Finding, examine
 
-    findings = examine()
+    remote = remote_of(words, ("remote",) if words["bootstrap"] else ())
+    if remote is None:
+        findings = examine()
+    else:
+        from bench.backends.reach import Needs, reach
+
+        found = reach(remote, Needs(slots=1 if remote.flink_url else 0))
+        findings = [Finding(one.what, one.ok, one.found, "a run goes on without it", optional=True)
+                    for one in found.sights]  # fmt: skip
     if json_:
         answer([{"what": f.what, "ok": f.ok, "found": f.found, "remedy": f.remedy} for f in findings])
     else:
@@ -167,6 +184,7 @@ def plan(detailed_exitcode: bool, json_: bool, out: Path, fresh: bool, **words: 
 @click.option(
     "--fail-on", type=click.Choice(["refuted", "inconclusive"]), multiple=True, help="Make such a verdict an exit code."
 )
+@click.option("--remove-leftovers", is_flag=True, help="remote: remove the topics that an earlier run left.")
 def run(
     json_: bool,
     out: Path,
@@ -175,6 +193,7 @@ def run(
     *,
     web_port: int | None,
     metrics_port: int | None,
+    remove_leftovers: bool,
     **words: Any,
 ) -> None:
     """Run SCENARIO (a name or a file), judge its claims, price it, write the report. Running again resumes."""
@@ -189,6 +208,8 @@ def run(
         say(line)
     for text in found.plan["beyond_ceiling"]:
         say(text)
+    if found.remote and found.todo:
+        look(found.remote, found.todo, remove_leftovers=remove_leftovers)
     study.remember(found.asked, found.scenario, found.trials, out)
     slo_ms = study.latency_slo_ms(found.scenario)
     if web_port:
@@ -204,6 +225,7 @@ def run(
             latency_slo_ms=slo_ms,
             web_port=web_port,
             exporter=exporter,
+            remote=found.remote,
         )
     leave(conclude(study.conclude(found.scenario, runs), out / found.scenario.name, json_=json_, fail_on=fail_on))
 

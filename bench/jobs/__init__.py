@@ -46,6 +46,7 @@ class JobParams:
     run_name: str  # unique: names the job and its transactions
     settings: Mapping[str, str] = field(default_factory=dict)  # Flink settings of this trial, over the job's own
     discovery_ms: int = 0  # how often the source looks for new partitions; 0: never
+    client: Mapping[str, str] = field(default_factory=dict)  # the connectors' own settings: TLS, a login
     function: str = ""  # in which form the job's function runs: sql, java, row, pandas; "": it has none
 
 
@@ -231,9 +232,15 @@ def function_of(pipeline: Pipeline) -> str:
 
 def connector(topic: str, params: JobParams) -> str:
     """The options that every Kafka table has."""
+    own = "".join(f",\n  'properties.{key}' = '{_quoted(value)}'" for key, value in params.client.items())
     return f"""'connector' = 'kafka',
   'topic' = '{topic}',
-  'properties.bootstrap.servers' = '{params.bootstrap}'"""
+  'properties.bootstrap.servers' = '{params.bootstrap}'{own}"""
+
+
+def _quoted(text: str) -> str:
+    """Within a string of SQL."""
+    return text.replace("'", "''")
 
 
 def groups(run_name: str, outputs: Collection[str]) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from types import MappingProxyType
 from typing import Any
 
 from bench.jobs import ASIDE, JobParams, aside, find
+from bench.keyring import SECRET
 
 SESSION: Mapping[str, str] = MappingProxyType({"execution.target": "remote", "execution.attached": "false"})
 
@@ -76,6 +77,14 @@ def root_cause(text: str) -> str:
     return lines[-1] if lines else "unknown"
 
 
+def hidden(text: str, client: Mapping[str, str]) -> str:
+    """Without the connectors' secrets, should anybody ever quote a statement whole."""
+    for key, value in client.items():
+        if any(word in key for word in SECRET):
+            text = text.replace(value, "[hidden]")
+    return text
+
+
 def main() -> None:
     """Warm up, say so, then obey until standard input ends."""
     answer = os.fdopen(os.dup(1), "w")
@@ -90,7 +99,7 @@ def main() -> None:
         try:
             document = submit(order["job"], JobParams(**order["params"]))
         except Exception:  # noqa: BLE001 -- the boundary to another process: everything becomes an answer
-            detail = traceback.format_exc()
+            detail = hidden(traceback.format_exc(), order["params"].get("client", {}))
             print(detail, file=sys.stderr, flush=True)  # the log keeps the whole stack; the answer is one line
             document = {"error": root_cause(detail)}
         print(json.dumps(document), file=answer, flush=True)

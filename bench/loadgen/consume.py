@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from bench import keyring
 from bench.analysis.crossing import rack_of
 from bench.analysis.histogram import LogLinearHistogram
 from bench.errors import BrokerError, HostError
@@ -228,6 +229,7 @@ def start_consumers(
         old.unlink()
     protocols = {str(group["group"]): str(group.get("protocol") or "classic") for group in groups}
 
+    spawn = keyring.entrusted(spawn, bootstrap)
     racks = {str(group["group"]): group["racks"] for group in groups if group.get("fetch_from_follower")}
 
     def start(name: str, k: int) -> _Member:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from bench import keyring
 from bench.analysis.histogram import LogLinearHistogram
 from bench.errors import HostError, StreamgaugeError
 from bench.loadgen.handover import HandOver
@@ -45,13 +47,15 @@ class Event(Protocol):
     def is_set(self) -> bool: ...
 
 
-Spawn = Callable[[Sequence[str], Path], Process]
+Spawn = Callable[..., Process]
+"""`spawn(argv, log)`, with `env=` where a child is told more than others."""
 
 
-def spawn_process(argv: Sequence[str], log: Path) -> Process:
+def spawn_process(argv: Sequence[str], log: Path, env: Mapping[str, str] | None = None) -> Process:
     """A plain child process, its output appended to `log`."""
     with log.open("ab") as out:
-        return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+        own = {**os.environ, **env} if env else None
+        return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=own)
 
 
 @dataclass(frozen=True)
@@ -249,12 +253,12 @@ def start(
 
 
 def _spawn_local(common: Mapping[str, Any], folder: Path, spawn: Spawn) -> list[_Worker]:
-    workers = []
+    workers, spawn_client = [], keyring.entrusted(spawn, common["bootstrap"])
     for k in range(common["count"]):
         stem = folder / f"worker-{k}"
         stem.with_suffix(".json").write_text(json.dumps({**common, "index": k}))
         argv = [sys.executable, "-m", "bench.loadgen.worker", str(stem.with_suffix(".json"))]
-        workers.append(_Worker(spawn(argv, stem.with_suffix(".log")), stem))
+        workers.append(_Worker(spawn_client(argv, stem.with_suffix(".log")), stem))
     return workers
 
 
@@ -274,7 +278,7 @@ def _spawn_distributed(
         stem, process = folder / f"worker-{k}", control
         if master.spawn_workers:
             argv = [sys.executable, "-m", "bench.loadgen.worker", "--master", f"127.0.0.1:{body['port']}"]
-            process = spawn(argv, stem.with_suffix(".log"))
+            process = keyring.entrusted(spawn, common["bootstrap"])(argv, stem.with_suffix(".log"))
         workers.append(_Worker(process, stem))
     return workers, control
 

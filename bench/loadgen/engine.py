@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from confluent_kafka import KafkaException, Message, Producer
 
+from bench import keyring
 from bench.errors import ScenarioError
 from bench.loadgen import native
 from bench.loadgen.librdkafka import MESSAGE
@@ -35,7 +36,7 @@ def client_settings(bootstrap: str, producer: Mapping[str, Any], workers: int = 
     acks = str(producer.get("acks", "all"))
     idempotent = bool(producer.get("idempotent", True)) and acks in ("all", "-1")
     base: dict[str, Any] = {
-        "bootstrap.servers": bootstrap,
+        **keyring.client(bootstrap),
         "client.id": "streamgauge",
         "acks": acks,
         "enable.idempotence": idempotent,

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import psutil
 
+from bench import keyring
 from bench.analysis.histogram import LogLinearHistogram
 from bench.loadgen.librdkafka import gather, gather_bytes
 from bench.loadgen.subscription import Fetched, Subscription
@@ -49,7 +50,8 @@ class Member:
 
     def run(self) -> None:
         """Read until told to stop; the result is written whatever happens."""
-        subscription = Subscription(self._settings["client"], self._settings["topic"], BATCH)
+        client = {**self._settings["client"], **keyring.client(self._settings["client"]["bootstrap.servers"])}
+        subscription = Subscription(client, self._settings["topic"], BATCH)
         next_ns, begun = time.time_ns(), False
         try:
             while not self._stopped():
@@ -143,4 +145,5 @@ class Member:
 
 
 if __name__ == "__main__":
+    keyring.inherit()
     Member(Path(sys.argv[1])).run()

@@ -29,6 +29,7 @@ from locust import User, task
 from locust.env import Environment
 from locust.stats import StatsEntry
 
+from bench import keyring
 from bench.loadgen import access, librdkafka
 from bench.loadgen.desk import Desk, FileDesk, MessageDesk
 from bench.loadgen.engine import Engine, open_engine
@@ -234,6 +235,7 @@ def _go_first() -> None:
 
 def main(arguments: list[str]) -> int:
     """Run the job under a local runner, or as a worker of a master that starts its user."""
+    keyring.inherit()
     _go_first()
     environment = Environment(user_classes=[ProducerUser], catch_exceptions=False)
     if arguments[0] == "--master":

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # not re-exported
 
+from bench import keyring
 from bench.probes import Probe
 
 # exporter's line: kafka_server_BrokerTopicMetrics_Count{name="BytesInPerSec",topic="t"} 123.0
@@ -102,7 +103,7 @@ END_TIMEOUT_S = 2.0  # a broker that does not answer in time leaves a gap in the
 
 def log_end(bootstrap: str, topic: str, partitions: int) -> Probe:
     """`log_end_events`: the sum of the end offsets of a topic's partitions, by a client of its own."""
-    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+    admin = AdminClient({**keyring.client(bootstrap), "log_level": 0})
     wanted = {TopicPartition(topic, p): OffsetSpec.latest() for p in range(partitions)}  # type: ignore[no-untyped-call]
 
     def probe() -> Mapping[str, float]:

@@ -196,8 +196,13 @@ class Scenario(Document):
             found.setdefault(_canonical(knobs), (knobs, settings))
         return list(found.values())
 
-    def trials(self, *, backend: str, workload_version: int, measurement_version: int, host_class: str) -> list[Trial]:
-        """Every trial in the order to run it. More repeats append blocks: the ids of the first ones stay."""
+    def trials(
+        self, *, backend: str, workload_version: int, measurement_version: int, host_class: str, where: str = ""
+    ) -> list[Trial]:
+        """Every trial in the order to run it. More repeats append blocks: the ids of the first ones stay.
+
+        `where`: which cluster, of a backend that may be several.
+        """
         trials: list[Trial] = []
         for plan in self.plans.values():
             cells = self.cells(plan)
@@ -214,6 +219,8 @@ class Scenario(Document):
                         "backend": backend,
                         "host_class": host_class,
                     }
+                    if where:
+                        identity["where"] = where
                     if plan.load.kind == "search":
                         identity["thresholds"] = self.thresholds
                     if settings.load.shape is not None and (replay := settings.load.shape.replay) is not None:

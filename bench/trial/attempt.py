@@ -163,7 +163,7 @@ class _Life:
     def __init__(self, trial: Trial, stage: Stage, tell: Tell) -> None:
         self.trial, self.stage, self.tell = trial, stage, tell
         self.settings, self.bootstrap = trial.settings, stage.cluster.bootstrap
-        self.names = topics.fresh(trial, outputs_of(trial.settings))
+        self.names = topics.fresh(trial, outputs_of(trial.settings), stage.prefix)
         self.readers: Sequence[Reader] = readers_of(trial, stage, self.names)
         self.notes = Notes()
         self.keep: Callable[[], object] = lambda: None  # called after each step

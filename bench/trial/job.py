@@ -23,6 +23,7 @@ from bench.trial.notes import Notes, Seen
 from bench.trial.stage import Stage
 from bench.trial.visibility import Visibility
 
+PYTHON = ("row", "pandas")  # forms of a function that run in processes of their own
 MOST_DETAILS = 60  # checkpoints whose tasks are asked for, the newest: a question each
 REST_S = 1.0  # longer than a watermark's interval (200 ms) and a sink's linger: the last windows and rows are out
 
@@ -161,6 +162,7 @@ class JobReader:
         found, samples, zero_ns = notes.found, seen.samples, seen.samples.zero_ns
         measure.job_metrics(found, samples, seen.window)
         measure.capacity_metrics(found, samples, seen.window)
+        self._leave_out_python(notes)
         found.put("late_events", late_events(self._url, self._id))
         restarts = found.metrics.get("restarts")
         if restarts is not None and restarts.value > 0 and not self._trial.settings.faults:
@@ -178,6 +180,14 @@ class JobReader:
         if seen.on_schedule:
             speed = self._trial.settings.workload.event_time_speed
             measure.watermark_lag(found, samples, seen.window, seen.sent.t0_ns, speed)
+
+    def _leave_out_python(self, notes: Notes) -> None:
+        """Where processes for Python are not seen, Flink's CPU is not known: a part of it is no measurement."""
+        python = function_of(self._pipeline) in PYTHON and self._pipeline.python.mode != "thread"
+        if python and self._cluster.backend == "remote":
+            for name in ("flink_cpu_s_per_million_events", "system_cpu_s_per_million_events", "flink_cores"):
+                if notes.found.metrics.pop(name, None) is not None:
+                    notes.found.missing.append(name)
 
     def _read_back(self, notes: Notes) -> None:
         """What it really ran with; before it is cancelled, with its Python workers still there."""

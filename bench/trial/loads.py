@@ -21,6 +21,7 @@ from bench.scenario.sections import Fault
 from bench.topics import Names
 from bench.trial.faults import Happening, Hit, victim
 from bench.trial.groups import GroupsReader
+from bench.trial.guard import refused
 from bench.trial.notes import Notes, Seen
 from bench.trial.readers import Reader, check_all
 from bench.trial.stage import Now, Stage, Tell
@@ -200,6 +201,8 @@ class Load:
         give_up, looked, pace = time.monotonic() + patience_s, 0.0, _Pace()
         while not (progress := drive.poll()).done:
             self._cluster.check()
+            if self._cluster.backend == "remote" and (why := refused(progress.failed)):
+                raise BrokerError(why)
             if time.monotonic() > looked + READERS_LOOK_S:
                 check_all(readers)
                 looked = time.monotonic()

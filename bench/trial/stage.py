@@ -17,6 +17,7 @@ from bench.jobs.session import JobSession
 from bench.loadgen.drive import Spawn
 from bench.measure import Window
 from bench.record import Run
+from bench.topics import PREFIX
 
 
 @dataclass
@@ -27,6 +28,7 @@ class Stage:
     session: JobSession | None
     run_dir: Path
     spawn: Spawn  # starts a child below the supervisor
+    prefix: str = PREFIX  # of topics, and of what else has a name on the cluster
     web_port: int | None = None  # Locust's page, on loopback, while a load goes on
 
 

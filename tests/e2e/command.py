@@ -88,7 +88,7 @@ def started(*words: str, out: Path) -> Iterator[Command]:
     """`streamgauge WORDS --out OUT`, killed at the end if it still runs."""
     folder = out.with_name(f"{out.name}-{time.monotonic_ns()}")
     folder.mkdir(parents=True)
-    where = [] if words[0] in ("report", "show", "compare") else ["--out", str(out)]
+    where = [] if words[0] in ("report", "show", "compare", "doctor") else ["--out", str(out)]
     argv = [sys.executable, "-m", "bench.cli", *words, *where]
     with (folder / "stdout").open("wb") as stdout, (folder / "stderr").open("wb") as stderr:
         process = subprocess.Popen(
