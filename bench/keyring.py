@@ -26,6 +26,8 @@ ENTRUSTED = "STREAMGAUGE_KAFKA_ENTRUSTED"  # of our own children: JSON, address 
 JOBS = "flink."  # before a setting of the jobs' connectors, which are Java's and run elsewhere
 COMMON = ("security.protocol", "ssl.endpoint.identification.algorithm")  # said alike by both clients
 SECRET = ("password", "secret", "key.pem", "jaas", "token")
+KAFKA = "org.apache.kafka"
+SHADED = f"org.apache.flink.kafka.shaded.{KAFKA}"
 JAVAS = {
     "sasl.jaas.config": "sasl.username and sasl.password",
     "ssl.truststore.location": "ssl.ca.location",
@@ -107,11 +109,12 @@ def secrets() -> frozenset[str]:
     )
 
 
-def java(bootstrap: str) -> dict[str, str]:
+def java(bootstrap: str, package: str = KAFKA) -> dict[str, str]:
     """The Java client's settings for a job's connectors.
 
     Certificates go along as text (PEM), so that no file has to lie where the job runs. What the caller says with
     `flink.` before it goes in their place, as it is: a path there, or a reference to a secret that is kept there.
+    `package`: what Kafka's classes are called there (`SHADED`: in Flink's SQL connector).
     """
     known = _ring.get(bootstrap, {})
     own = {key.removeprefix(JOBS): value for key, value in known.items() if key.startswith(JOBS)}
@@ -122,7 +125,7 @@ def java(bootstrap: str) -> dict[str, str]:
     if mechanism:
         found["sasl.mechanism"] = mechanism
     if "sasl.jaas.config" not in own and "sasl.password" in known:
-        found["sasl.jaas.config"] = jaas(mechanism, known.get("sasl.username", ""), known["sasl.password"])
+        found["sasl.jaas.config"] = jaas(package, mechanism, known.get("sasl.username", ""), known["sasl.password"])
     if not any(key.startswith("ssl.truststore") for key in own) and (authority := known.get("ssl.ca.location")):
         found |= {"ssl.truststore.type": "PEM", "ssl.truststore.certificates": pem(Path(authority))}
     return {key: value for key, value in (found | own).items() if key != "bootstrap.servers"}
@@ -136,13 +139,12 @@ def pem(path: Path) -> str:
         raise ScenarioError(f"ssl.ca.location {path}: cannot be read: {error}") from None
 
 
-def jaas(mechanism: str, username: str, password: str) -> str:
+def jaas(package: str, mechanism: str, username: str, password: str) -> str:
     """The login of PLAIN or SCRAM as Java's client wants it; ScenarioError for another mechanism."""
-    package = "org.apache.kafka.common.security"
     if mechanism == "PLAIN":
-        module = f"{package}.plain.PlainLoginModule"
+        module = f"{package}.common.security.plain.PlainLoginModule"
     elif mechanism.startswith("SCRAM-"):
-        module = f"{package}.scram.ScramLoginModule"
+        module = f"{package}.common.security.scram.ScramLoginModule"
     else:
         raise ScenarioError(
             f"sasl.mechanism {mechanism or '(not said)'}: expected PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512; for the jobs "

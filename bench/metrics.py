@@ -263,6 +263,14 @@ _ALL = (
            "Disk blocks that a replica of a partition takes beside its records: indexes, checkpoints, the unfilled end "
            "of the last block. It comes once a segment, and does not grow with events.",
            _FILES, _LOW, True, _FIVE_PERCENT),
+    Metric("clock_offset_ms", "ms",
+           "How far the brokers' clocks were ahead of this machine's, where they are on others: taken out of every "
+           "latency that ends with a broker's stamp.",
+           "records sent one by one to each broker, whose stamp lies between two looks at our clock", _NEUTRAL, False),
+    Metric("clock_error_ms", "ms",
+           "The bound on the error of clock_offset_ms, and so of those latencies: half of the narrowest interval that "
+           "all exchanges leave, before and after the load, over all brokers.",
+           "the same exchanges (Cristian's bound)", _LOW, False),
     Metric("topic_create_s", "s",
            "From the request that makes the input topic to the moment when every partition's leader tells where it "
            "ends.",

@@ -36,13 +36,17 @@ def compare(
     output_topics: Mapping[str, str],
     watermark_seen_ms: float,  # Flink's own last word; needed only where the routing does not say which event is where
     failed: bool = False,  # the job was brought down on the way
+    stamps_ahead_ms: float = 0.0,  # by how much the brokers' clocks are
 ) -> Compared:
     """Read every output topic to its end and let the job's oracle judge. BrokerError when a topic cannot be read."""
     settings = trial.settings
     committed = settings.pipeline is not None and settings.pipeline.guarantee == "exactly-once"
     read = {name: topics.read_topic(bootstrap, topic, committed=committed) for name, topic in output_topics.items()}
     unreadable = read.pop(ASIDE, None)
-    outputs = {name: Output(topics.json_rows(back.values), back.timestamp_ms) for name, back in read.items()}
+    outputs = {
+        name: Output(topics.json_rows(back.values), back.timestamp_ms - round(stamps_ahead_ms))
+        for name, back in read.items()
+    }
     workload = open_workload(settings.workload, trial.seed, sent.t0_ns, sent.schedule)
     seq = sent.seqs()
     truth = workload.columns(seq, sent.schedule.due_ns(seq))

@@ -83,6 +83,16 @@ class PythonUse:
         return "thread" if self.embedded else "none"
 
 
+@dataclass(frozen=True)
+class JobTerms:
+    """What every job needs on a cluster: Flink settings, under its own; its Kafka clients' settings, secrets too."""
+
+    settings: Mapping[str, str] = field(default_factory=dict)
+    client: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+PLAIN = JobTerms()
+
 Pipes = tuple[int, int]
 """File descriptors that become a child's stdin and stdout."""
 

@@ -102,6 +102,15 @@ class Trial:
         self._admin, self._bootstrap, self._prefix = admin, bootstrap, prefix
         self.topic = f"{prefix}preflight-{os.getpid()}-{time.time_ns() // 1_000_000 % 10**8:08d}"
 
+    def clocks(self, brokers: int, clock: Clock = time.time_ns) -> Offset | None:
+        """Only that: how far the brokers' clocks are ahead; None when one of them was set meanwhile."""
+        self._may("CREATE", "topics", self._create, brokers)
+        try:
+            found: Offset | None = self._may("WRITE", "topics", self._write, clock)
+        finally:
+            self._may("DELETE", "topics", self._delete)
+        return found
+
     def perform(self, brokers: int, *, transactions: bool, clock: Clock = time.time_ns) -> Offset | None:
         """Everything that a run does; how far the brokers' clocks are ahead. BrokerError names what is not allowed."""
         found: Offset | None = None

@@ -16,7 +16,7 @@ from bench import keyring, logdirs
 from bench.analysis.clock import Offset
 from bench.backends.flink import get_json
 from bench.backends.permits import PAGE, STEP_S, Trial, connected
-from bench.backends.remote import Remote, broker_account, flink_account, missing_jars
+from bench.backends.remote import Remote, broker_account, connector, flink_account
 from bench.errors import BrokerError, JobError
 from bench.toolchain import provision
 
@@ -142,7 +142,7 @@ def _flink(url: str, slots: int) -> Iterator[Sight]:
     if (interval := _ms(settings.get(FETCHER, "10000"))) > OFTEN_MS:
         grain = f"it collects them every {interval / 1000:g} s: {FETCHER}: 500 there would show what changes faster"
         yield Sight("Flink's own metrics by the second", False, grain)
-    if jars := missing_jars(url, provision(progress=False)):
+    if jars := connector(url, provision(progress=False)).jars:
         names = ", ".join(jar.name for jar in jars)
         yield Sight("a job on Kafka", True, f"it brings {names} along, for Flink's class path has no connector")
 

@@ -18,10 +18,11 @@ from pathlib import Path
 from confluent_kafka import KafkaException
 
 from bench import keyring, logdirs
-from bench.backends import Account, ClusterSpec, Limits, ObjectStore, Pipes, PythonUse, Victim
+from bench.analysis.clock import Offset
+from bench.backends import PLAIN, Account, ClusterSpec, JobTerms, Limits, ObjectStore, Pipes, PythonUse, Victim
 from bench.backends.flink import LOG4J, client_environment, get_json, java_options
 from bench.backends.local import ROOT
-from bench.backends.permits import connected
+from bench.backends.permits import Trial, connected
 from bench.backends.subtree import Child, Subtree
 from bench.errors import BrokerError, HostError
 from bench.probes.kafka import parse_exporter
@@ -30,7 +31,7 @@ from bench.toolchain import Toolchain, provision
 PREFIX = "sg-"
 ASK_S = 2.0
 FRESH_S = 0.9  # probes ask every second; two that ask at once need no second answer
-CONNECTOR = "flink-sql-connector-kafka"
+SQL_CONNECTOR = "flink-sql-connector-kafka"
 _CPU, _RSS = "process_cpu_seconds_total", "process_resident_memory_bytes"  # of every Prometheus client for the JVM
 
 
@@ -110,16 +111,23 @@ def flink_account(url: str) -> Account | None:
     return Account(sum(float(answer[0]["value"]) for answer in answers) / 1e9, math.nan)
 
 
-def missing_jars(url: str, tools: Toolchain) -> tuple[Path, ...]:
-    """What a job has to bring along: the Kafka connector, where the JobManager's class path has none.
+@dataclass(frozen=True)
+class Connector:
+    """How jobs speak Kafka there: what they bring along for it, and what its classes are called."""
 
-    One that does not tell its class path is taken to have it.
-    """
+    jars: tuple[Path, ...] = ()
+    package: str = keyring.SHADED
+
+
+def connector(url: str, tools: Toolchain) -> Connector:
+    """By the JobManager's class path; one that does not tell it is taken to have Flink's SQL connector."""
     told = get_json(f"{url}/jobmanager/environment")
-    classpath = " ".join((told or {}).get("classpath", [CONNECTOR]))
-    if CONNECTOR in classpath or "flink-connector-kafka" in classpath:
-        return ()
-    return tuple(jar for jar in tools.flink_classpath if jar.name.startswith(CONNECTOR))
+    classpath = " ".join((told or {}).get("classpath", [SQL_CONNECTOR]))
+    if SQL_CONNECTOR in classpath:
+        return Connector()
+    if "flink-connector-kafka" in classpath:
+        return Connector(package=keyring.KAFKA)
+    return Connector(tuple(jar for jar in tools.flink_classpath if jar.name.startswith(SQL_CONNECTOR)))
 
 
 class RemoteCluster:
@@ -132,18 +140,20 @@ class RemoteCluster:
     ) -> None:
         self.remote, self.spec, self.subtree, self.log_dir = remote, spec, subtree, log_dir
         self._tools, self._conf = tools, run_dir / "client-conf"
-        self._admin, _ = connected(remote.bootstrap)
+        self._admin, told = connected(remote.bootstrap)
         self._describe = logdirs.describing(keyring.security(remote.bootstrap))
         self._accounts: tuple[float, dict[str, Account]] = (-math.inf, {})
         self.stopped = ""  # why the load must end, by whoever watches over the cluster
-        self.versions: Mapping[str, str] = {}
-        self.job_settings: dict[str, str] = {}
+        brokers = len(told.brokers)
+        self.versions: dict[str, str] = {"remote": f"{brokers} broker{'s' * (brokers != 1)} at {remote.bootstrap}"}
+        self.terms = PLAIN
         if self.flink_url:
             self._configure_client()
             config = get_json(f"{self.flink_url}/config") or {}
-            self.versions = {"flink": str(config.get("flink-version", ""))}
-            if jars := missing_jars(self.flink_url, tools):
-                self.job_settings["pipeline.jars"] = ";".join(jar.as_uri() for jar in jars)
+            self.versions["flink"] = str(config.get("flink-version", ""))
+            found = connector(self.flink_url, tools)
+            jars = {"pipeline.jars": ";".join(jar.as_uri() for jar in found.jars)} if found.jars else {}
+            self.terms = JobTerms(jars, keyring.java(remote.bootstrap, found.package))
 
     def _configure_client(self) -> None:
         self._conf.mkdir(parents=True)
@@ -188,6 +198,11 @@ class RemoteCluster:
             known = {name: one for name, one in (("broker", broker), ("flink", flink)) if one is not None}
             self._accounts = time.monotonic(), known
         return known
+
+    def clocks(self) -> Offset | None:
+        """How far its brokers' clocks are ahead of ours, now."""
+        brokers = len(self._admin.list_topics(timeout=ASK_S * 5).brokers)
+        return Trial(self._admin, self.bootstrap, self.remote.prefix).clocks(brokers)
 
     def python_use(self) -> PythonUse | None:
         return None

@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
 
-from bench import keyring
-from bench.backends import Cluster
+from bench.backends import PLAIN, Cluster, JobTerms
 from bench.backends.flink import get_json
 from bench.errors import JobError
 from bench.jobs import JobParams
@@ -48,10 +47,8 @@ def declined_checkpoint(log: Path, job_id: str) -> str:
 class JobSession:
     """Submits to one cluster through one warm client process."""
 
-    def __init__(self, cluster: Cluster, log: Path, settings: Mapping[str, str] | None = None) -> None:
-        """`settings`: of every job that is submitted here, under what the job itself says."""
-        self._settings = dict(settings or {})
-        self._client = keyring.java(cluster.bootstrap)
+    def __init__(self, cluster: Cluster, log: Path, terms: JobTerms = PLAIN) -> None:
+        self._terms = terms
         self.flink_url = cluster.flink_url
         self._log = cluster.logs.get("jobmanager")
         self.bootstrap = cluster.bootstrap_inside
@@ -99,13 +96,13 @@ class JobSession:
         # settings handed over replace the client's config.yaml whole, the address of the cluster included
         address = urlsplit(self.flink_url)
         settings = {
-            **self._settings,
+            **self._terms.settings,
             **params.settings,
             "rest.address": str(address.hostname),
             "rest.port": str(address.port or 80),
         }
         # the tasks read and write where they run, not where this command does
-        there = replace(params, settings=settings, bootstrap=self.bootstrap, client=self._client)
+        there = replace(params, settings=settings, bootstrap=self.bootstrap, client=self._terms.client)
         order = {"job": job, "params": asdict(there)}
         print(json.dumps(order), file=self._orders, flush=True)
         answer = self._answer(SUBMIT_TIMEOUT_S, f"submitting {job}")

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from bench import environment, measure, topics
+from bench.analysis.clock import hull
 from bench.analysis.steady import State
 from bench.backends import Cluster, capacity
 from bench.errors import BrokerError, PlatformError, StreamgaugeError
@@ -19,7 +20,7 @@ from bench.jobs import outputs_of
 from bench.loadgen import validity
 from bench.record import Check, Outcome, Run
 from bench.scenario import Trial
-from bench.scenario.sections import Limits
+from bench.scenario.sections import Limits, Ramp, Shape
 from bench.topics import Names
 from bench.trial import census, faults, steadiness, stored_bytes, tiers, zones
 from bench.trial.groups import GroupsReader
@@ -32,6 +33,7 @@ from bench.trial.stage import Keep, Recorded, Stage, Tell, forget, silence
 CLOCK_STEP_NS = 1_000_000  # method 10: a drift of the clocks beyond 1 ms invalidates latencies
 PRIME_EPS = 50_000.0
 START_EPS = 100_000.0  # of a search: two cores carry more than that; the ramp doubles, or halves
+CLIMB_FROM, CLIMB_SHARE = 0.05, 0.75  # of the rate, and of the time that priming takes
 PRIME_S = 20.0  # at 12 s the first runs still paid for the compiler: p50 520 ms where later ones had 15
 
 
@@ -130,6 +132,9 @@ def prime(trial: Trial, stage: Stage) -> None:
     rate = trial.settings.load.rate_eps if isinstance(trial.settings.load.rate_eps, float) else PRIME_EPS
     rate = START_EPS if trial.load.kind == "search" else min(rate, PRIME_EPS)
     steady = trial.settings.load.model_copy(update={"rate_eps": rate, "drain": None, "shape": None})
+    if stage.clocks is not None:  # somebody else's cluster: nothing begins there at full rate
+        climb = Shape(ramp=Ramp(from_eps=rate * CLIMB_FROM, to_eps=rate, over_s=PRIME_S * CLIMB_SHARE))
+        steady = steady.model_copy(update={"rate_eps": None, "shape": climb})
     held_back = trial.load.kind == "drain" and trial.settings.cluster.limits.task_manager_cpus is not None
     phases = trial.settings.phases.model_copy(update={"warmup_s": 0.0, "measure_s": PRIME_S, "settle_s": 5.0})
     consumers = () if trial.settings.pipeline is not None else trial.settings.consumers
@@ -174,10 +179,12 @@ class _Life:
         self.tell("topics", 1.0)
         took_s = topics.create_all(self.names, self.settings, self.bootstrap)
         self.notes.found.put("topic_create_s", took_s)
+        self._compare_clocks()
         self.notes.begin("load")
         if zones.asked_for(self.settings):
             self.followers = zones.Followers(self.stage.cluster.jmx_urls)
         seen = self.load()
+        self._compare_clocks()
         self.notes.window = seen.window
         self._generator_series(seen)
         self.keep()
@@ -185,6 +192,19 @@ class _Life:
         self.tell("verify", 8.0)
         self.measure(seen)
         self.notes.generator += validity(seen.sent, latency_slo_ms)
+
+    def _compare_clocks(self) -> None:
+        """Before and after the load, where brokers have clocks of their own: latencies end with a stamp of theirs."""
+        if self.stage.clocks is None:
+            return
+        before, now, found = self.notes.ahead, self.stage.clocks(), self.notes.found
+        if now is None:
+            self.notes.generator.append("a broker's clock was set while it was compared with ours")
+            return
+        self.notes.ahead = hull([before, now] if before else [now])
+        if self.notes.ahead is not None:
+            found.put("clock_offset_ms", self.notes.ahead.ms)
+            found.put("clock_error_ms", self.notes.ahead.error_ms)
 
     def load(self) -> Seen:
         """Put the load on, with the readers reading."""

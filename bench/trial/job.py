@@ -242,7 +242,13 @@ class JobReader:
             output_topics=self._names.outputs,
             watermark_seen_ms=float(marks.iloc[-1]) if len(marks) else float("nan"),
             failed=bool(self._trial.settings.faults),
+            stamps_ahead_ms=notes.ahead.ms if notes.ahead else 0.0,
         )
+        if notes.ahead is not None and seen.on_schedule:
+            notes.warnings.append(
+                f"latencies end with a broker's stamp: its clock was ahead of this one by {notes.ahead}, which is "
+                "taken out, and they are as uncertain as that"
+            )
         notes.checks += compared.verified.checks
         for name, count in compared.verified.counts.items():
             found.put(name, count)

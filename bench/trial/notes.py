@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from bench.analysis.clock import Offset
 from bench.analysis.steady import Steadiness
 from bench.loadgen import Sent
 from bench.measure import Findings, Window
@@ -47,6 +48,7 @@ class Notes:
     generator: list[str] = field(default_factory=list)
     window: Window | None = None  # the measured one, once it is known
     steady: Steadiness | None = None
+    ahead: Offset | None = None  # the brokers' clocks, where they are not this machine's
     ran_with: dict[str, Any] = field(default_factory=dict)  # what the platform says it ran with, for the environment
 
     def __post_init__(self) -> None:

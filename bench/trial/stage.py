@@ -10,6 +10,7 @@ from typing import Protocol
 
 import pandas as pd
 
+from bench.analysis.clock import Offset
 from bench.analysis.histogram import LogLinearHistogram
 from bench.analysis.steady import Steadiness
 from bench.backends import Cluster
@@ -29,6 +30,7 @@ class Stage:
     run_dir: Path
     spawn: Spawn  # starts a child below the supervisor
     prefix: str = PREFIX  # of topics, and of what else has a name on the cluster
+    clocks: Callable[[], Offset | None] | None = None  # how far the brokers' are ahead; None: they are this machine's
     web_port: int | None = None  # Locust's page, on loopback, while a load goes on
 
 

@@ -92,6 +92,8 @@ def test_jobs_get_javas_words_and_the_authority_as_text(tmp_path: Path) -> None:
         "ssl.truststore.type": "PEM",
         "ssl.truststore.certificates": "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----",
     }
+    shaded = keyring.java(WHERE, keyring.SHADED)["sasl.jaas.config"]
+    assert shaded.startswith("org.apache.flink.kafka.shaded.org.apache.kafka.common.security.scram.ScramLoginModule ")
 
 
 def test_what_is_said_for_jobs_goes_as_it_is_so_that_no_secret_has_to(tmp_path: Path) -> None:
