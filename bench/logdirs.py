@@ -10,6 +10,7 @@ import socket
 import ssl
 import struct
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from typing import Any
 
 from bench.errors import BrokerError
@@ -34,8 +35,8 @@ def describe(
     """
     where = f"{host}:{port}"
     try:
-        with socket.create_connection((host, port), timeout=timeout_s) as plain:
-            link = tls.wrap_socket(plain, server_hostname=host) if tls else plain
+        plain = socket.create_connection((host, port), timeout=timeout_s)
+        with plain, tls.wrap_socket(plain, server_hostname=host) if tls else nullcontext(plain) as link:
             if login:
                 _log_in(link, login, where)
             answer = _ask(link, (API_KEY, API_VERSION), struct.pack(">i", -1), where)  # a null array: all topics

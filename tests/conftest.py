@@ -107,7 +107,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     platform = [report for report in terminalreporter.stats.get("passed", []) if "platform" in report.keywords]
     ran = dict.fromkeys(BACKENDS, False)
     for report in platform:
-        named = [backend for backend in IN_CONTAINERS if backend in report.nodeid]
+        named = [backend for backend in (*IN_CONTAINERS, "remote") if backend in report.nodeid]
         for backend in named or ["local"]:
             ran[backend] = True
     if platform:
