@@ -97,9 +97,9 @@ def inherit() -> None:
     if handed := os.environ.pop(ENTRUSTED, ""):
         _ring.update(json.loads(handed))
         return
-    take(os.environ)
-    config = os.environ.get(CONFIG)
-    _elsewhere.update(settings(Path(config) if config else None))
+    if config := os.environ.get(CONFIG):  # without a file `bench.loadgen.access` takes the variables for a usual login
+        take(os.environ)
+        _elsewhere.update(settings(Path(config)))
 
 
 def secrets() -> frozenset[str]:
