@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,9 @@ READ_BATCH = 10_000
 READ_POLL_MS = 200
 QUIET_S = 10.0  # reading back: this long without a record means that something is missing
 
+# LogAppendTime: append minus due is then computable afterwards, whatever the reader's speed (method 7)
+OUTPUT_CONFIG: Mapping[str, str] = MappingProxyType({"message.timestamp.type": "LogAppendTime"})
+
 
 def _admin(bootstrap: str) -> AdminClient:
     return AdminClient({**keyring.client(bootstrap), "log_level": 0})
@@ -61,6 +65,17 @@ def fresh(trial: Trial, outputs: Iterable[str], prefix: str = PREFIX) -> Names:
     return Names(run, f"{run}-in", {name: f"{run}-{name}" for name in outputs})
 
 
+def input_config(settings: Settings) -> dict[str, str]:
+    """What the input topic is told, wherever it is made."""
+    topic = settings.topic
+    config = {"message.timestamp.type": "CreateTime", "min.insync.replicas": str(topic.min_insync)}
+    if topic.segment_mb:
+        config["segment.bytes"] = str(topic.segment_mb << 20)
+    if topic.local_retention_s:
+        config |= {"remote.storage.enable": "true", "local.retention.ms": str(round(topic.local_retention_s * 1000))}
+    return config
+
+
 def create_all(names: Names, settings: Settings, bootstrap: str) -> float:
     """The input as the scenario has it; an output partition for each parallel sink. Seconds that the input took."""
     topic, pipeline = settings.topic, settings.pipeline
@@ -69,21 +84,10 @@ def create_all(names: Names, settings: Settings, bootstrap: str) -> float:
         names.input,
         partitions=topic.partitions,
         replication=topic.replication_factor,
-        config={
-            "message.timestamp.type": "CreateTime",
-            "min.insync.replicas": str(topic.min_insync),
-            **({"segment.bytes": str(topic.segment_mb << 20)} if topic.segment_mb else {}),
-            **(
-                {"remote.storage.enable": "true", "local.retention.ms": str(round(topic.local_retention_s * 1000))}
-                if topic.local_retention_s
-                else {}
-            ),
-        },
+        config=input_config(settings),
     )
     for output in names.outputs.values():
-        # LogAppendTime: append minus due is then computable afterwards, whatever the reader's speed (method 7)
-        config = {"message.timestamp.type": "LogAppendTime"}
-        create(bootstrap, output, partitions=pipeline.parallelism if pipeline else 1, config=config)
+        create(bootstrap, output, partitions=pipeline.parallelism if pipeline else 1, config=OUTPUT_CONFIG)
     return took_s
 
 

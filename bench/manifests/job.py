@@ -19,6 +19,7 @@ from bench.jobs import JobParams, job_params, outputs_of
 from bench.manifests import brokers, watching
 from bench.manifests.kustomize import Resource
 from bench.scenario import Settings
+from bench.topics import OUTPUT_CONFIG, input_config
 
 API = "flink.apache.org/v1beta1"
 NAME = "job"
@@ -85,13 +86,10 @@ def topics(settings: Settings) -> list[Resource]:
     """The input as the scenario has it, and a partition of each output for every parallel sink."""
     topic, pipeline = settings.topic, settings.pipeline
     replicas = topic.replication_factor
-    own: dict[str, Any] = {"message.timestamp.type": "CreateTime", "min.insync.replicas": topic.min_insync}
-    if topic.segment_mb:
-        own["segment.bytes"] = topic.segment_mb << 20
-    found = [brokers.topic(topic_name("in"), topic.partitions, replicas, own)]
+    found = [brokers.topic(topic_name("in"), topic.partitions, replicas, input_config(settings))]
     for output in outputs_of(settings):
         assert pipeline is not None
-        theirs = {"message.timestamp.type": "LogAppendTime", "min.insync.replicas": topic.min_insync}
+        theirs = {**OUTPUT_CONFIG, "min.insync.replicas": str(topic.min_insync)}
         found.append(brokers.topic(topic_name(output), pipeline.parallelism, replicas, theirs))
     return found
 

@@ -18,7 +18,7 @@ ZONES = ("a", "b", "c")
 REPLICAS = 3
 UNIT = "CPU-s a million events"
 CORE_MB = 4096  # of memory beside a core, as the machines have that the cost model rents for Flink (m7g)
-WORKER_MB = 1024  # 0.54 GiB at a million events a second, 0.81 GiB behind a full queue (docs/load.md)
+WORKER_MB = 1536  # 0.81 GiB behind a full queue, which all workers share (docs/load.md): one alone may have all of it
 SIZES: dict[str, float] = {"small": 50_000.0, "medium": 250_000.0, "large": 1_000_000.0}
 
 

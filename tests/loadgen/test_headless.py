@@ -8,7 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import certifi
 import pytest
+from confluent_kafka import Producer
 
 from bench.errors import HostError
 from bench.loadgen import access
@@ -66,5 +68,7 @@ def test_who_it_is_comes_from_the_environment_alone() -> None:
         "sasl.password": "x",
         "ssl.ca.location": "/ca/ca.crt",
     }
+    told = access.properties({access.USERNAME: "load", access.PASSWORD: "x", access.AUTHORITY: certifi.where()})
+    Producer({"bootstrap.servers": "127.0.0.1:1", **told})  # refuses a property, a mechanism or a file it does not know
     with pytest.raises(HostError, match="STREAMGAUGE_KAFKA_PASSWORD is not"):
         access.properties({access.USERNAME: "load"})

@@ -19,6 +19,7 @@ from bench import record
 from bench.cli import cli
 from bench.manifests.evidence import measured
 from bench.manifests.sizing import size
+from bench.manifests.skew import busiest_share
 from bench.record import Run
 from tests.manifests.scene import RULES, settings
 
@@ -89,8 +90,13 @@ def test_what_it_says_of_the_keys_is_computed() -> None:
     large = size("large", 1_000_000.0, one, known, RULES)
     assert not large.is_reached
     assert f"{large.busiest_slot_cores:.1f} cores; a slot reads" in PAGE
-    assert "would read 15.2 %" in PAGE
-    assert large.because[-1].startswith("the busiest slot reads 15.2%")
+    share = busiest_share(one, 14, 14)
+    assert large.because[-1].startswith(f"the busiest slot reads {share:.1%}")
+    assert f"would read {share * 100:.1f} %" in PAGE
+    drained, half = values("quickstart", "drain_eps", load="drain")[-1], busiest_share(one, 2, 6)
+    assert f"of {round(drained, -3):,.0f} events/s the busier of two slots read {half * 100:.1f} %" in PAGE
+    assert f"which is {round(drained * half, -3):,.0f}/s" in PAGE
+    assert f"asked for {round(share * 1e6, -3):,.0f}/s" in PAGE
 
 
 def test_what_it_says_of_followers_and_retention_is_computed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
