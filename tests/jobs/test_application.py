@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -34,19 +33,19 @@ def test_the_order_of_a_manifest_runs_and_writes_a_row_for_each_event(tmp_path: 
     spec = ClusterSpec(broker_heap_mb=512, task_managers=1, slots=2, task_heap_mb=768)
     with open_local(spec, run_dir=tmp_path / "run", log_dir=tmp_path / "logs") as cluster:
         for topic in job.topics(one):
-            told = topic["spec"]
-            config = {key: str(value) for key, value in told["config"].items()}
-            topics.create(cluster.bootstrap, topic["metadata"]["name"], partitions=told["partitions"], config=config)
-        address = urlsplit(cluster.flink_url)
-        # where it runs: in the field its own configuration says so
-        here = {"rest.address": str(address.hostname), "rest.port": str(address.port), "execution.target": "remote"}
-        order["params"] |= {"bootstrap": cluster.bootstrap_inside, "settings": here | {"execution.attached": "false"}}
+            asked = topic["spec"]
+            name = topic["metadata"]["name"]
+            topics.create(cluster.bootstrap, name, partitions=asked["partitions"], config=asked["config"])
+        order["params"]["bootstrap"] = cluster.bootstrap_inside
         file = tmp_path / "job.json"
         file.write_text(json.dumps(order))
-        environment = {**os.environ, **cluster.client_environment(), "PYTHONPATH": str(ROOT)}
-        words = [sys.executable, str(ROOT / program.removeprefix("/opt/streamgauge/src/")), str(file)]
+        # as an application's JobManager does it: PythonDriver, and all else from the configuration
+        told = cluster.client_environment()
+        environment = {**os.environ, **told, "PYTHONPATH": str(ROOT), "PYFLINK_CLIENT_EXECUTABLE": sys.executable}
+        program = str(ROOT / program.removeprefix("/opt/streamgauge/src/"))
+        words = [f"{told['FLINK_HOME']}/bin/flink", "run", "--detached", "-py", program, str(file)]
         done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=120, check=False)
-        assert done.returncode == 0, done.stderr[-2000:]
+        assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
         prefill(
             one, EVENTS, bootstrap=cluster.bootstrap, topic=job.topic_name("in"), partitions=one.topic.partitions,
             run_dir=tmp_path, seed=7, t0_ns=time.time_ns(),
