@@ -40,7 +40,10 @@ UNPRIVILEGED = {
 }
 # The operator's: who is found where. Our store beside the cluster is not there, either
 OPERATORS = ("jobmanager.", "rest.", "blob.server.", "taskmanager.bind-host", "taskmanager.cpu", "s3.")
-JOBMANAGER_MB = "jobmanager.memory.process.size"
+JOBMANAGER = "jobmanager.memory.process.size"
+OVERHEAD = "memory.jvm-overhead"
+OVERHEAD_MB = 192  # of a JobManager, as of every TaskManager here
+PYTHON_MB = 384  # of a Python process beside a JVM, which a pod's limit counts: client and workers hold 180 MiB here
 SLOTS = "taskmanager.numberOfTaskSlots"
 
 
@@ -50,13 +53,30 @@ def task_manager_mb(options: Mapping[str, str]) -> int:
     return sum(int(value.removesuffix("m")) for key, value in parts.items() if not key.endswith(".min"))
 
 
+def _beside(role: str, overhead_mb: int) -> dict[str, str]:
+    """Memory of a process that is not its JVM's: what the JVM is given stays as it was measured."""
+    return {f"{role}.{OVERHEAD}.{bound}": f"{overhead_mb}m" for bound in ("min", "max")}
+
+
+def _python_processes(settings: Settings, params: JobParams, slots: int) -> int:
+    """Beside one TaskManager: one a slot, where the job has a function in Python."""
+    assert settings.pipeline is not None
+    has_function = params.function in ("row", "pandas") or any(key.startswith("python.fn-") for key in params.settings)
+    return slots if has_function and settings.pipeline.python.mode != "thread" else 0
+
+
 def options(settings: Settings, spec: ClusterSpec, java_options: str, *, checkpoints: str, fill: float,
             bounded_s: int) -> dict[str, str]:  # fmt: skip
     """Flink's configuration. checkpoints: an s3:// address; fill: how busy the autoscaler keeps its tasks."""
     told = {key: value for key, value in plan.session(spec, java_options).items() if not key.startswith(OPERATORS)}
+    params = _params(settings)
+    workers_mb = PYTHON_MB * _python_processes(settings, params, spec.slots)
     return {
         **told,
-        **_params(settings).settings,
+        **params.settings,
+        **_beside("jobmanager", OVERHEAD_MB + PYTHON_MB),  # the client runs there
+        **(_beside("taskmanager", OVERHEAD_MB + workers_mb) if workers_mb else {}),
+        "web.submit.enable": "false",  # its REST interface has no password: nobody brings another program
         "execution.checkpointing.dir": f"{checkpoints}/checkpoints",
         "execution.checkpointing.savepoint-dir": f"{checkpoints}/savepoints",
         "high-availability.type": "kubernetes",
@@ -102,7 +122,7 @@ def resources(settings: Settings, spec: ClusterSpec, flink: Mapping[str, str]) -
     order = {"job": pipeline.job, "params": asdict(replace(_params(settings), settings={}))}
     version = importlib.metadata.version("apache-flink")
     short = "v" + "_".join(version.split(".")[:2])
-    session = plan.session(spec, "")
+    jobmanager_mb = int(plan.session(spec, "")[JOBMANAGER].removesuffix("m")) + PYTHON_MB
     return [
         *_account(),
         {
@@ -123,8 +143,8 @@ def resources(settings: Settings, spec: ClusterSpec, flink: Mapping[str, str]) -
                 "flinkConfiguration": dict(flink),
                 "logConfiguration": {"log4j-console.properties": LOG4J},
                 "podTemplate": _pod(),
-                "jobManager": {"replicas": 1, "resource": {"cpu": 1, "memory": session[JOBMANAGER_MB]}},
-                "taskManager": {"resource": {"cpu": spec.slots, "memory": f"{task_manager_mb(session)}m"}},
+                "jobManager": {"replicas": 1, "resource": {"cpu": 1, "memory": f"{jobmanager_mb}m"}},
+                "taskManager": {"resource": {"cpu": spec.slots, "memory": f"{task_manager_mb(flink)}m"}},
                 "job": {
                     "jarURI": f"local:///opt/flink/opt/flink-python-{version}.jar",
                     "entryClass": "org.apache.flink.client.python.PythonDriver",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from bench.campaign import JVM_OVERHEAD_MB
 from bench.errors import ScenarioError
 from bench.manifests.skew import busiest_share
 from bench.scenario import Settings
@@ -110,9 +111,14 @@ def size(name: str, rate_eps: float, settings: Settings, measured: Measured, rul
         )
         because.append(f"the busiest slot reads {share:.1%} of the events: {_cores(busiest)}")
     return Size(
-        name, rate_eps, workers, brokers, broker_cpus, broker_cpus * CORE_MB, task_managers, slots, partitions, busiest,
+        name, rate_eps, workers, brokers, broker_cpus, _broker_mb(settings, broker_cpus), task_managers, slots, partitions, busiest,
         rate_eps / measured.rate_eps, tuple(because),
     )  # fmt: skip
+
+
+def _broker_mb(settings: Settings, cpus: int) -> int:
+    """A core's share of a machine's memory for each, and never less than its JVM holds."""
+    return max(cpus * CORE_MB, settings.cluster.broker_heap_mb + JVM_OVERHEAD_MB)
 
 
 def _many(count: int, what: str) -> str:
@@ -148,7 +154,7 @@ def own(settings: Settings, measured: Measured, rules: Rules) -> Size:
     cpus = math.ceil(limits.broker_cpus or cores / cluster.brokers)
     share = busiest_share(settings, pipeline.parallelism, settings.topic.partitions) if pipeline else 0.0
     return Size(
-        "base", rate, settings.load.workers, cluster.brokers, cpus, limits.broker_memory_mb or cpus * CORE_MB,
+        "base", rate, settings.load.workers, cluster.brokers, cpus, limits.broker_memory_mb or _broker_mb(settings, cpus),
         pipeline.task_managers if pipeline else 0, pipeline.slots_each if pipeline else 0, settings.topic.partitions,
         share * rate * (measured.flink or 0.0) / 1e6, rate / measured.rate_eps, (),
     )  # fmt: skip

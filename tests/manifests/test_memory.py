@@ -27,26 +27,33 @@ def parameters(what: str, flink: dict[str, str], process: tuple[str, str], folde
     return next(line for line in done.stdout.splitlines() if "-Xmx" in line)
 
 
-@pytest.mark.parametrize("slots", [1, 2])
-def test_a_task_manager_gets_the_heap_that_was_measured(slots: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("scenario", "load", "change", "process_mb"),
+    [
+        ("quickstart", "steady", "pipeline.slots=2", 2560),
+        ("quickstart", "steady", "pipeline.slots=4", 2560),
+        ("fraud-detection", "load", "axes={}", 2560 + 2 * 384),  # and a Python process for each slot
+    ],
+)
+def test_a_task_manager_gets_the_heap_that_was_measured(
+    scenario: str, load: str, change: str, process_mb: int, tmp_path: Path
+) -> None:
     """The operator takes one figure for a process, the plan says each of its parts."""
-    spec = base(rendered(settings("quickstart", "steady", f"pipeline.slots={slots}", f"pipeline.parallelism={slots}")))[
-        "FlinkDeployment", "job"
-    ]["spec"]
+    spec = base(rendered(settings(scenario, load, change)))["FlinkDeployment", "job"]["spec"]
     memory = spec["taskManager"]["resource"]["memory"]
-    told = parameters(
-        "GET_TM_RESOURCE_PARAMS", spec["flinkConfiguration"], ("taskmanager.memory.process.size", memory), tmp_path
-    )
+    assert memory == f"{process_mb}m"
+    process = ("taskmanager.memory.process.size", memory)
+    told = parameters("GET_TM_RESOURCE_PARAMS", spec["flinkConfiguration"], process, tmp_path)
     heap = (128 + 1536) << 20
     assert f"-Xmx{heap}" in told
     assert f"-Xms{heap}" in told
 
 
-def test_the_job_manager_fits_its_process(quickstart: Tree, tmp_path: Path) -> None:
-    """Its whole memory is the operator's figure too."""
+def test_the_job_manager_has_the_heap_that_was_measured_and_room_for_python(quickstart: Tree, tmp_path: Path) -> None:
+    """The client is a Python process in the same pod: at the JVM's own size the kernel would end one of them."""
     spec = base(quickstart)["FlinkDeployment", "job"]["spec"]
     memory = spec["jobManager"]["resource"]["memory"]
-    told = parameters(
-        "GET_JM_RESOURCE_PARAMS", spec["flinkConfiguration"], ("jobmanager.memory.process.size", memory), tmp_path
-    )
-    assert "-Xmx469762048" in told  # 1,024 MiB less 256 of metaspace, 128 off heap, 192 of overhead
+    assert memory == f"{1024 + 384}m"
+    process = ("jobmanager.memory.process.size", memory)
+    told = parameters("GET_JM_RESOURCE_PARAMS", spec["flinkConfiguration"], process, tmp_path)
+    assert f"-Xmx{448 << 20}" in told  # 1,024 MiB less 256 of metaspace, 128 off heap, 192 of overhead

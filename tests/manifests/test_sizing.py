@@ -81,6 +81,14 @@ def test_limits_that_the_scenario_sets_are_the_brokers_own() -> None:
     assert (found.broker_cpus, found.broker_mb) == (2, 6000)
 
 
+def test_a_broker_has_room_for_its_heap_whatever_its_cpus() -> None:
+    """A limit below the heap is a broker that the kernel ends."""
+    one = settings("quickstart", "steady", "cluster.broker_heap_mb=6000")
+    assert own(one, MEASURED, RULES).broker_mb > 6000
+    assert size("x", 50_000.0, one, MEASURED, RULES).broker_mb > 6000
+    assert size("x", 1_000_000.0, one, MEASURED, RULES).broker_mb == 4 * 4096
+
+
 def test_what_was_measured_is_read_from_the_recorded_runs() -> None:
     """The rate that a size is carried from is the one that was held."""
     found = measured(STUDIES / "ingest-1m", "million", settings("ingest-1m", "million"), RULES)
