@@ -111,8 +111,8 @@ def size(name: str, rate_eps: float, settings: Settings, measured: Measured, rul
         )
         because.append(f"the busiest slot reads {share:.1%} of the events: {_cores(busiest)}")
     return Size(
-        name, rate_eps, workers, brokers, broker_cpus, _broker_mb(settings, broker_cpus), task_managers, slots, partitions, busiest,
-        rate_eps / measured.rate_eps, tuple(because),
+        name, rate_eps, workers, brokers, broker_cpus, _broker_mb(settings, broker_cpus), task_managers, slots,
+        partitions, busiest, rate_eps / measured.rate_eps, tuple(because),
     )  # fmt: skip
 
 
@@ -152,9 +152,10 @@ def own(settings: Settings, measured: Measured, rules: Rules) -> Size:
     copies = 1 + (settings.topic.replication_factor - 1) * rules.follower_share
     cores = rate * measured.broker * copies / 1e6 / rules.cpu_fill
     cpus = math.ceil(limits.broker_cpus or cores / cluster.brokers)
+    memory_mb = limits.broker_memory_mb or _broker_mb(settings, cpus)
     share = busiest_share(settings, pipeline.parallelism, settings.topic.partitions) if pipeline else 0.0
     return Size(
-        "base", rate, settings.load.workers, cluster.brokers, cpus, limits.broker_memory_mb or _broker_mb(settings, cpus),
+        "base", rate, settings.load.workers, cluster.brokers, cpus, memory_mb,
         pipeline.task_managers if pipeline else 0, pipeline.slots_each if pipeline else 0, settings.topic.partitions,
         share * rate * (measured.flink or 0.0) / 1e6, rate / measured.rate_eps, (),
     )  # fmt: skip
