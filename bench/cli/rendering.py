@@ -31,7 +31,7 @@ def render() -> None:
 @click.option("--size", "sizes", multiple=True, type=click.Choice(SIZES), help="Only these overlays; all else.")
 @click.option("--rate-eps", type=click.FloatRange(0, min_open=True), help="One overlay, `wanted`, for this rate.")
 @click.option("--from", "source", type=click.Path(exists=True, file_okay=False, path_type=Path),
-              help="Runs that measured CPU per event; studies/SCENARIO or results/SCENARIO else.")  # fmt: skip
+              help="Runs that measured CPU per event; results/SCENARIO or studies/SCENARIO else.")  # fmt: skip
 @click.option("--set", "overrides", multiple=True, metavar="PATH=VALUE", help="Another value of the scenario.")
 @click.option("--namespace", help="streamgauge-SCENARIO else.")
 @click.option(

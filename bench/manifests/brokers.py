@@ -16,6 +16,7 @@ from bench.scenario import Settings
 
 API = "kafka.strimzi.io/v1"
 CLUSTER = "kafka"
+PODS = {"strimzi.io/cluster": CLUSTER}
 USER = "load"
 PLAIN, TLS = 9092, 9093
 METRICS = "kafka-metrics"
@@ -43,6 +44,18 @@ def same(cpus: int, memory_mb: int) -> dict[str, Any]:
     return {"requests": size, "limits": dict(size)}
 
 
+def apart(*labels: dict[str, str]) -> dict[str, Any]:
+    """An affinity to nodes without such pods, where there are any."""
+    terms = [
+        {
+            "weight": 100,
+            "podAffinityTerm": {"labelSelector": {"matchLabels": one}, "topologyKey": "kubernetes.io/hostname"},
+        }
+        for one in labels
+    ]
+    return {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": terms}}
+
+
 def resources(settings: Settings, spec: ClusterSpec, topics: Sequence[Resource], size: dict[str, Any],
               disk_gb: int) -> list[Resource]:  # fmt: skip
     """Everything of Kafka's. size: a broker's requests and limits; disk_gb: of each broker."""
@@ -61,7 +74,7 @@ def resources(settings: Settings, spec: ClusterSpec, topics: Sequence[Resource],
         {
             "apiVersion": API,
             "kind": "KafkaUser",
-            "metadata": {"name": USER, "labels": {"strimzi.io/cluster": CLUSTER}},
+            "metadata": {"name": USER, "labels": PODS},
             "spec": {"authentication": {"type": "scram-sha-512"}},
         },
     ]
@@ -71,7 +84,7 @@ def _pool(role: str, replicas: int, heap_mb: int, size: dict[str, Any], disk_gb:
     return {
         "apiVersion": API,
         "kind": "KafkaNodePool",
-        "metadata": {"name": f"{role}s", "labels": {"strimzi.io/cluster": CLUSTER}},
+        "metadata": {"name": f"{role}s", "labels": PODS},
         "spec": {
             "replicas": replicas,
             "roles": [role],
@@ -143,6 +156,6 @@ def topic(name: str, partitions: int, replicas: int, config: dict[str, Any]) -> 
     return {
         "apiVersion": API,
         "kind": "KafkaTopic",
-        "metadata": {"name": name, "labels": {"strimzi.io/cluster": CLUSTER}},
+        "metadata": {"name": name, "labels": PODS},
         "spec": {"partitions": partitions, "replicas": replicas, "config": config},
     }

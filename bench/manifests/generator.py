@@ -24,8 +24,6 @@ MASTER, WORKERS = "load-master", "load-workers"
 FOLDER, AUTHORITY_FOLDER = "/load", "/kafka-ca"
 READY_S = 600  # until nodes are there, images pulled and every worker has said so
 KEPT_S = 86_400  # a day to read the logs
-PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
-MEASURED_PODS = ({"strimzi.io/cluster": brokers.CLUSTER}, APP)  # a generator beside them takes what it measures
 AWAIT = (
     "import socket, sys, time\n"
     "end = time.monotonic() + float(sys.argv[3])\n"
@@ -112,11 +110,6 @@ def _pods(role: str) -> dict[str, Any]:
     return {"podSelector": {"matchLabels": _labels(role)}}
 
 
-def _apart(labels: dict[str, str]) -> dict[str, Any]:
-    term = {"labelSelector": {"matchLabels": labels}, "topologyKey": "kubernetes.io/hostname"}
-    return {"weight": 100, "podAffinityTerm": term}
-
-
 def _network_policy(role: str, ingress: list[dict[str, Any]]) -> Resource:
     return {
         "apiVersion": "networking.k8s.io/v1",
@@ -154,7 +147,7 @@ def _job(
                     "restartPolicy": "Never",
                     "automountServiceAccountToken": False,
                     "securityContext": {"runAsNonRoot": True, "runAsUser": 1000, "runAsGroup": 1000, "fsGroup": 1000},
-                    "affinity": {"podAntiAffinity": {PREFERRED: [_apart(labels) for labels in MEASURED_PODS]}},
+                    "affinity": brokers.apart(brokers.PODS, APP),  # beside them it takes what it measures
                     "topologySpreadConstraints": [
                         {
                             "maxSkew": 1,

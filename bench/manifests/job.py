@@ -165,6 +165,7 @@ def _pod() -> dict[str, Any]:
         "metadata": {"labels": APP},
         "spec": {
             "securityContext": {"runAsNonRoot": True, "runAsUser": 1000, "runAsGroup": 1000, "fsGroup": 1000},
+            "affinity": brokers.apart(brokers.PODS),  # what is measured of each is its own
             "containers": [
                 {
                     "name": "flink-main-container",

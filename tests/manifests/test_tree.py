@@ -301,8 +301,9 @@ def test_the_tree_that_is_committed_is_the_one_that_is_rendered(tmp_path: Path) 
     assert done.exit_code == 0
     made = {path.relative_to(tmp_path): path.read_text() for path in tmp_path.rglob("*.yaml")}
     kept = {path.relative_to(root / "deploy" / "k8s"): path for path in (root / "deploy" / "k8s").rglob("*.yaml")}
-    assert made.keys() == kept.keys()
-    assert [path for path, text in made.items() if kept[path].read_text() != text] == []
+    again = f"streamgauge {' '.join(words[:-1])} studies/sustainable-rate --out deploy/k8s"
+    assert made.keys() == kept.keys(), again
+    assert [path for path, text in made.items() if kept[path].read_text() != text] == [], again
 
 
 def test_the_disks_hold_what_a_load_writes() -> None:
