@@ -6,6 +6,7 @@ Whatever a run needs and does not find is one sentence that names the cause and 
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -131,7 +132,7 @@ def _flink(url: str, slots: int) -> Iterator[Sight]:
             f"Flink at {url} has {overview['slots-available']} of {overview['slots-total']} slots free, and a job "
             f"needs {slots}: end other jobs, add TaskManagers, or lower pipeline.parallelism"
         )
-    if flink_account(url) is not None:
+    if _told_in_time(url):
         running = int(overview.get("jobs-running", 0))
         with_others = f", with {running} other job{'s' * (running > 1)} in it" if running else ""
         yield Sight("Flink's CPU", True, f"by its REST interface, Python processes left out{with_others}")
@@ -145,6 +146,16 @@ def _flink(url: str, slots: int) -> Iterator[Sight]:
     if jars := connector(url, provision(progress=False)).jars:
         names = ", ".join(jar.name for jar in jars)
         yield Sight("a job on Kafka", True, f"it brings {names} along, for Flink's class path has no connector")
+
+
+def _told_in_time(url: str) -> bool:
+    """Flink collects its metrics once somebody asks for one, and has none to tell until then."""
+    end = time.monotonic() + STEP_S
+    while flink_account(url) is None:
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.2)
+    return True
 
 
 def _ms(text: str) -> float:
