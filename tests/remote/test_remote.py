@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -187,6 +188,21 @@ def test_a_lag_that_keeps_growing_is_harm_and_one_that_comes_and_goes_is_not() -
     assert guard.growing(looks(0, 300, 600, 900)) == "", "what any group is behind now and then"
     assert guard.growing([{}, *looks(1_000, 2_000, 3_000)]) == "", "not there from the beginning"
     assert guard.growing(looks(9_000, 0, 900, 1_500, 2_500)) != "", "the last looks count"
+
+
+def test_who_watches_says_why_the_load_ends_and_is_done_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The trial under way ends by its cluster's check, the rest of the study by what was told."""
+    lags = iter(range(0, 1_000_000, 700))
+    monkeypatch.setattr(guard, "lags_of_others", lambda admin, prefix: {"theirs": float(next(lags))})
+    cluster: Any = SimpleNamespace(bootstrap="127.0.0.1:1", remote=OTHERS, stopped="")
+    told: list[str] = []
+    with guard.watched(cluster, told.append, every_s=0.01):
+        end = time.monotonic() + 10
+        while not told and time.monotonic() < end:
+            time.sleep(0.01)
+        assert told == [cluster.stopped]
+    assert "the lag of others grew while the load was on: theirs from 0 to 2,100 events" in told[0]
+    assert cluster.stopped == ""
 
 
 def test_an_event_that_is_not_taken_ends_a_load() -> None:

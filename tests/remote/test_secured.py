@@ -10,6 +10,7 @@ from pathlib import Path
 import command
 import pytest
 import secured
+from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AclOperation, NewTopic, ResourcePatternType, ResourceType
 from secured import Secured
 
@@ -18,6 +19,7 @@ from bench.analysis.clock import Offset
 from bench.backends.permits import Trial, connected
 from bench.backends.reach import leftovers
 from bench.errors import BrokerError
+from bench.trial import guard
 
 pytestmark = [pytest.mark.platform, pytest.mark.timeout(300)]
 
@@ -171,6 +173,27 @@ def test_only_topics_of_ours_are_leftovers(broker: Secured) -> None:
     ours = ["sg-0123456789ab-12-00000001-in", "sg-prime0123456789ab-12-00000001-clean", "sg-preflight-1-00000001"]
     theirs = ["sg-orders", "sg-0123456789ab", "other-0123456789ab-12-00000001-in", "xsg-0123456789ab-1-00000001-in"]
     assert leftovers([*ours, *theirs], "sg-") == tuple(sorted(ours))
+
+
+def test_the_lag_of_others_is_told_as_far_as_it_may_be_seen(broker: Secured, config: Path) -> None:
+    """Seven records behind; to a login that may not see their group there is nobody, and no error."""
+    broker.admin.create_topics([NewTopic("theirs", 1, 1)])["theirs"].result(10)
+    own = keyring.read(config)
+    owner = {**own, "bootstrap.servers": broker.bootstrap, "sasl.username": secured.ADMIN,
+             "sasl.password": secured.ADMIN_PASSWORD, "log_level": 0}  # fmt: skip
+    producer = Producer(owner)
+    for _ in range(10):
+        producer.produce("theirs", b"x")
+    assert producer.flush(10) == 0
+    consumer = Consumer({**owner, "group.id": "their-group"})
+    consumer.commit(offsets=[TopicPartition("theirs", 0, 3)], asynchronous=False)
+    consumer.close()
+    assert guard.lags_of_others(broker.admin, "sg-") == {"their-group": 7.0}
+    assert guard.lags_of_others(broker.admin, "their-") == {}
+    keyring.keep(broker.bootstrap, own)
+    alices, _ = connected(broker.bootstrap)
+    assert guard.lags_of_others(alices, "sg-") == {}
+    broker.admin.delete_topics(["theirs"])["theirs"].result(10)
 
 
 def small(broker: Secured, config: Path, *more: str) -> tuple[str, ...]:
