@@ -14,7 +14,7 @@ from typing import Self
 
 import psutil
 
-from bench import record, trial
+from bench import keyring, record, trial
 from bench.backends import PLAIN, Cluster, ClusterSpec, Limits, capacity, not_testable, open_cluster, require
 from bench.backends.remote import Remote, RemoteCluster
 from bench.errors import HostError, ScenarioError, StreamgaugeError
@@ -388,4 +388,4 @@ def _log_slices(cluster: Cluster, folder: Path) -> Iterator[None]:
                 source.seek(max(before.get(name, 0), size - LOG_SLICE_BYTES))
                 content = source.read(LOG_SLICE_BYTES)
             if content:
-                (folder / f"{name}.log").write_bytes(content)
+                (folder / f"{name}.log").write_bytes(keyring.hidden(content))
