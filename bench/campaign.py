@@ -337,7 +337,7 @@ class _Clusters:
         # on the results' own file system: /tmp is often memory, and a broker's log is not small
         run_dir = (self._out / f".run-{stamp}-{os.getpid()}").resolve()
         log_dir = (self._out / one.scenario / "logs" / stamp).resolve()
-        tell("cluster", 20.0)
+        tell(*(("reach", 5.0) if one.backend == "remote" else ("cluster", 20.0)))
         spec = cluster_spec(one.settings)
         if self._exporter is not None and one.backend == "local":
             spec = replace(spec, flink={**self._exporter.push_settings, **spec.flink})

@@ -20,6 +20,7 @@ from bench.trial import Now
 # A phase as a person would say it
 SAID = {
     "cluster": "starting Kafka and Flink",
+    "reach": "reaching Kafka and Flink",
     "prime": "warming up the JVMs, once",
     "topics": "making topics",
     "submit": "submitting the job",
@@ -113,7 +114,7 @@ def plain(expected_s: float, clock: Clock = time.monotonic) -> Listen:
             pace.end(clock())
             _say(_done(event, pace.left_s(clock(), event.total - event.index)))
             said_s = clock()
-        elif event.phase in ("cluster", "prime") and last != event.phase:
+        elif event.phase in ("cluster", "reach", "prime") and last != event.phase:
             _say(f"{SAID[event.phase]} (about {event.seconds:.0f} s)")
             said_s = clock()
         elif event.phase not in SAID:  # a sentence: what a search tries, why a warm-up is extended
