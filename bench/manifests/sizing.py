@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from pydantic import ValidationError
+
 from bench.campaign import JVM_OVERHEAD_MB
 from bench.errors import ScenarioError
 from bench.manifests.skew import busiest_share
@@ -18,6 +20,7 @@ from bench.scenario import Settings
 ZONES = ("a", "b", "c")
 REPLICAS = 3
 UNIT = "CPU-s a million events"
+MOST_CPUS = 16  # of a broker: the largest machine that the cost model rents for one
 CORE_MB = 4096  # of memory beside a core, as the machines have that the cost model rents for Flink (m7g)
 WORKER_MB = 1536  # 0.81 GiB behind a full queue, which all workers share (docs/load.md): one alone may have all of it
 SIZES: dict[str, float] = {"small": 50_000.0, "medium": 250_000.0, "large": 1_000_000.0}
@@ -81,7 +84,7 @@ def size(name: str, rate_eps: float, settings: Settings, measured: Measured, rul
     kept = min(rules.cpu_fill, 1 - 1 / len(ZONES))
     copies = 1 + (REPLICAS - 1) * rules.follower_share
     broker_cores = rate_eps * measured.broker * copies / 1e6 / kept
-    brokers = len(ZONES)
+    brokers = len(ZONES) * math.ceil(broker_cores / len(ZONES) / MOST_CPUS)
     broker_cpus = math.ceil(broker_cores / brokers)
     because = [
         f"{_many(workers, 'load worker')} of one CPU: {_cores(load_cores)} of {measured.generator:.2f} {UNIT}",
@@ -162,7 +165,10 @@ def own(settings: Settings, measured: Measured, rules: Rules) -> Size:
 
 
 def settings_at(settings: Settings, wanted: Size) -> Settings:
-    """The scenario at that size: the same question with more of everything, three copies in three zones."""
+    """The scenario at that size: the same question with more of everything, three copies in three zones.
+
+    ScenarioError for counts that no scenario may have.
+    """
     pipeline = settings.pipeline
     topic = {"partitions": wanted.partitions, "replication_factor": REPLICAS, "min_insync": REPLICAS - 1}
     changed: dict[str, object] = {
@@ -181,4 +187,12 @@ def settings_at(settings: Settings, wanted: Size) -> Settings:
     if pipeline is not None:
         many = {"task_managers": wanted.task_managers, "parallelism": wanted.task_managers * wanted.slots}
         changed["pipeline"] = pipeline.model_copy(update={**many, "slots": wanted.slots})
-    return settings.model_copy(update=changed)
+    found = settings.model_copy(update=changed)
+    try:
+        return Settings.model_validate(found.model_dump())
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(word) for word in first["loc"])
+        raise ScenarioError(
+            f"{wanted.name}, {wanted.rate_eps:,.0f} events/s: {where} would be {first['input']}: {first['msg']}"
+        ) from error

@@ -49,6 +49,20 @@ def test_the_size_becomes_the_scenario() -> None:
     assert found.pipeline.checkpoint == one.pipeline.checkpoint
 
 
+def test_beyond_the_largest_machine_there_are_more_brokers_as_many_in_each_zone() -> None:
+    """Nobody rents a broker of forty cores."""
+    found = size("x", 10_000_000.0, settings(), MEASURED, RULES)
+    assert (found.brokers, found.broker_cpus) == (9, 14)  # 4 x 2 x 10 / (2/3) = 120 cores, at most 16 each
+    assert settings_at(settings(), found).cluster.brokers == 9
+
+
+def test_what_no_scenario_may_have_is_refused() -> None:
+    """Rendered all the same, it would be a load that nobody can repeat."""
+    found = size("wanted", 20_000_000.0, settings(), MEASURED, RULES)
+    with pytest.raises(ScenarioError, match=r"wanted, 20,000,000 events/s: load.workers would be 100: .*64"):
+        settings_at(settings(), found)
+
+
 def test_a_job_whose_cpu_nobody_measured_has_no_size() -> None:
     """Missing is never zero TaskManagers."""
     unknown = dataclasses.replace(MEASURED, flink=None)
