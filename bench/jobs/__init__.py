@@ -249,9 +249,14 @@ def groups(run_name: str, outputs: Collection[str]) -> tuple[str, ...]:
 
 
 def reading(params: JobParams, group: str) -> str:
-    """The options of a table that reads the input topic from its beginning."""
+    """The options of a table that reads the input topic from its beginning.
+
+    The Kafka client's own metrics (hundreds a task) stay out of Flink's registry: nobody reads them there, and the
+    JobManager would fetch them each second; the backlog, which they tell, Flink takes from the client itself.
+    """
     return f"""{connector(params.input_topic, params)},
   'properties.group.id' = '{group}',
+  'properties.register.consumer.metrics' = 'false',
   'scan.startup.mode' = 'earliest-offset',
   'scan.topic-partition-discovery.interval' = '{params.discovery_ms} ms'"""
 
@@ -265,6 +270,7 @@ def delivering(output: str, params: JobParams) -> str:
   'sink.transactional-id-prefix' = '{params.run_name}-{output}',
   'properties.transaction.timeout.ms' = '60000'"""
     return f"""{connector(params.output_topics[output], params)},
+  'properties.register.producer.metrics' = 'false',
   'sink.delivery-guarantee' = '{params.guarantee}'{exactly_once}"""
 
 

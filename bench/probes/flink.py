@@ -14,14 +14,14 @@ from bench.backends.flink import get_json
 from bench.errors import JobError
 from bench.probes import Probe
 
-# Cumulative, in ms summed over a vertex's subtasks: differences of these, never the smoothed per-second gauges
 FETCH_S = 0.1  # on loopback a fetch takes some milliseconds; without this wait every number is one sample old
-PATIENCE = 60  # rounds of asking for metrics that are not there; a subtask without a partition never has them
+PATIENCE = 12  # times of asking which metrics there are, over 30 s; a subtask without a partition never has its own
 NO_WATERMARK = -1e18  # Long.MIN, in Flink's way of saying that there was none yet
+# Cumulative, in ms summed over a vertex's subtasks: differences of these, never the smoothed per-second gauges
 _TIMES = {
-    "accumulated-busy-time": "busy_ms",
-    "accumulated-backpressured-time": "backpressured_ms",
-    "accumulated-idle-time": "idle_ms",
+    "accumulateBusyTimeMs": "busy_ms",
+    "accumulateBackPressuredTimeMs": "backpressured_ms",
+    "accumulateIdleTimeMs": "idle_ms",
 }
 
 
@@ -38,10 +38,25 @@ class Vertex:
         return tuple(m for m in self.metrics if m.endswith(suffix))
 
     @property
+    def pending(self) -> tuple[str, ...]:
+        """Of a source: one for each subtask that has a partition; of other tasks none."""
+        return self.ending(".pendingRecords")
+
+    @property
+    def read(self) -> tuple[str, ...]:
+        """The source's own count: what is chained behind it sees only what could be read and was not filtered out."""
+        return tuple(m for m in self.ending(".numRecordsIn") if m.startswith("Source"))[:1] if self.pending else ()
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """The source's watermark."""
+        return self.ending(".currentOutputWatermark")[:1] if self.pending else ()
+
+    @property
     def is_told(self) -> bool:
         """Whether its metrics are all there: a source's subtask registers its backlog with its first record."""
         reads = any("KafkaSource" in metric for metric in self.metrics)
-        return bool(self.metrics) and (not reads or len(self.ending(".pendingRecords")) >= self.parallelism)
+        return bool(self.metrics) and (not reads or len(self.pending) >= self.parallelism)
 
 
 def vertices(url: str, job_id: str) -> list[Vertex]:
@@ -60,37 +75,53 @@ def vertices(url: str, job_id: str) -> list[Vertex]:
 def job_probe(url: str, job_id: str) -> Probe:
     """`source_events` and `backlog_events` (pendingRecords: behind the *read position*), `busy_ms`, … a vertex each.
 
-    Which metrics a vertex has is asked until every source's appear: Flink registers them when the tasks run.
+    Which metrics a vertex has is asked until every source's appear: Flink registers them when the tasks run. After that
+    a round asks for nothing that makes the JobManager write down its graph of the job, as `/jobs/ID` does: that alone
+    was a tenth of what a job of 20,000 events/s takes (`benchmarks/probes.py`).
     """
     known: list[Vertex] = []
-    rounds = 0
+    rounds, asked, next_ask = 0, 0, 0
 
     def probe() -> Mapping[str, float]:
-        nonlocal known, rounds
-        if rounds < PATIENCE and not (known and all(vertex.is_told for vertex in known)):
-            known, rounds = vertices(url, job_id), rounds + 1
-        found: dict[str, float] = {}
-        get_json(f"{url}/jobs/{job_id}")  # Flink fetches from its TaskManagers when asked, and answers with what it had
+        nonlocal known, rounds, asked, next_ask
+        told = bool(known) and all(vertex.is_told for vertex in known)
+        if asked < PATIENCE and not told and rounds >= next_ask:
+            known, asked, next_ask = vertices(url, job_id), asked + 1, rounds + 1 + asked // 3
+        rounds += 1
+        # Flink fetches from its TaskManagers when asked for a metric, and answers with what it had: so the one that is
+        # cheap to tell and seldom changes goes first
+        found = {"restarts": _restarts(url, job_id)}
         time.sleep(FETCH_S)
-        job = get_json(f"{url}/jobs/{job_id}")
-        if job is None:
-            return {"backlog_events": float("nan"), "source_events": float("nan")}
-        for index, vertex in enumerate(job["vertices"]):
-            for key, name in _TIMES.items():
-                found[f"{name}:{index}"] = vertex["metrics"].get(key, float("nan"))
-        found["restarts"] = _restarts(url, job_id)
+        job = _standing(url, job_id)
         found |= _capacity(url, job)
-        if not all_run(job):  # Flink would go on telling what its dead tasks said last
+        answers = [_answers(url, job_id, vertex) for vertex in known]
+        for index, by_id in enumerate(answers):
+            for key, name in _TIMES.items():
+                found[f"{name}:{index}"] = by_id[key]["sum"] if key in by_id else float("nan")
+        if not job or not _is_up(job):  # Flink would go on telling what its dead tasks said last
             return found | {"backlog_events": float("nan"), "source_events": float("nan")}
-        return found | slowest([_source(url, job_id, vertex) for vertex in known if vertex.ending(".pendingRecords")])
+        sources = [(vertex, by_id) for vertex, by_id in zip(known, answers, strict=True) if vertex.pending]
+        return found | slowest([_source(vertex, by_id) for vertex, by_id in sources])
 
     return probe
 
 
+def _standing(url: str, job_id: str) -> Mapping[str, Any]:
+    """The job's line in Flink's overview: its state and how many tasks are in which; empty if Flink has none."""
+    jobs = (get_json(f"{url}/jobs/overview") or {"jobs": []})["jobs"]
+    return next((job for job in jobs if job["jid"] == job_id), {})
+
+
+def _is_up(job: Mapping[str, Any]) -> bool:
+    """Whether job and tasks run, by the overview; a bounded source may have ended."""
+    tasks = job["tasks"]
+    return bool(job["state"] == "RUNNING" and tasks["running"] + tasks["finished"] == tasks["total"])
+
+
 def _capacity(url: str, job: Mapping[str, Any]) -> dict[str, float]:
     """`tasks_running` of the job; `slots_used` and `task_managers` of its session cluster."""
-    nan, counts = float("nan"), [vertex.get("tasks") for vertex in job["vertices"]]
-    running = nan if None in counts else float(sum(tasks["RUNNING"] for tasks in counts))
+    nan = float("nan")
+    running = float(job["tasks"]["running"]) if job else nan
     overview = get_json(f"{url}/overview")
     if overview is None:
         return {"tasks_running": running, "slots_used": nan, "task_managers": nan}
@@ -118,21 +149,20 @@ def slowest(sources: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return found | ({"watermark_ms": min([mark for mark in marks if mark > NO_WATERMARK] or marks)} if marks else {})
 
 
-def _source(url: str, job_id: str, vertex: Vertex) -> dict[str, float]:
-    pending = vertex.ending(".pendingRecords")
-    # the source's own count: what is chained behind it sees only what could be read and was not filtered out
-    read = tuple(metric for metric in vertex.ending(".numRecordsIn") if metric.startswith("Source"))
-    marks = vertex.ending(".currentOutputWatermark")
-    wanted = ",".join([*pending, *read[:1], *marks[:1]])
+def _answers(url: str, job_id: str, vertex: Vertex) -> dict[str, Mapping[str, float]]:
+    """What Flink tells of a vertex's metrics that are read each round, by id, over its subtasks."""
+    wanted = ",".join([*_TIMES, *vertex.pending, *vertex.read, *vertex.marks])
     answer = get_json(f"{url}/jobs/{job_id}/vertices/{vertex.id}/subtasks/metrics?get={wanted}") or []
-    by_id = {entry["id"]: entry for entry in answer}
-    nan = float("nan")
+    return {entry["id"]: entry for entry in answer}
+
+
+def _source(vertex: Vertex, by_id: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    nan, pending = float("nan"), vertex.pending
     # pendingRecords is a gauge a subtask: complete only when every subtask is in the aggregate
     found = {"backlog_events": sum(by_id[m]["sum"] for m in pending) if all(m in by_id for m in pending) else nan}
-    found["source_events"] = by_id[read[0]]["sum"] if read and read[0] in by_id else nan
-    if marks and marks[0] in by_id:
-        found["watermark_ms"] = by_id[marks[0]]["min"]
-    return found
+    found["source_events"] = next((by_id[m]["sum"] for m in vertex.read if m in by_id), nan)
+    marks = [by_id[m]["min"] for m in vertex.marks if m in by_id]
+    return found | ({"watermark_ms": marks[0]} if marks else {})
 
 
 def _restarts(url: str, job_id: str) -> float:
