@@ -89,10 +89,13 @@ def plan(
             f"{scenario.name}: --quick would take {todo_s / 60:.0f} min, expected at most {QUICK_S // 60}; "
             "shorten its quick section"
         )
+    asked = [
+        (claim.claim, one) for claim in load_claims(scenario.all_claims) for one in claim.hypotheses
+        if isinstance(one, Comparison) and not one.needs
+    ]  # fmt: skip
     decides = [
-        _decides(claim.claim, one, scenario, noise(one.metric, one.stat, known.values(), out))
-        for claim in load_claims(scenario.all_claims) for one in claim.hypotheses
-        if isinstance(one, Comparison) and _pairs(one, scenario) > 1
+        _decides(claim, one, scenario, noise(one.metric, one.stat, known.values(), out))
+        for claim, one in asked if _pairs(one, scenario) > 1
     ]  # fmt: skip
     document: dict[str, Any] = {
         "schema": SCHEMA,
@@ -106,6 +109,7 @@ def plan(
         "todo": len(todo),
         "todo_s": todo_s,
         "decides": decides,
+        "single": [f"{claim}/{one.name}" for claim, one in asked if _pairs(one, scenario) == 1],
     }
     if precision is not None:
         spread = precision.noise
@@ -177,6 +181,8 @@ def plan_lines(document: Mapping[str, Any]) -> list[str]:
                  else f"about {document['todo_s'] / 60:.0f} min on two cores")  # fmt: skip
     named = [(one, full_name(one["metric"], one["stat"])) for one in document["decides"]]
     lines += [_told(one, name) for one, name in named]
+    if document["single"]:
+        lines.append(f"one run of each side, so told but not decided: {', '.join(document['single'])}")
     for spread in dict.fromkeys(one["variation_from"] for one in document["decides"]):
         varies = {name: one["variation"] for one, name in named if one["variation_from"] == spread}
         lines.append("variation from run to run: " + ", ".join(f"{metric} {cv:.1%}" for metric, cv in varies.items())

@@ -122,3 +122,14 @@ def test_without_a_claim_the_precision_is_of_what_costs(
     drain = "pipeline: {job: revenue}\nload: {drain: 100_000}\naxes: {topic.partitions: [6]}" if "load" in edit else ""
     scenario.file.write_text(SCENARIO.replace(edit, drain))
     assert planning.precise(study.scenario(Asked(str(scenario.file))), 0.05, {}, tmp_path).metric == metric
+
+
+def test_what_a_single_run_or_another_place_would_have_to_decide_is_not_promised() -> None:
+    """A plan that "decides" what it has one run of, or what needs S3 itself, is believed for 20 minutes too long."""
+    asked = study.scenario(Asked("checkpoint-storage", quick=True))
+    document = planning.plan(asked, study.trials(asked, "local"), {}, quick=True)
+    decided = {one["hypothesis"] for one in document["decides"]}
+    assert {"throughput", "duration"} <= decided
+    assert not {"recovery", "real-s3"} & decided
+    assert document["single"] == ["s3-checkpoints-bottleneck/recovery"]
+    assert any("s3-checkpoints-bottleneck/recovery" in line for line in planning.plan_lines(document))
