@@ -1,4 +1,4 @@
-"""What is sampled once a second while a trial runs. Missing is a value: a probe that gets no answer records NaN.
+"""What is sampled each second or two while a trial runs. Missing is a value: a probe that gets no answer records NaN.
 
 with watch(cluster, probes) as samples:
 ...
@@ -21,6 +21,7 @@ from bench.analysis import counter
 
 F64 = npt.NDArray[np.float64]
 INTERVAL_S = 1.0  # Flink refreshes its own metrics once a second: sampling faster would read the same numbers again
+STEADY_INTERVAL_S = 2.0  # where nothing is expected to happen: watching takes half as much (`benchmarks/probes.py`)
 
 Probe = Callable[[], Mapping[str, float]]
 """Answers name -> value, now. Counters are cumulative; what cannot be read is left out or NaN."""

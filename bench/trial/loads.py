@@ -13,7 +13,7 @@ from bench.backends import Cluster, Limits
 from bench.errors import BrokerError
 from bench.loadgen import Drive, Sent, start
 from bench.measure import Window
-from bench.probes import Probe, Samples, watch
+from bench.probes import INTERVAL_S, Probe, Samples, watch
 from bench.probes.components import components, host, tiers
 from bench.probes.kafka import jmx
 from bench.scenario import Trial
@@ -80,7 +80,7 @@ class Load:
             reader.start()
         drive = self._start(seconds)
         try:
-            with watch(self._probes(), zero_ns=drive.t0_ns) as samples:
+            with watch(self._probes(), interval_s=self._every_s(), zero_ns=drive.t0_ns) as samples:
                 self.notes.begin("t0")
                 self.tell("load", seconds)
                 with self._faults(drive.t0_ns, phases.warmup_s, drive):
@@ -96,6 +96,11 @@ class Load:
             raise
         self._end(samples)
         return Seen(sent, samples, Window(phases.warmup_s, seconds), is_drain=False)
+
+    def _every_s(self) -> float:
+        """How often it is looked at: less often where nothing is to happen."""
+        steady = self.trial.load.kind == "rate" and not self.trial.settings.faults
+        return self.stage.watch_interval_s if steady else INTERVAL_S
 
     def _drain(self) -> Seen:
         """Load first, then the readers read it flat out. The window is the middle 80 % of what the headline reads."""

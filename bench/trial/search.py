@@ -17,6 +17,7 @@ from bench.analysis.histogram import LogLinearHistogram
 from bench.analysis.search import Answer, Ask, Found, Purpose
 from bench.errors import PlatformError
 from bench.metrics import METRICS
+from bench.probes import INTERVAL_S
 from bench.record import Attempt, Measurement, Outcome, Search
 from bench.scenario import Trial, parse_threshold
 from bench.trial.attempt import START_EPS, attempt, blank
@@ -44,7 +45,8 @@ def search(
     the attempts so far. `earlier`: bundles of this trial, oldest first; what a search that was cut short had tried is
     not tried again.
     """
-    hunt = _Hunt(trial, stage, latency_slo_ms, tell, keep)
+    closely = replace(stage, watch_interval_s=INTERVAL_S)  # a rate is judged by how its backlog grows
+    hunt = _Hunt(trial, closely, latency_slo_ms, tell, keep)
     hunt.keep()
     hunt.take_up(earlier)
     try:

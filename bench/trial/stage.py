@@ -17,6 +17,7 @@ from bench.backends import Cluster
 from bench.jobs.session import JobSession
 from bench.loadgen.drive import Spawn
 from bench.measure import Window
+from bench.probes import STEADY_INTERVAL_S
 from bench.record import Run
 from bench.topics import PREFIX
 
@@ -32,6 +33,7 @@ class Stage:
     prefix: str = PREFIX  # of topics, and of what else has a name on the cluster
     clocks: Callable[[], Offset | None] | None = None  # how far the brokers' are ahead; None: they are this machine's
     web_port: int | None = None  # Locust's page, on loopback, while a load goes on
+    watch_interval_s: float = STEADY_INTERVAL_S  # of steady loads; whatever changes is looked at once a second
 
 
 @dataclass(frozen=True)
