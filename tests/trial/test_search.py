@@ -47,7 +47,7 @@ class Cluster:
             raise BrokerError("broker 1 ended (exit code -9)")
 
 
-def on(cluster: Any) -> Stage:
+def stage_on(cluster: Any) -> Stage:
     """Nothing but a cluster is asked of it: attempts are made up."""
     return Stage(cluster, None, Path(), lambda *_, **__: pytest.fail("nothing is started here"))
 
@@ -78,7 +78,7 @@ def hunt(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> Hunt:
             return Recorded(made, series, {}, late, Window(bench.warmup_s, bench.warmup_s + bench.measure_s))
 
         monkeypatch.setattr(search, "attempt", attempt)
-        stage = on(cluster)
+        stage = stage_on(cluster)
         ended = search.search(trial, stage, keep=kept.append)
         assert len(set(asked)) == len(asked)  # every attempt has events of its own
         return ended, kept
@@ -148,7 +148,7 @@ def test_a_job_that_had_not_caught_up_fails_at_its_rate(trial: Trial) -> None:
     run, series = bench.run(2 * CAPACITY)
     known = {name: m for name, m in run.metrics.items() if name not in ("output_share", "e2e_latency_ms")}
     behind = replace(run, outcome=Outcome.INVALID, reason="the job had not caught up", metrics=known)
-    hunting = search._Hunt(trial, on(Cluster()), None, print, lambda _: None)
+    hunting = search._Hunt(trial, stage_on(Cluster()), None, print, lambda _: None)
     judged = hunting._judged(Recorded(behind, series, {}, "", Window(10, 40)))
     assert judged.outcome == "fail"
     assert judged.reasons[0].startswith("backlog grows")
@@ -199,7 +199,7 @@ class Searching:
             return record.save(recorded.run, bundle, series=recorded.series, histograms=recorded.histograms)
 
         self.monkeypatch.setattr(search, "attempt", attempt)
-        stage = on(self.cluster)
+        stage = stage_on(self.cluster)
         return keep(search.search(trial or self.trial, stage, keep=keep, earlier=record.find(self.root)))
 
 
