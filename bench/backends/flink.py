@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 import os
 import sysconfig
-import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+
+import urllib3
 
 from bench.backends import NICE
 from bench.backends.cpus import ANYWHERE, Place
@@ -304,12 +306,15 @@ def client_environment(tools: Toolchain, conf: Path, log_dir: Path) -> dict[str,
     }
 
 
+_ASKING = urllib3.PoolManager(maxsize=4, retries=False)  # connections stay: each new one costs the JobManager CPU
+
+
 def get_json(url: str, timeout_s: float = 2.0) -> Any:
     """A GET of Flink's REST interface; None when nobody answers (yet) or there is no such thing."""
     try:
-        with urllib.request.urlopen(url, timeout=timeout_s) as answer:  # noqa: S310 -- http on loopback, built by us
-            return json.load(answer)
-    except (OSError, ValueError):
+        answer = _ASKING.request("GET", url, timeout=timeout_s)
+        return answer.json() if answer.status < HTTPStatus.MULTIPLE_CHOICES else None
+    except (urllib3.exceptions.HTTPError, OSError, ValueError):
         return None
 
 

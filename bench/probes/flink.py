@@ -15,6 +15,7 @@ from bench.errors import JobError
 from bench.probes import Probe
 
 FETCH_S = 0.1  # on loopback a fetch takes some milliseconds; without this wait every number is one sample old
+CAPACITY_ROUNDS = 5  # TaskManagers come and go by the half minute
 PATIENCE = 12  # times of asking which metrics there are, over 30 s; a subtask without a partition never has its own
 NO_WATERMARK = -1e18  # Long.MIN, in Flink's way of saying that there was none yet
 # Cumulative, in ms summed over a vertex's subtasks: differences of these, never the smoothed per-second gauges
@@ -93,7 +94,9 @@ def job_probe(url: str, job_id: str) -> Probe:
         found = {"restarts": _restarts(url, job_id)}
         time.sleep(FETCH_S)
         job = _standing(url, job_id)
-        found |= _capacity(url, job)
+        found["tasks_running"] = float(job["tasks"]["running"]) if job else float("nan")
+        if rounds % CAPACITY_ROUNDS == 1:
+            found |= _capacity(url)
         answers = [_answers(url, job_id, vertex) for vertex in known]
         for index, by_id in enumerate(answers):
             for key, name in _TIMES.items():
@@ -118,15 +121,13 @@ def _is_up(job: Mapping[str, Any]) -> bool:
     return bool(job["state"] == "RUNNING" and tasks["running"] + tasks["finished"] == tasks["total"])
 
 
-def _capacity(url: str, job: Mapping[str, Any]) -> dict[str, float]:
-    """`tasks_running` of the job; `slots_used` and `task_managers` of its session cluster."""
-    nan = float("nan")
-    running = float(job["tasks"]["running"]) if job else nan
+def _capacity(url: str) -> dict[str, float]:
+    """`slots_used` and `task_managers` of a session cluster."""
     overview = get_json(f"{url}/overview")
     if overview is None:
-        return {"tasks_running": running, "slots_used": nan, "task_managers": nan}
+        return {"slots_used": float("nan"), "task_managers": float("nan")}
     used = float(overview["slots-total"] - overview["slots-available"])
-    return {"tasks_running": running, "slots_used": used, "task_managers": float(overview["taskmanagers"])}
+    return {"slots_used": used, "task_managers": float(overview["taskmanagers"])}
 
 
 def all_run(job: Mapping[str, Any]) -> bool:
