@@ -102,7 +102,7 @@ def _rss(component: str, whose: str) -> Metric:
         f"{component}_rss_bytes",
         "bytes",
         f"Resident memory of {whose}: the highest sample of the measured window.",
-        "/proc or the container's cgroup, once a second",
+        "/proc or the container's cgroup, each second or two",
         _LOW,
         True,
     )
@@ -178,7 +178,7 @@ _ALL = (
     Metric("probes_cpu_share", "share",
            "CPU time that this command's own process used (probes, waiting) over that of brokers, Flink, consumers and "
            "itself, the generator left out, in the measured window. What answering costs those is in theirs.",
-           "/proc, once a second", _LOW, False),
+           "/proc, each second or two", _LOW, False),
     Metric("broker_open_files", "files", "Open file descriptors of the brokers once the load is over.",
            "/proc/PID/fd", _LOW, True, _FIVE_PERCENT),
     Metric("broker_memory_maps", "maps", "Memory mappings of the brokers once the load is over.",
@@ -362,16 +362,16 @@ _ALL = (
            "Flink's checkpoint counts", _LOW, False),
     Metric("restarts", "restarts", "Restarts of the job during the run.", "Flink's numRestarts", _LOW, False),
     Metric("tasks_lost", "tasks", "Tasks of the job that ran at one moment of the measured window and not at another.",
-           "Flink's count of the job's RUNNING subtasks, once a second", _LOW, True),
+           "Flink's count of the job's RUNNING subtasks, each second or two", _LOW, True),
     Metric("slots_freed", "slots", "Slots that were in use at one moment of the measured window and not at another.",
-           "Flink's overview, once a second", _NEUTRAL, True),
+           "Flink's overview, every fifth look at it", _NEUTRAL, True),
     Metric("task_managers_lost", "TaskManagers",
            "TaskManagers that were registered at one moment of the measured window and not at another.",
-           "Flink's overview, once a second", _NEUTRAL, True),
+           "Flink's overview, every fifth look at it", _NEUTRAL, True),
     Metric("flink_cores", "cores", "CPU-seconds a second that Flink used over the measured window, with events or "
            "without.", _CPU, _LOW, False, _FIVE_PERCENT),
     Metric("flink_rss_ratio", "ratio", "Resident memory of Flink at the end of the measured window over that at its "
-           "beginning.", "/proc or the container's cgroup, once a second", _NEUTRAL, True),
+           "beginning.", "/proc or the container's cgroup, each second or two", _NEUTRAL, True),
     Metric("windows_closed", "windows", "Windows in the job's outputs, told apart by their ends, of the whole run.",
            "the output topics read back", _NEUTRAL, False),
     # is it right?

@@ -99,7 +99,8 @@ class Load:
 
     def _every_s(self) -> float:
         """How often it is looked at: less often where nothing is to happen."""
-        steady = self.trial.load.kind == "rate" and not self.trial.settings.faults
+        settings = self.trial.settings
+        steady = self.trial.load.kind == "rate" and not settings.faults and not settings.cluster.tiered
         return self.stage.watch_interval_s if steady else INTERVAL_S
 
     def _drain(self) -> Seen:
