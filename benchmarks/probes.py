@@ -1,10 +1,10 @@
 # noqa: INP001  # scripts, not a package
 """What watching a run costs: CPU-seconds a second of every component and of this process, with the probes and without.
 
-    python benchmarks/probes.py [--pairs 4] [--seconds 20] [--rate 20000] [--out FILE]
+    python benchmarks/probes.py [--pairs 8] [--seconds 20] [--rate 50000] [--out FILE]
 
-One broker, one Flink, one job under a steady load for the whole time; stretches with the probes (once a second, as in a
-trial) and stretches without take turns in mirrored pairs (on off off on). What the probes cost is the mean difference
+One broker, one Flink, one job under a steady load for the whole time; stretches with the probes (as often as in a
+trial of a steady load) and stretches without take turns in mirrored pairs (on off off on). What the probes cost is the mean difference
 over all components, with its 95 % interval over pairs: what brokers and JobManager take to answer is in it.
 """
 
@@ -31,7 +31,7 @@ from bench.backends.local import LocalCluster, open_local  # noqa: E402
 from bench.jobs import job_params, outputs_of  # noqa: E402
 from bench.jobs.session import JobSession  # noqa: E402
 from bench.loadgen import start  # noqa: E402
-from bench.probes import watch  # noqa: E402
+from bench.probes import STEADY_INTERVAL_S, watch  # noqa: E402
 from bench.probes.components import components, host  # noqa: E402
 from bench.probes.flink import job_probe  # noqa: E402
 from bench.probes.kafka import jmx  # noqa: E402
@@ -65,7 +65,7 @@ def stretch(cluster: LocalCluster, job_id: str, topic: str, seconds: float, *, w
     probes = [components(cluster), host(), jmx(cluster.jmx_urls, topic), job_probe(cluster.flink_url, job_id)]
     jobmanager, began = Ledger(), time.monotonic()
     before = used_s(cluster, jobmanager)
-    with watch(probes) if watched else nullcontext():
+    with watch(probes, interval_s=STEADY_INTERVAL_S) if watched else nullcontext():
         time.sleep(seconds)
     after, took_s = used_s(cluster, jobmanager), time.monotonic() - began
     return {name: (after[name] - before[name]) / took_s for name in before}
@@ -74,9 +74,9 @@ def stretch(cluster: LocalCluster, job_id: str, topic: str, seconds: float, *, w
 def main() -> None:
     """Measure, print, and keep where asked."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--pairs", type=int, default=4)
+    parser.add_argument("--pairs", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=20.0)
-    parser.add_argument("--rate", type=float, default=20_000.0)
+    parser.add_argument("--rate", type=float, default=50_000.0)  # the quickstart's
     parser.add_argument("--out", type=Path)
     told = parser.parse_args()
     order = [on for pair in range(told.pairs) for on in ((True, False) if pair % 2 == 0 else (False, True))]
