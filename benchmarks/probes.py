@@ -1,11 +1,14 @@
 # noqa: INP001  # scripts, not a package
 """What watching a run costs: CPU-seconds a second of every component and of this process, with the probes and without.
 
-    python benchmarks/probes.py [--pairs 8] [--seconds 20] [--rate 50000] [--out FILE]
+    python benchmarks/probes.py [--pairs 8] [--seconds 20] [--rate 50000] [--times 5] [--out FILE]
 
-One broker, one Flink, one job under a steady load for the whole time; stretches with the probes (as often as in a
-trial of a steady load) and stretches without take turns in mirrored pairs (on off off on). What the probes cost is the mean difference
-over all components, with its 95 % interval over pairs: what brokers and JobManager take to answer is in it.
+One broker, one Flink, one job under a steady load for the whole time; stretches with the probes and stretches without
+take turns in mirrored pairs (on off off on). What the probes cost is the mean difference over all components, with its
+95 % interval over pairs: what brokers and JobManager take to answer is in it. A stretch's own CPU varies by more than
+probes take, so they ask --times as often as in a trial of a steady load, and the difference is divided by that: each
+round asks for the same again, and Flink fetches its metrics anew for each (not beyond five times: `--times 1` asks as a
+trial does).
 """
 
 from __future__ import annotations
@@ -31,7 +34,7 @@ from bench.backends.local import LocalCluster, open_local  # noqa: E402
 from bench.jobs import job_params, outputs_of  # noqa: E402
 from bench.jobs.session import JobSession  # noqa: E402
 from bench.loadgen import start  # noqa: E402
-from bench.probes import STEADY_INTERVAL_S, watch  # noqa: E402
+from bench.probes import STEADY_INTERVAL_S, Probe, watch  # noqa: E402
 from bench.probes.components import components, host  # noqa: E402
 from bench.probes.flink import job_probe  # noqa: E402
 from bench.probes.kafka import jmx  # noqa: E402
@@ -60,12 +63,11 @@ def used_s(cluster: LocalCluster, jobmanager: Ledger) -> dict[str, float]:
     return found | {"harness": time.process_time()}
 
 
-def stretch(cluster: LocalCluster, job_id: str, topic: str, seconds: float, *, watched: bool) -> dict[str, float]:
-    """CPU-seconds a second of each component over a while."""
-    probes = [components(cluster), host(), jmx(cluster.jmx_urls, topic), job_probe(cluster.flink_url, job_id)]
+def stretch(cluster: LocalCluster, probes: list[Probe], seconds: float, *, interval_s: float) -> dict[str, float]:
+    """CPU-seconds a second of each component over a while, asked every `interval_s`; 0: not at all."""
     jobmanager, began = Ledger(), time.monotonic()
     before = used_s(cluster, jobmanager)
-    with watch(probes, interval_s=STEADY_INTERVAL_S) if watched else nullcontext():
+    with watch(probes, interval_s=interval_s) if interval_s else nullcontext():
         time.sleep(seconds)
     after, took_s = used_s(cluster, jobmanager), time.monotonic() - began
     return {name: (after[name] - before[name]) / took_s for name in before}
@@ -77,8 +79,10 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--rate", type=float, default=50_000.0)  # the quickstart's
+    parser.add_argument("--times", type=int, default=5, choices=range(1, 6))
     parser.add_argument("--out", type=Path)
     told = parser.parse_args()
+    often_s = STEADY_INTERVAL_S / told.times
     order = [on for pair in range(told.pairs) for on in ((True, False) if pair % 2 == 0 else (False, True))]
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
@@ -95,28 +99,31 @@ def main() -> None:
                 seed=trial.seed, duration_s=WARMUP_S + len(order) * (told.seconds + 1) + 10, warmup_s=WARMUP_S,
                 run_dir=folder / "load", spawn=cluster.spawn,
             )  # fmt: skip
-            stretch(cluster, job_id, names.input, WARMUP_S, watched=True)  # whoever answers has a compiler of its own
-            found = [(on, stretch(cluster, job_id, names.input, told.seconds, watched=on)) for on in order]
+            url = cluster.flink_url
+            probes = [components(cluster), host(), jmx(cluster.jmx_urls, names.input), job_probe(url, job_id)]
+            stretch(cluster, probes, WARMUP_S, interval_s=often_s)  # whoever answers has a compiler of its own
+            found = [(on, stretch(cluster, probes, told.seconds, interval_s=often_s if on else 0.0)) for on in order]
             drive.stop()
             session.close()
-    report(found, told.out)
+    report(found, told.times, told.out)
 
 
-def report(found: list[tuple[bool, dict[str, float]]], out: Path | None) -> None:
-    """A line a component, then all together: the probes' share of what everything used."""
+def report(found: list[tuple[bool, dict[str, float]]], times: int, out: Path | None) -> None:
+    """A line a component, then all together: the probes' share of what everything used, at a trial's pace."""
     watched, alone = ([used for on, used in found if on is wanted] for wanted in (True, False))
     print(f"{'CPU-seconds a second':24} {'watched':>9} {'alone':>9} {'difference, 95 % interval':>32}")
     for name in found[0][1]:
-        pairs = [a[name] - b[name] for a, b in zip(watched, alone, strict=True)]
+        pairs = [(a[name] - b[name]) / times for a, b in zip(watched, alone, strict=True)]
         mean, low, high = mean_interval(pairs)
-        means = [sum(used[name] for used in some) / len(some) for some in (watched, alone)]
+        base = sum(used[name] for used in alone) / len(alone)
         interval = "" if low is None or high is None else f"{low:+.4f} to {high:+.4f}"
-        print(f"{name:24} {means[0]:9.4f} {means[1]:9.4f} {mean:+10.4f} {interval:>21}")
+        print(f"{name:24} {base + mean:9.4f} {base:9.4f} {mean:+10.4f} {interval:>21}")
     totals = [
         [sum(s for name, s in used.items() if not name.startswith("of which")) for used in some]
         for some in (watched, alone)
     ]
-    shares = [(a - b) / a for a, b in zip(*totals, strict=True)]
+    costs = [(a - b) / times for a, b in zip(*totals, strict=True)]
+    shares = [cost / (b + cost) for cost, b in zip(costs, totals[1], strict=True)]
     mean, low, high = mean_interval(shares)
     interval = "" if low is None or high is None else f" ({low:.1%} to {high:.1%})"
     print(f"the probes are {mean:.1%}{interval} of what brokers, Flink and the harness used together")
