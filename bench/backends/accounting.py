@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,49 +17,84 @@ EMBEDDED = b"pemja"  # the library that has Python inside of a TaskManager
 KINDS = ("log", "index", "timeindex")  # of the files that a segment has
 
 
+class Stat(NamedTuple):
+    """A line of /proc: times in ticks."""
+
+    parent: int
+    own: int  # user and system
+    reaped: int  # of children whose end it has seen, and theirs
+    started: int  # since boot: with the number it tells a process from a later one
+    resident_pages: int
+
+
+Process = tuple[int, int]
+"""Number and start."""
+
+
+@dataclass
+class _Past:
+    """What a process brought with it, and what its children were last seen with, in ticks."""
+
+    reaped: int
+    children: dict[Process, int] = field(default_factory=dict)
+
+
 class Ledger:
     """What trees of processes have used, those included that have ended since.
 
-    A process that was killed and replaced takes its counters with it; what it was last seen with stays in the sum. What
-    it used after that is lost: at most a sampling interval of it.
+    A process that was killed takes its counters with it, unless its parent waits for it: Flink's Python workers, whose
+    own parent is killed first, vanish with all they used. What each was last seen with stays in the sum; what it used
+    after that is lost: at most a sampling interval of it.
     """
 
     def __init__(self) -> None:
-        self._cpu_s: dict[int, float] = {}  # root -> the most it was ever seen with
+        self._cpu_s: dict[Process, float] = {}  # root -> the most it was ever seen with
+        self._past: dict[Process, _Past] = {}
 
     def account(self, roots: Iterable[int]) -> Account:
         """CPU so far, and memory now, of `roots` with all their descendants."""
-        stats, resident = _all_stats(), 0.0
-        for root in roots:
-            found = _tree(stats, root)
-            self._cpu_s[root] = max(found.cpu_s, self._cpu_s.get(root, 0.0))
-            resident += found.rss_bytes
+        stats, resident = _all_stats(), 0
+        children: dict[int, list[int]] = {}
+        for pid, stat in stats.items():
+            children.setdefault(stat.parent, []).append(pid)
+        for root in {*roots} & stats.keys():
+            process = (root, stats[root].started)
+            used_s = self._ticks(stats, children, root) * TICK_S
+            self._cpu_s[process] = max(used_s, self._cpu_s.get(process, 0.0))
+            resident += sum(stats[pid].resident_pages for pid in _below(stats, root) | {root}) * PAGE_BYTES
         return Account(sum(self._cpu_s.values()), resident)
 
+    def _ticks(self, stats: Mapping[int, Stat], children: Mapping[int, Sequence[int]], pid: int) -> int:
+        """Of a process and all that ever was below it.
 
-def _tree(stats: Mapping[int, tuple[int, int, int]], root: int) -> Account:
-    """CPU and memory of `root` with all its descendants (Flink's Python workers are grandchildren).
+        A child that is gone is in what its parent has reaped, or will be in a moment, or never: the larger of the two
+        sums counts, never both.
+        """
+        stat = stats[pid]
+        past = self._past.setdefault((pid, stat.started), _Past(stat.reaped))
+        there = {(child, stats[child].started): self._ticks(stats, children, child) for child in children.get(pid, ())}
+        past.children |= there
+        gone = sum(ticks for child, ticks in past.children.items() if child not in there)
+        return stat.own + sum(there.values()) + past.reaped + max(stat.reaped - past.reaped, gone)
 
-    CPU counts user and system time, and that of children already reaped, so that a worker's end loses nothing.
-    """
-    tree = [stats[pid] for pid in _below(stats, root) | ({root} & stats.keys())]
-    return Account(sum(one[1] for one in tree) * TICK_S, sum(one[2] for one in tree) * PAGE_BYTES)
 
-
-def _all_stats() -> dict[int, tuple[int, int, int]]:
-    """Pid -> (parent, ticks of itself and of reaped children, resident pages)."""
-    found: dict[int, tuple[int, int, int]] = {}
+def _all_stats() -> dict[int, Stat]:
+    """Every process of this machine, by its number."""
+    found: dict[int, Stat] = {}
     for name in os.listdir("/proc"):  # noqa: PTH208 -- once a second for hundreds of processes
         if not name.isdigit():
             continue
         try:
             with open(f"/proc/{name}/stat", "rb") as stat:  # noqa: PTH123 -- as above
                 # the command may hold spaces and parentheses: fields count from the last ')'
-                field = stat.read().rpartition(b")")[2].split()
+                told = stat.read().rpartition(b")")[2].split()
         except OSError:
             continue  # it ended while we looked
-        # proc(5): state is field 3, so field k is at k - 3: ppid 4, utime..cstime 14-17, rss 24
-        found[int(name)] = (int(field[1]), sum(int(x) for x in field[11:15]), int(field[21]))
+        # proc(5): state is field 3, so field k is at k - 3: ppid 4, utime..cstime 14-17, starttime 22, rss 24
+        parent, user, system, waited_user, waited_system, started, resident = (
+            int(told[k - 3]) for k in (4, 14, 15, 16, 17, 22, 24)
+        )
+        found[int(name)] = Stat(parent, user + system, waited_user + waited_system, started, resident)
     return found
 
 
@@ -79,12 +114,12 @@ def python_use(task_managers: Iterable[int]) -> PythonUse | None:
     return PythonUse(workers, embedded)
 
 
-def _below(stats: Mapping[int, tuple[int, int, int]], root: int) -> set[int]:
+def _below(stats: Mapping[int, Stat], root: int) -> set[int]:
     """All descendants of a process."""
     found: set[int] = set()
     frontier = {root}
     while frontier:
-        frontier = {pid for pid, stat in stats.items() if stat[0] in frontier}
+        frontier = {pid for pid, stat in stats.items() if stat.parent in frontier}
         found |= frontier
     return found
 
