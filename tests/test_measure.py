@@ -336,6 +336,23 @@ def test_storage_counts_what_is_allocated_over_all_replicas() -> None:
     assert found.metrics == {}
 
 
+def test_what_somebody_elses_brokers_do_not_tell_of_their_disks_is_missing() -> None:
+    """They tell a replica's records and nothing else, or nothing at all: neither is a disk that holds nothing."""
+    found = Findings()
+    measure.storage_metrics(found, {"log": 180_000, "partitions": 6}, sent())
+    assert values(found) == {
+        "log_bytes_per_event": 9.0, "payload_bytes_per_event": 200, "topic_log_bytes": 180_000,
+        "compression_ratio": pytest.approx(200 * 20_000 / 180_000),
+    }  # fmt: skip
+    assert {"disk_bytes_per_event", "topic_segments", "topic_bytes_per_partition", "topic_index_bytes"} <= set(
+        found.missing
+    )
+    found = Findings()
+    measure.storage_metrics(found, {}, sent())
+    assert found.metrics == {}
+    assert found.missing == ["disk_bytes_per_event", "log_bytes_per_event"]
+
+
 @pytest.mark.parametrize(
     ("read", "window"),
     [
