@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.platform, pytest.mark.timeout(900)]
 
 USER, CORE = "bench", "Nightingale-7fQ2"  # the second: of the password, what no quoting changes
 PASSWORD = f"'{CORE}\""
-LOOK_S = 0.1
+LOOK_S = 0.3
 CLIENTS = ("bench.loadgen.worker ", "bench.loadgen.reader ")  # who opens connections of its own
 
 
