@@ -31,7 +31,7 @@ _TOLD = (
     "java_lang_Memory_HeapMemoryUsage_used",
     "java_lang_GarbageCollector_CollectionTime",
 )
-_ONLY = "?" + urllib.parse.urlencode([("name[]", name) for exact in _TOLD for name in (exact, exact.lower())])
+_ONLY = urllib.parse.urlencode([("name[]", name) for exact in _TOLD for name in (exact, exact.lower())])
 
 
 def jmx(urls: Sequence[str], topic: str) -> Probe:
@@ -43,7 +43,7 @@ def jmx(urls: Sequence[str], topic: str) -> Probe:
     def probe() -> Mapping[str, float]:
         totals: dict[str, float] = {}
         for url in urls:
-            for name, labels, value in parse_exporter(_page(url + _ONLY, 2.0)):
+            for name, labels, value in parse_exporter(_page(f"{url}{'&' if '?' in url else '?'}{_ONLY}", 2.0)):
                 key = _counter(name, labels, topic)
                 if key and not math.isnan(value):
                     totals[key] = totals.get(key, 0.0) + value
