@@ -318,8 +318,8 @@ _ALL = (
            "What a request to the object store took in the measured window, from its first line to the last byte of "
            f"its answer. {_HISTOGRAM}", _DOOR, _NEUTRAL, False),
     Metric("s3_latency_over_configured", "ratio",
-           "Median of what these requests took over the median of what they were configured to take.", _DOOR, _NEUTRAL,
-           False),
+           "Median of what requests took over the median of what they were configured to take, of the kind of request "
+           "(put, multipart, list, get, head, delete) where the two are farthest apart.", _DOOR, _NEUTRAL, False),
     Metric("checkpoint_put_requests", "requests",
            "Requests that S3 bills as PUT, COPY, POST or LIST, per checkpoint completed in the measured window.",
            _DOOR, _LOW, True, _FIVE_PERCENT),

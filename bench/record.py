@@ -47,7 +47,7 @@ def save(
     series: Mapping[str, pd.DataFrame] | None = None,
     histograms: Mapping[str, LogLinearHistogram] | None = None,
 ) -> Run:
-    """Write the run into the folder `bundle` and return it with `bundle` set.
+    """Write the run into the folder `bundle`; returns it as it is read from there, with `bundle` set.
 
     `series`: name -> DataFrame(t_s: seconds since the start, value: NaN where a sample is missing).
     Each file appears whole or not at all; run.json comes last and carries the checksums of everything, so a folder
@@ -61,13 +61,13 @@ def save(
             raise BundleError(
                 f"{bundle / _RUN}: holds the run {before.trial_id} of {before.started_utc}, not overwritten"
             )
-    run = replace(_without_nan(run), bundle=bundle)
+    run = _without_nan(run)
     written = _write_tables(bundle, series, histograms)
     body = {f.name: _plain(getattr(run, f.name)) for f in fields(run) if f.name != "bundle"}
-    _validated(body, bundle / _RUN)  # what is written can be read, or it is not written
+    read = _validated(body, bundle / _RUN)  # what is written can be read, or it is not written
     document = {"schema": SCHEMA, "run": body, "files": written, "sha256": {name: _sha256(body[name]) for name in body}}
     _write(bundle / _RUN, json.dumps(document, indent=1, allow_nan=False).encode() + b"\n")
-    return run
+    return replace(read, bundle=bundle)
 
 
 def load(bundle: Path) -> Run:

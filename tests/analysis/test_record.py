@@ -57,6 +57,14 @@ RUN = Run(
 )
 
 
+def test_a_saved_run_is_what_is_on_disk(tmp_path: Path) -> None:
+    """Prevents a report that is made at the end of a run from failing on what the same report made later never sees."""
+    check: Any = Check("users", np.int64(300_000), np.int64(300_000), ok=True)
+    saved = save(replace(RUN, checks=(check,)), tmp_path / "b")
+    assert json.dumps(saved.checks[0].expected) == "300000.0"
+    assert saved == load(tmp_path / "b")
+
+
 def test_everything_comes_back_exactly(tmp_path: Path) -> None:
     """Prevents a number from changing between measuring and reporting."""
     series = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -113,6 +114,15 @@ def test_the_door_passes_on_what_came_and_takes_as_long_as_told(door: Door) -> N
         ("PutObject", 200, 1000), ("PutObject", 200, 5), ("HeadObject", 404, 0)
     ]  # fmt: skip
     assert all(one.due_ms == pytest.approx(40) and one.took_ms >= 40 for one in door.requests)
+
+
+def test_a_client_that_asks_whether_to_go_on_is_told_at_once(door: Door) -> None:
+    """S3's Java client holds each upload back until then, for up to three seconds: every checkpoint took six."""
+    with socket.create_connection(("127.0.0.1", door.server_port), timeout=10) as connection:
+        connection.sendall(b"PUT /b/k HTTP/1.1\r\nHost: s3\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n")
+        assert connection.recv(100).startswith(b"HTTP/1.1 100 Continue\r\n")
+        connection.sendall(b"body")
+        assert connection.recv(100).startswith(b"HTTP/1.1 200")
 
 
 def test_a_store_that_is_gone_is_an_answer_too(door: Door) -> None:

@@ -66,6 +66,13 @@ def test_a_latency_that_is_not_the_configured_one_is_no_evidence(took_ms: float,
     assert notes.found.metrics["s3_latency_over_configured"].value == pytest.approx(took_ms / 30)
 
 
+def test_one_kind_of_request_that_is_slow_is_not_hidden_by_many_that_are_not() -> None:
+    """Uploads held up for three seconds each (a client waiting to be told to go on) passed among questions in time."""
+    notes = noted([(12, "PutObject", 200, 3030.0, 30.0, 10, 0)] * 2 + [(12, "HeadObject", 404, 30.5, 30.0, 0, 0)] * 9)
+    assert [(check.ok, check.expected, check.actual) for check in notes.checks] == [(False, 30.0, 3030.0)]
+    assert notes.found.metrics["s3_latency_over_configured"].value == pytest.approx(101)
+
+
 def test_nothing_configured_and_nothing_asked_are_not_judged() -> None:
     """A store as quick as it can be is held against nothing; of no request at all only the zero is known."""
     assert noted([(12, "PutObject", 200, 3.0, 0.0, 10, 0)]).checks == []
