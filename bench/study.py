@@ -20,7 +20,7 @@ from bench.scenario import Scenario, Trial, beside, find, load
 if TYPE_CHECKING:  # at run time late: a bill of a results folder needs neither statistics nor a cluster's clients
     from bench.verdict import Verdict
 
-MEASUREMENT_VERSION = 1  # raised by hand when a metric's meaning changes: older results are then not resumed from
+MEASUREMENT_VERSION = 2  # raised by hand when a metric's meaning changes: older results are then not resumed from
 INDEX = "index.json"
 SCHEMA = 1
 LATENCIES = ("e2e_latency_ms", "produce_latency_ms")
