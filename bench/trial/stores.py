@@ -70,7 +70,7 @@ def _hold_against_configured(requests: pd.DataFrame, kind: pd.Series[str], notes
     medians = medians[medians["due_ms"] > 0]
     if medians.empty:
         return
-    off = np.log(medians["took_ms"] / medians["due_ms"]).abs()
+    off = (medians["took_ms"] / medians["due_ms"]).map(math.log).abs()
     took, due = (float(medians.loc[off.idxmax(), name]) for name in ("took_ms", "due_ms"))
     notes.found.put("s3_latency_over_configured", measure.share(took, due))
     close = abs(took / due - 1) <= AGREE
