@@ -35,6 +35,10 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
         with secured.secured(tmp_path_factory.mktemp("secured"), PASSWORDS, {"plain": "plains-word"}) as found:
             prefixed = ResourcePatternType.PREFIXED
             found.allow(
+                "plain", (ResourceType.TOPIC, "sg-", prefixed, EVERYTHING),
+                (ResourceType.GROUP, "sg-", prefixed, (AclOperation.READ,)),
+            )  # fmt: skip
+            found.allow(
                 ALICE, (ResourceType.TOPIC, "sg-", prefixed, EVERYTHING),
                 (ResourceType.GROUP, "sg-", prefixed, (AclOperation.READ,)),
             )  # fmt: skip
@@ -79,6 +83,24 @@ def test_what_can_and_cannot_be_measured_is_said(broker: Secured, config: Path, 
     assert "DESCRIBE on the cluster" in done.stdout
     assert "ok   the brokers' CPU" in done.stdout
     assert "ok   latencies across machines" in done.stdout
+    assert topics_with(broker, "sg-preflight") == []
+
+
+@pytest.mark.parametrize(("mechanism", "user", "password"), [
+    ("PLAIN", "plain", "plains-word"), ("SCRAM-SHA-256", ALICE, PASSWORDS[ALICE]),
+])  # fmt: skip
+def test_every_login_gets_in(broker: Secured, tmp_path: Path, mechanism: str, user: str, password: str) -> None:
+    """Written, read and removed: what the preflight does is what a run does."""
+    keyring.keep(broker.bootstrap, keyring.read(broker.config(tmp_path / "c", user, password, mechanism=mechanism)))
+    admin, _ = connected(broker.bootstrap)
+    assert Trial(admin, broker.bootstrap, "sg-").perform(1, transactions=False) is not None
+
+
+def test_exactly_once_takes_one_more(broker: Secured, config: Path) -> None:
+    keyring.keep(broker.bootstrap, keyring.read(config))
+    admin, _ = connected(broker.bootstrap)
+    with pytest.raises(BrokerError, match="alice has no ACL for WRITE on transactional ids that begin with 'sg-'"):
+        Trial(admin, broker.bootstrap, "sg-").perform(1, transactions=True)
     assert topics_with(broker, "sg-preflight") == []
 
 
