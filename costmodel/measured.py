@@ -155,14 +155,23 @@ def _mean(runs: Sequence[Row], metrics: Iterable[str]) -> Number | None:
 
 
 def number(values: Sequence[float], metric: str) -> Number:
-    """Mean and 95 % t-interval over runs (or windows) of one measured number; one value has no interval."""
+    """Mean and 95 % t-interval over runs (or windows) of one measured number; one value has no interval.
+
+    Where two or three values above zero would let it reach zero, its lower end is that of their logarithms: what cannot
+    be nothing (the CPU of a job that ran, say) could not be priced where an interval begins there.
+    """
     n, mean = len(values), fmean(values)
     fields: dict[str, Any] = {"value": mean, "basis": "measured", "n": n, "note": metric}
     if n > 1:
         from scipy.special import stdtrit  # a tenth of a second that one run, and a hand-written usage, do not need
 
-        half = float(stdtrit(n - 1, 0.975)) * stdev(values) / math.sqrt(n)
-        fields |= {"low": max(mean - half, 0.0 if mean >= 0 else mean - half), "high": mean + half}
+        times = float(stdtrit(n - 1, 0.975)) / math.sqrt(n)
+        half = times * stdev(values)
+        low, high = mean - half, mean + half
+        if low <= 0 < min(values):
+            logs = [math.log(value) for value in values]
+            low = min(mean, math.exp(fmean(logs) - times * stdev(logs)))
+        fields |= {"low": max(low, 0.0) if mean >= 0 else low, "high": high}
     return Number.model_validate(fields)
 
 
