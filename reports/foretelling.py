@@ -44,6 +44,13 @@ def section(evidence: Evidence) -> Section | None:
     return Section("prediction", "Does part of a core tell what a whole one carries?", blocks)
 
 
+def answers(evidence: Evidence) -> Iterator[Paragraph]:
+    """What a study of quotas was run for, for the top of its page."""
+    found = predict(evidence.runs) if any(QUOTA in run.knobs for run in evidence.runs) else None
+    if found is not None:
+        yield _verdict(found)
+
+
 def _verdict(found: Prediction) -> Paragraph:
     low, high = found.ratio.interval()
     ends = [_share(end - 1, f"{name} - 1") for end, name in ((low, "low"), (high, "high"))]

@@ -128,6 +128,7 @@ def _verdicts(  # noqa: PLR0917 -- everything that the story is made of meets in
     if missing:
         blocks.append(said(f"Not judged: {wording.listed(missing)}.", Tone.UNSURE))
     blocks += [answer for arm in evidence.arms for answer in searches.answers(arm)]
+    blocks += foretelling.answers(evidence)
     if not blocks:
         blocks.append(said("This scenario makes no claim: it measures."))
     blocks.append(_in_short(evidence, verdicts, asked, bills))

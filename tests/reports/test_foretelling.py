@@ -38,7 +38,9 @@ def test_a_prediction_is_within_beyond_or_open(repetitions: list[list[Drained]],
     section = told(runs(repetitions))
     assert section is not None
     verdict, table, figure = section.blocks
+    found = runs(repetitions)
 
+    assert [*foretelling.answers(gather(found, cells(found)))] == [verdict]  # at the top of the page, too
     assert isinstance(verdict, Paragraph) and verdict.tone is tone and said in plain(verdict.words)
     assert isinstance(table, Table) and [plain(row[3]) for row in table.rows] == ["fitted"] * 3 + ["held out"]
     assert isinstance(figure, Intervals)
@@ -58,4 +60,5 @@ def test_other_studies_have_no_such_section_and_half_a_one_says_what_is_missing(
     half = told(runs([drains()]))
 
     assert told([run(6, 0, {"disk_bytes_per_event": 76.0})]) is None
+    assert not [*foretelling.answers(gather(runs([drains()]), ()))]
     assert half is not None and "Nothing is predicted yet" in plain(half.blocks[0].words)
