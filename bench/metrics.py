@@ -364,10 +364,10 @@ _ALL = (
     Metric("tasks_lost", "tasks", "Tasks of the job that ran at one moment of the measured window and not at another.",
            "Flink's count of the job's RUNNING subtasks, each second or two", _LOW, True),
     Metric("slots_freed", "slots", "Slots that were in use at one moment of the measured window and not at another.",
-           "Flink's overview, every fifth look at it", _NEUTRAL, True),
+           "Flink's overview, each second or two", _NEUTRAL, True),
     Metric("task_managers_lost", "TaskManagers",
            "TaskManagers that were registered at one moment of the measured window and not at another.",
-           "Flink's overview, every fifth look at it", _NEUTRAL, True),
+           "Flink's overview, each second or two", _NEUTRAL, True),
     Metric("flink_cores", "cores", "CPU-seconds a second that Flink used over the measured window, with events or "
            "without.", _CPU, _LOW, False, _FIVE_PERCENT),
     Metric("flink_rss_ratio", "ratio", "Resident memory of Flink at the end of the measured window over that at its "

@@ -15,7 +15,6 @@ from bench.errors import JobError
 from bench.probes import Probe
 
 FETCH_S = 0.1  # on loopback a fetch takes some milliseconds; without this wait every number is one sample old
-CAPACITY_ROUNDS = 5  # TaskManagers come and go by the half minute
 PATIENCE = 12  # times of asking which metrics there are, over 30 s; a subtask without a partition never has its own
 NO_WATERMARK = -1e18  # Long.MIN, in Flink's way of saying that there was none yet
 # Cumulative, in ms summed over a vertex's subtasks: differences of these, never the smoothed per-second gauges
@@ -95,8 +94,7 @@ def job_probe(url: str, job_id: str) -> Probe:
         time.sleep(FETCH_S)
         job = _standing(url, job_id)
         found["tasks_running"] = float(job["tasks"]["running"]) if job else float("nan")
-        if rounds % CAPACITY_ROUNDS == 1:
-            found |= _capacity(url)
+        found |= _capacity(url)
         answers = [_answers(url, job_id, vertex) for vertex in known]
         for index, by_id in enumerate(answers):
             for key, name in _TIMES.items():

@@ -46,6 +46,9 @@ class _Pace:
         return pace
 
 
+FEWEST_LOOKS = 15  # at a measured window, if no more than one a second
+
+
 @dataclass(frozen=True)
 class Load:
     """One trial's load, ready to be put on its topics."""
@@ -98,10 +101,11 @@ class Load:
         return Seen(sent, samples, Window(phases.warmup_s, seconds), is_drain=False)
 
     def _every_s(self) -> float:
-        """How often it is looked at: less often where nothing is to happen."""
+        """How often it is looked at: less often where nothing is to happen, but often enough to see a slope."""
         settings = self.trial.settings
         steady = self.trial.load.kind == "rate" and not settings.faults and not settings.cluster.tiered
-        return self.stage.watch_interval_s if steady else INTERVAL_S
+        longest_s = max(INTERVAL_S, settings.phases.measure_s / FEWEST_LOOKS)
+        return min(self.stage.watch_interval_s, longest_s) if steady else INTERVAL_S
 
     def _drain(self) -> Seen:
         """Load first, then the readers read it flat out. The window is the middle 80 % of what the headline reads."""
