@@ -7,6 +7,7 @@ takes them out of it at once (`inherit`).
 
     file      --command-config, or STREAMGAUGE_KAFKA_CONFIG: librdkafka's settings, a KEY=VALUE a line
     variables STREAMGAUGE_KAFKA_USERNAME, STREAMGAUGE_KAFKA_PASSWORD: go before the file's sasl.username, sasl.password
+              STREAMGAUGE_KAFKA_CA: the cluster's own authority, of a worker that was started elsewhere without a file
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench.errors import ScenarioError
+from bench.errors import HostError, ScenarioError
 
 CONFIG = "STREAMGAUGE_KAFKA_CONFIG"
-VARIABLES = {"STREAMGAUGE_KAFKA_USERNAME": "sasl.username", "STREAMGAUGE_KAFKA_PASSWORD": "sasl.password"}
+USERNAME, PASSWORD, AUTHORITY = (f"STREAMGAUGE_KAFKA_{word}" for word in ("USERNAME", "PASSWORD", "CA"))
+VARIABLES = {USERNAME: "sasl.username", PASSWORD: "sasl.password"}
 ENTRUSTED = "STREAMGAUGE_KAFKA_ENTRUSTED"  # of our own children: JSON, address -> settings
 JOBS = "flink."  # before a setting of the jobs' connectors, which are Java's and run elsewhere
 COMMON = ("security.protocol", "ssl.endpoint.identification.algorithm")  # said alike by both clients
@@ -97,14 +99,24 @@ def inherit() -> None:
     if handed := os.environ.pop(ENTRUSTED, ""):
         _ring.update(json.loads(handed))
         return
-    if config := os.environ.get(CONFIG):  # without a file `bench.loadgen.access` takes the variables for a usual login
-        take(os.environ)
-        _elsewhere.update(settings(Path(config)))
+    take(os.environ)
+    config = os.environ.get(CONFIG)
+    _elsewhere.update(settings(Path(config)) if config else _usual(os.environ.get(AUTHORITY)))
 
 
-def hidden(text: bytes) -> bytes:
-    """What somebody logged, without any secret of ours, should one ever be in it."""
-    for one in _ring.values():
+def _usual(authority: str | None) -> dict[str, str]:
+    """A login by the variables alone: SCRAM-SHA-512 over TLS. HostError with the one that lacks."""
+    if VARIABLES[USERNAME] not in _told:
+        return {}
+    if VARIABLES[PASSWORD] not in _told:
+        raise HostError(f"{USERNAME} is set and {PASSWORD} is not: expected both, from the user's Secret")
+    own = {"ssl.ca.location": authority} if authority else {}
+    return {"security.protocol": "SASL_SSL", "sasl.mechanism": "SCRAM-SHA-512", **_told, **own}
+
+
+def hidden(text: bytes, *known: Mapping[str, str]) -> bytes:
+    """What somebody logged, without the secrets of these settings (none: of any of ours), should one ever be in it."""
+    for one in known or _ring.values():
         for key, value in one.items():
             if value and any(word in key for word in SECRET):
                 text = text.replace(value.encode(), b"[hidden]")

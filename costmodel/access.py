@@ -1,4 +1,4 @@
-"""How a live cluster is reached: librdkafka settings from a file of key=value lines."""
+"""How a live cluster is reached: an admin client with the caller's settings."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from bench.errors import ScenarioError
-from bench.keyring import read
-from bench.logdirs import describing as log_dirs
 
 
 def client(bootstrap: str, config: Mapping[str, Any]) -> Any:
@@ -19,6 +17,3 @@ def client(bootstrap: str, config: Mapping[str, Any]) -> Any:
         return AdminClient({"bootstrap.servers": bootstrap, "log_level": 0, **config})
     except KafkaException as error:
         raise ScenarioError(f"the client's settings: {error.args[0].str()}") from None
-
-
-__all__ = ["client", "log_dirs", "read"]

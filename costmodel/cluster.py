@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from bench import logdirs
 from bench.errors import BrokerError
 from bench.logdirs import Replica
 from costmodel import access, documents
@@ -62,7 +63,7 @@ def usage_from_cluster(
     """
     client = admin if admin is not None else access.client(bootstrap, config or {})
     topics = _topics(client)
-    log_dirs = log_dirs or access.log_dirs(config or {})
+    log_dirs = log_dirs or logdirs.describing(config or {})
     counts = {name: topic.partitions for name, topic in topics.items()}
     shots = [snapshot(client, counts, log_dirs, clock)]
     for _ in range(WINDOWS):

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from bench import logdirs
 from bench.errors import BrokerError
 from bench.logdirs import Replica
 from costmodel import access
@@ -73,7 +74,7 @@ def watch(
     Raises BrokerError if the cluster cannot list its topics or offsets: without them nothing can be said.
     """
     client = admin if admin is not None else access.client(bootstrap, config or {})
-    describe = log_dirs or access.log_dirs(config or {})
+    describe = log_dirs or logdirs.describing(config or {})
     blind = _Blind()
 
     def allowed(host: str, port: int) -> Mapping[Replica, int]:

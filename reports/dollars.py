@@ -294,7 +294,8 @@ def _carried(bills: Bills) -> list[str]:
 
 
 def _span(values: Sequence[float]) -> str:
-    return f"{wording.digits(min(values))} to {wording.digits(max(values))}"
+    low, high = (wording.digits(end) for end in (min(values), max(values)))
+    return low if low == high else f"{low} to {high}"
 
 
 _TOLD = {

@@ -341,8 +341,8 @@ def _where(runs: Sequence[Run]) -> str:
     """The options that run on the same backends again."""
     found = tuple(dict.fromkeys(run.backend for run in runs))
     told = "" if found in ((), ("local",)) else "".join(f" --backend {one}" for one in found)
-    remote = next((str(said) for run in runs if (said := run.environment.get("remote"))), "")  # "1 broker at HOST:PORT"
-    return f"{told} --bootstrap {remote.rpartition(' ')[2]}" if remote else told
+    remote = next((str(said) for run in runs if (said := run.environment.get("remote"))), "")
+    return f"{told} --bootstrap {remote}" if remote else told
 
 
 def _as_typed(path: Path) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -54,14 +54,12 @@ class Ledger:
     def account(self, roots: Iterable[int]) -> Account:
         """CPU so far, and memory now, of `roots` with all their descendants."""
         stats, resident = _all_stats(), 0
-        children: dict[int, list[int]] = {}
-        for pid, stat in stats.items():
-            children.setdefault(stat.parent, []).append(pid)
+        children = _children(stats)
         for root in {*roots} & stats.keys():
             process = (root, stats[root].started)
             used_s = self._ticks(stats, children, root) * TICK_S
             self._cpu_s[process] = max(used_s, self._cpu_s.get(process, 0.0))
-            resident += sum(stats[pid].resident_pages for pid in _below(stats, root) | {root}) * PAGE_BYTES
+            resident += sum(stats[pid].resident_pages for pid in (root, *_below(children, root))) * PAGE_BYTES
         return Account(sum(self._cpu_s.values()), resident)
 
     def _ticks(self, stats: Mapping[int, Stat], children: Mapping[int, Sequence[int]], pid: int) -> int:
@@ -100,13 +98,13 @@ def _all_stats() -> dict[int, Stat]:
 
 def python_use(task_managers: Iterable[int]) -> PythonUse | None:
     """What runs below these processes, and what they have loaded; None when one may not be looked at."""
-    stats, workers, embedded = _all_stats(), 0, False
+    children, workers, embedded = _children(_all_stats()), 0, False
     for root in task_managers:
         try:
             embedded |= EMBEDDED in Path(f"/proc/{root}/maps").read_bytes()
         except OSError:
             return None
-        for pid in _below(stats, root):
+        for pid in _below(children, root):
             try:
                 workers += WORKER in Path(f"/proc/{pid}/cmdline").read_bytes()
             except OSError:
@@ -114,14 +112,19 @@ def python_use(task_managers: Iterable[int]) -> PythonUse | None:
     return PythonUse(workers, embedded)
 
 
-def _below(stats: Mapping[int, Stat], root: int) -> set[int]:
-    """All descendants of a process."""
-    found: set[int] = set()
-    frontier = {root}
-    while frontier:
-        frontier = {pid for pid, stat in stats.items() if stat.parent in frontier}
-        found |= frontier
+def _children(stats: Mapping[int, Stat]) -> Mapping[int, Sequence[int]]:
+    """Process -> those that it started, and that are still there."""
+    found: dict[int, list[int]] = {}
+    for pid, stat in stats.items():
+        found.setdefault(stat.parent, []).append(pid)
     return found
+
+
+def _below(children: Mapping[int, Sequence[int]], root: int) -> Iterator[int]:
+    """All descendants of a process."""
+    for child in children.get(root, ()):
+        yield child
+        yield from _below(children, child)
 
 
 def held(pids: Iterable[int]) -> dict[str, int]:

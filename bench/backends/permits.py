@@ -95,7 +95,7 @@ def _note(into: list[tuple[Any, Any, int]], clock: Clock, error: Any, message: A
     into.append((error, message, clock()))
 
 
-class Trial:
+class Preflight:
     """One small topic: made, written, read and removed."""
 
     def __init__(self, admin: AdminClient, bootstrap: str, prefix: str) -> None:

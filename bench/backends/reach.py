@@ -16,13 +16,13 @@ from confluent_kafka import KafkaException
 from bench import keyring, logdirs
 from bench.analysis.clock import Offset
 from bench.backends.flink import get_json
-from bench.backends.permits import PAGE, STEP_S, Trial, connected
+from bench.backends.permits import PAGE, STEP_S, Preflight, connected
 from bench.backends.remote import Remote, broker_account, connector, flink_account
 from bench.errors import BrokerError, JobError
 from bench.toolchain import provision
 
 FETCHER = "metrics.fetcher.update-interval"
-OFTEN_MS = 1000.0  # probes ask Flink once a second
+OFTEN_MS = 1000.0  # probes ask Flink each second or two
 MOST_NAMED = 3
 
 
@@ -69,7 +69,7 @@ def reach(remote: Remote, needs: Needs) -> Reached:
             f"{needs.copies}: lower it (--set topic.replication_factor={brokers})"
         )
     flink = tuple(_flink(remote.flink_url, needs.slots)) if needs.slots else ()
-    offset = Trial(admin, remote.bootstrap, remote.prefix).perform(brokers, transactions=needs.transactions)
+    offset = Preflight(admin, remote.bootstrap, remote.prefix).perform(brokers, transactions=needs.transactions)
     sights = (*_kafka(remote, told), _clock(offset), _others(admin, remote.prefix), *flink)
     return Reached(brokers, sights, offset, leftovers(told.topics, remote.prefix))
 

@@ -22,7 +22,7 @@ from bench.analysis.clock import Offset
 from bench.backends import PLAIN, Account, ClusterSpec, JobTerms, Limits, ObjectStore, Pipes, PythonUse, Victim
 from bench.backends.flink import LOG4J, client_environment, get_json, java_options
 from bench.backends.local import ROOT
-from bench.backends.permits import Trial, connected
+from bench.backends.permits import Preflight, connected
 from bench.backends.subtree import Child, Subtree
 from bench.errors import BrokerError, HostError
 from bench.probes.kafka import parse_exporter
@@ -140,12 +140,11 @@ class RemoteCluster:
     ) -> None:
         self.remote, self.spec, self.subtree, self.log_dir = remote, spec, subtree, log_dir
         self._tools, self._conf = tools, run_dir / "client-conf"
-        self._admin, told = connected(remote.bootstrap)
+        self._admin, _ = connected(remote.bootstrap)
         self._describe = logdirs.describing(keyring.security(remote.bootstrap))
         self._accounts: tuple[float, dict[str, Account]] = (-math.inf, {})
         self.stopped = ""  # why the load must end, by whoever watches over the cluster
-        brokers = len(told.brokers)
-        self.versions: dict[str, str] = {"remote": f"{brokers} broker{'s' * (brokers != 1)} at {remote.bootstrap}"}
+        self.versions: dict[str, str] = {"remote": remote.bootstrap}
         self.terms = PLAIN
         if self.flink_url:
             self._configure_client()
@@ -202,7 +201,7 @@ class RemoteCluster:
     def clocks(self) -> Offset | None:
         """How far its brokers' clocks are ahead of ours, now."""
         brokers = len(self._admin.list_topics(timeout=ASK_S * 5).brokers)
-        return Trial(self._admin, self.bootstrap, self.remote.prefix).clocks(brokers)
+        return Preflight(self._admin, self.bootstrap, self.remote.prefix).clocks(brokers)
 
     def python_use(self) -> PythonUse | None:
         return None

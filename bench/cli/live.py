@@ -11,7 +11,7 @@ from bench.cli.money import number
 
 
 def _settings(_: click.Context, __: click.Parameter, path: Path | None) -> dict[str, str]:
-    from costmodel.access import read
+    from bench.keyring import read
 
     return read(path) if path else {}
 

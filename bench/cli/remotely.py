@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ import click
 
 from bench.cli import say
 from bench.errors import ScenarioError
+from bench.keyring import CONFIG
 
 if TYPE_CHECKING:
     from bench.backends.reach import Reached
@@ -28,7 +30,7 @@ def remote_options(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option("--flink-url", metavar="URL", help="remote: Flink's REST interface; without it Kafka only."),
             click.option(
                 "--command-config", type=click.Path(exists=True, dir_okay=False, path_type=Path),
-                envvar="STREAMGAUGE_KAFKA_CONFIG",
+                envvar=CONFIG,
                 help="remote: librdkafka settings, a KEY=VALUE a line; STREAMGAUGE_KAFKA_PASSWORD goes before it.",
             ),
             click.option("--broker-metrics", metavar="URL", multiple=True,
@@ -46,6 +48,7 @@ def remote_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def remote_of(words: dict[str, Any], backends: Sequence[str] = ("remote",)) -> Remote | None:
     """The cluster that the words name, its secrets kept; None without one. ScenarioError says what is off."""
     told = {name: words.pop(name) for name in WORDS}
+    os.environ.pop(CONFIG, None)  # click has read it; a worker of ours would take it for the way to any broker
     wanted = "remote" in backends
     if not wanted or not told["bootstrap"]:
         if wanted:

@@ -19,7 +19,7 @@ from types import MappingProxyType
 from typing import Any
 
 from bench.jobs import ASIDE, JobParams, aside, find
-from bench.keyring import SECRET
+from bench.keyring import hidden
 
 SESSION: Mapping[str, str] = MappingProxyType({"execution.target": "remote", "execution.attached": "false"})
 
@@ -77,14 +77,6 @@ def root_cause(text: str) -> str:
     return lines[-1] if lines else "unknown"
 
 
-def hidden(text: str, client: Mapping[str, str]) -> str:
-    """Without the connectors' secrets, should anybody ever quote a statement whole."""
-    for key, value in client.items():
-        if any(word in key for word in SECRET):
-            text = text.replace(value, "[hidden]")
-    return text
-
-
 def main() -> None:
     """Warm up, say so, then obey until standard input ends."""
     answer = os.fdopen(os.dup(1), "w")
@@ -99,7 +91,8 @@ def main() -> None:
         try:
             document = submit(order["job"], JobParams(**order["params"]))
         except Exception:  # noqa: BLE001 -- the boundary to another process: everything becomes an answer
-            detail = hidden(traceback.format_exc(), order["params"].get("client", {}))
+            # should anybody ever quote a statement whole, with the connectors' secrets
+            detail = hidden(traceback.format_exc().encode(), order["params"].get("client", {})).decode()
             print(detail, file=sys.stderr, flush=True)  # the log keeps the whole stack; the answer is one line
             document = {"error": root_cause(detail)}
         print(json.dumps(document), file=answer, flush=True)

@@ -30,7 +30,8 @@ from locust.env import Environment
 from locust.stats import StatsEntry
 
 from bench import keyring
-from bench.loadgen import access, librdkafka
+from bench.errors import StreamgaugeError
+from bench.loadgen import librdkafka
 from bench.loadgen.desk import Desk, FileDesk, MessageDesk
 from bench.loadgen.engine import Engine, open_engine
 from bench.loadgen.recorder import Recorder, Row
@@ -87,7 +88,7 @@ class Job:
         s = self.settings
         rough = Schedule.from_json({**s["schedule"], "t0_ns": time.time_ns()})
         engine = open_engine(
-            {**s["producer"], "client": {**(s["producer"].get("client") or {}), **access.properties(os.environ)}},
+            s["producer"],
             bootstrap=s["bootstrap"],
             topic=s["topic"],
             partitions=s["partitions"],
@@ -235,7 +236,11 @@ def _go_first() -> None:
 
 def main(arguments: list[str]) -> int:
     """Run the job under a local runner, or as a worker of a master that starts its user."""
-    keyring.inherit()
+    try:
+        keyring.inherit()
+    except StreamgaugeError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
     _go_first()
     environment = Environment(user_classes=[ProducerUser], catch_exceptions=False)
     if arguments[0] == "--master":

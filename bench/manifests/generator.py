@@ -10,7 +10,7 @@ import json
 import math
 from typing import Any
 
-from bench.loadgen.access import AUTHORITY, PASSWORD, USERNAME
+from bench.keyring import AUTHORITY, PASSWORD, USERNAME
 from bench.loadgen.drive import FINISH_TIMEOUT_S
 from bench.manifests import brokers
 from bench.manifests.job import APP, UNPRIVILEGED

@@ -25,7 +25,7 @@ def parse_exporter(text: str) -> Iterator[tuple[str, Mapping[str, str], float]]:
         yield name, dict(_LABEL.findall(labels)), float(value)
 
 
-# What a round reads, by the exporter's names: it tells no others then, of which its own JVM's are four fifths
+# What a round reads, by the exporter's names: 1.8 KB instead of the 15 that it tells of a small broker and its own JVM
 _TOLD = (
     "kafka_server_BrokerTopicMetrics_Count",
     "java_lang_Memory_HeapMemoryUsage_used",

@@ -131,21 +131,27 @@ def watched(cluster: RemoteCluster, stop: Callable[[str], None], every_s: float 
     admin = AdminClient({**keyring.client(cluster.bootstrap), "log_level": 0})
     ended, looks = threading.Event(), list[Lags]()
 
+    def harm() -> str:
+        """Why the load has to end now, "" if it may go on."""
+        try:
+            looks.append(lags_of_others(admin, cluster.remote.prefix))
+        except KafkaException:
+            looks.clear()  # not told this time: what follows is no longer a row
+        except Exception as error:  # noqa: BLE001 -- a guard that died unseen would guard nothing
+            return f"stopped, for the lag of others could no longer be looked at: {error!r}"
+        if not (group := growing(looks)):
+            return ""
+        return (
+            f"stopped, for the lag of others grew while the load was on: {group} within {LOOKS * every_s:.0f} s; try a "
+            "lower rate, or when the cluster is less busy"
+        )
+
     def look() -> None:
-        while True:
-            try:
-                looks.append(lags_of_others(admin, cluster.remote.prefix))
-            except KafkaException:
-                looks.clear()  # not told this time: what follows is no longer a row
-            if group := growing(looks):
-                cluster.stopped = (
-                    f"stopped, for the lag of others grew while the load was on: {group} within "
-                    f"{LOOKS * every_s:.0f} s; try a lower rate, or when the cluster is less busy"
-                )
-                stop(cluster.stopped)
-                return
+        while not (why := harm()):
             if ended.wait(every_s):
                 return
+        cluster.stopped = why
+        stop(why)
 
     thread = threading.Thread(target=look, name="guard", daemon=True)
     thread.start()

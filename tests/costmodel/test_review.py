@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench import keyring
 from bench.errors import BrokerError, ScenarioError
 from costmodel import access
 from costmodel.inventory import Topic, read
@@ -375,7 +376,7 @@ def test_client_settings_are_checked_and_never_shown(tmp_path: Path, text: str, 
     file = tmp_path / "c.properties"
     file.write_text(text, encoding="utf-8")
     with pytest.raises(ScenarioError, match=said) as raised:
-        access.read(file)
+        keyring.read(file)
     assert "s3cret" not in str(raised.value)
 
 
@@ -383,7 +384,7 @@ def test_a_setting_that_does_not_exist_is_the_users_mistake(tmp_path: Path) -> N
     file = tmp_path / "c.properties"
     file.write_text("securty.protocol = SASL_SSL\n", encoding="utf-8")
     with pytest.raises(ScenarioError, match=r"securty\.protocol"):
-        access.client("localhost:1", access.read(file))
+        access.client("localhost:1", keyring.read(file))
 
 
 def test_by_a_login_that_is_not_known_log_directories_are_not_asked_for_and_that_is_said() -> None:

@@ -8,12 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import certifi
 import pytest
-from confluent_kafka import Producer
 
-from bench.errors import HostError
-from bench.loadgen import access
 from bench.loadgen.mock import MockCluster
 
 ROOT = Path(__file__).parents[2]
@@ -56,20 +52,3 @@ def test_a_master_and_two_workers_that_come_from_elsewhere(tmp_path: Path) -> No
     assert master.returncode == (1 if said["problems"] else 0)  # a busy machine may make it late, and then it says so
     assert codes == [0, 0]
     assert "acknowledged" in chatter
-
-
-def test_who_it_is_comes_from_the_environment_alone() -> None:
-    """A password in a file would be in the bundle."""
-    assert access.properties({"HOME": "/"}) == {}
-    found = access.properties({access.USERNAME: "load", access.PASSWORD: "x", access.AUTHORITY: "/ca/ca.crt"})
-    assert found == {
-        "security.protocol": "SASL_SSL",
-        "sasl.mechanism": "SCRAM-SHA-512",
-        "sasl.username": "load",
-        "sasl.password": "x",
-        "ssl.ca.location": "/ca/ca.crt",
-    }
-    told = access.properties({access.USERNAME: "load", access.PASSWORD: "x", access.AUTHORITY: certifi.where()})
-    Producer({"bootstrap.servers": "127.0.0.1:1", **told})  # refuses a property, a mechanism or a file it does not know
-    with pytest.raises(HostError, match="STREAMGAUGE_KAFKA_PASSWORD is not"):
-        access.properties({access.USERNAME: "load"})

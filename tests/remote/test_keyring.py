@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import certifi
 import pytest
+from confluent_kafka import Producer
 
 from bench import keyring
-from bench.errors import ScenarioError
+from bench.errors import HostError, ScenarioError
 from bench.jobs import JobParams, connector
-from bench.jobs.client import hidden
 
 WHERE = "kafka.example:9093"
 PASSWORD = 'it\'s "quoted" \\ here'
@@ -82,6 +83,25 @@ def test_a_worker_on_another_machine_is_told_by_its_own_environment(
     assert keyring.client("anywhere:9092") == {"bootstrap.servers": "anywhere:9092", "security.protocol": "SSL"}
 
 
+def test_a_worker_on_another_machine_needs_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pod has a Secret's values in its environment, and nothing else of ours."""
+    monkeypatch.delenv(keyring.CONFIG, raising=False)
+    keyring.inherit()
+    assert keyring.security("anywhere:9092") == {}
+    for name, value in ((keyring.USERNAME, "load"), (keyring.AUTHORITY, certifi.where())):
+        monkeypatch.setenv(name, value)
+    with pytest.raises(HostError, match="STREAMGAUGE_KAFKA_PASSWORD is not"):
+        keyring.inherit()
+    monkeypatch.setenv(keyring.PASSWORD, "x")
+    keyring.inherit()
+    assert keyring.security("anywhere:9092") == {
+        "security.protocol": "SASL_SSL", "sasl.mechanism": "SCRAM-SHA-512", "sasl.username": "load",
+        "sasl.password": "x", "ssl.ca.location": certifi.where(),
+    }  # fmt: skip
+    assert keyring.PASSWORD not in os.environ
+    Producer(keyring.client("127.0.0.1:1"))  # refuses a property, a mechanism or a file that it does not know
+
+
 def test_jobs_get_javas_words_and_the_authority_as_text(tmp_path: Path) -> None:
     kept(tmp_path)
     assert keyring.java(WHERE) == {
@@ -124,8 +144,8 @@ def test_a_quote_in_a_password_does_not_end_the_statement_it_is_in(tmp_path: Pat
 def test_a_client_quotes_no_secret(tmp_path: Path) -> None:
     kept(tmp_path)
     client = keyring.java(WHERE)
-    told = hidden(f"ValidationException: {client['sasl.jaas.config']}", client)
-    assert told == "ValidationException: [hidden]"
+    told = keyring.hidden(f"ValidationException: {client['sasl.jaas.config']}".encode(), client)
+    assert told == b"ValidationException: [hidden]"
 
 
 def test_a_mechanism_that_cannot_be_translated_is_said(tmp_path: Path) -> None:

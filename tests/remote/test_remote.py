@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -203,6 +204,29 @@ def test_who_watches_says_why_the_load_ends_and_is_done_with_it(monkeypatch: pyt
         assert told == [cluster.stopped]
     assert "the lag of others grew while the load was on: theirs from 0 to 2,100 events" in told[0]
     assert cluster.stopped == ""
+
+
+def test_who_can_no_longer_watch_ends_the_load(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A guard that died in a thread of its own would let a load go on for hours with nobody looking."""
+
+    def broken(admin: object, prefix: str) -> dict[str, float]:
+        raise KeyError("their-group")
+
+    monkeypatch.setattr(guard, "lags_of_others", broken)
+    cluster: Any = SimpleNamespace(bootstrap="127.0.0.1:1", remote=OTHERS, stopped="")
+    told: list[str] = []
+    with guard.watched(cluster, told.append, every_s=0.01):
+        end = time.monotonic() + 10
+        while not told and time.monotonic() < end:
+            time.sleep(0.01)
+    assert told == ["stopped, for the lag of others could no longer be looked at: KeyError('their-group')"]
+
+
+def test_a_local_run_hands_no_worker_the_way_to_another_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own brokers would be asked for a login that they do not know."""
+    monkeypatch.setenv(keyring.CONFIG, "/etc/client.properties")
+    assert remote_of(words(command_config="/etc/client.properties"), ("local",)) is None
+    assert keyring.CONFIG not in os.environ
 
 
 def test_an_event_that_is_not_taken_ends_a_load() -> None:

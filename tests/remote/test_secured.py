@@ -16,7 +16,7 @@ from secured import Secured
 
 from bench import keyring, logdirs, topics
 from bench.analysis.clock import Offset
-from bench.backends.permits import Trial, connected
+from bench.backends.permits import Preflight, connected
 from bench.backends.reach import leftovers
 from bench.errors import BrokerError
 from bench.trial import guard
@@ -93,14 +93,14 @@ def test_every_login_gets_in(broker: Secured, tmp_path: Path, mechanism: str, us
     """Written, read and removed: what the preflight does is what a run does."""
     keyring.keep(broker.bootstrap, keyring.read(broker.config(tmp_path / "c", user, password, mechanism=mechanism)))
     admin, _ = connected(broker.bootstrap)
-    assert Trial(admin, broker.bootstrap, "sg-").perform(1, transactions=False) is not None
+    assert Preflight(admin, broker.bootstrap, "sg-").perform(1, transactions=False) is not None
 
 
 def test_exactly_once_takes_one_more(broker: Secured, config: Path) -> None:
     keyring.keep(broker.bootstrap, keyring.read(config))
     admin, _ = connected(broker.bootstrap)
     with pytest.raises(BrokerError, match="alice has no ACL for WRITE on transactional ids that begin with 'sg-'"):
-        Trial(admin, broker.bootstrap, "sg-").perform(1, transactions=True)
+        Preflight(admin, broker.bootstrap, "sg-").perform(1, transactions=True)
     assert topics_with(broker, "sg-preflight") == []
 
 
@@ -164,7 +164,7 @@ def test_the_clock_that_is_told_has_the_offset_that_was_injected(broker: Secured
     admin, _ = connected(broker.bootstrap)
     ahead_ms = 1_234.5
     for injected_ms in (0.0, ahead_ms):
-        found = Trial(admin, broker.bootstrap, "sg-").perform(
+        found = Preflight(admin, broker.bootstrap, "sg-").perform(
             1, transactions=False, clock=lambda by=injected_ms: time.time_ns() - int(by * 1e6)
         )  # fmt: skip
         assert isinstance(found, Offset)

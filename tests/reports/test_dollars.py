@@ -89,6 +89,8 @@ def test_what_was_carried_beyond_its_measurement_is_told_of_every_arm() -> None:
     assert told(dollars.rests_on({"few": alike, "many": alike})).count("Priced at 4 times the measured rate") == 1
     both = told(dollars.rests_on({"few": alike, "many": document(40, 2_500)}))
     assert both.endswith("Priced at 4 to 40 times the measured rates (2,500 to 25,000 events/s); never tested here.")
+    near = told(dollars.rests_on({"few": document(10.03, 49_900), "many": document(9.997, 50_000)}))
+    assert "Priced at 10 times the measured rates" in near
     apart = told(dollars.rests_on({"few": alike, "many": {**alike, "extrapolation": None}}))
     assert apart.endswith(". few: Priced at 4 times the measured rate (25,000 events/s); never tested here.")
     two = told(dollars.rests_on({"few": alike, "many": document(2, 50_000, "tested.")}))
