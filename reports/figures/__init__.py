@@ -7,10 +7,10 @@ import multiprocessing
 import os
 import signal
 import textwrap
-import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
 from typing import Any, Literal
 
 import matplotlib as mpl
@@ -42,22 +42,26 @@ _NO_DATE: Any = {"Date": None, "Creator": None, "Format": None, "Type": None}  #
 
 
 Form = Literal["wide", "narrow", "png"]
-FEW = 8  # drawings that are made here: below, starting other processes takes as long
+FEW = 16  # drawings that are made here: below, starting other processes takes as long
 _MADE: dict[tuple[AnyFigure, Form], str | bytes] = {}  # since `draw`: pages and files show the same figures
 
 
 def draw(figures: Sequence[AnyFigure], forms: Sequence[Form]) -> None:
     """Draw all of them, on all cores where that is worth it, and forget what was drawn before.
 
-    A forked process needs no import of matplotlib; but beside other threads a fork may stop for ever: then here.
+    By processes that begin anew: a fork takes along what Kafka's clients keep in memory without their threads, and
+    may die of it. Whatever the others could not draw is drawn here when it is asked for.
     """
     _MADE.clear()
     asked = [(figure, form) for figure in dict.fromkeys(figures) for form in forms]
     cores = len(os.sched_getaffinity(0))
-    if len(asked) < FEW or cores < 2 or threading.active_count() > 1:
+    if len(asked) < FEW or cores < 2:
         return
-    context = multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(min(cores, 4), context, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
+    context = multiprocessing.get_context("spawn")
+    with (
+        suppress(BrokenProcessPool),
+        ProcessPoolExecutor(min(cores, 4), context, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool,
+    ):
         _MADE.update(zip(asked, pool.map(_made, *zip(*asked, strict=True), chunksize=2), strict=True))
 
 
