@@ -12,7 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from pydantic import BaseModel
+from pydantic import BaseModel, GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+ROUNDING = 1e-6  # of binary fractions: 0.29 s are 290.00000000000006 ms
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,15 @@ class Sets:
     scale: float = 1.0
     of_cluster: bool = False  # of the session cluster's configuration: trials that differ in it need clusters apart
     beside: tuple[tuple[str, str], ...] = ()  # options without which it would do nothing, with their values
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._whole, handler(source))
+
+    def _whole(self, value: Any) -> Any:
+        """Flink's numbers are whole ones: half a millisecond would become 0, which mostly means another thing."""
+        if isinstance(value, float) and abs(value * self.scale - round(value * self.scale)) > ROUNDING:
+            raise ValueError(f"was {value:g}, expected a whole number of {self.unit}, as Flink's {self.option} is")
+        return value
 
     def text(self, value: Any) -> str:
         """`value` as Flink reads it."""

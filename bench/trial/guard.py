@@ -20,7 +20,7 @@ from bench.backends.reach import Needs
 from bench.backends.remote import Remote, RemoteCluster
 from bench.loadgen.shapes import peak_eps
 from bench.scenario import Trial
-from bench.scenario.sections import Limits
+from bench.scenario.sections import Limits, typed
 
 SMALL_EPS, SMALL_BYTES_S, SMALL_REPLICAS = 1_000.0, 1_000_000.0, 64
 OWN = "--i-own-this-cluster"
@@ -68,7 +68,8 @@ def _impossible(trial: Trial, remote: Remote) -> str:
         return f"{fixed[0]} is no axis of a cluster that is there already: vary it on another backend"
     if settings.pipeline is not None and settings.pipeline.cluster_flink:
         option = min(settings.pipeline.cluster_flink)
-        return f"pipeline.flink.{option} is the session cluster's own, which --backend remote does not start"
+        key = typed().get(option, f"pipeline.flink.{option}")
+        return f"{key} is the session cluster's own, which --backend remote does not start"
     if settings.topic.local_retention_s is not None or settings.cluster.limits != NO_LIMITS:
         return "cluster.limits and topic.local_retention_s need a backend that starts its own brokers"
     return ""

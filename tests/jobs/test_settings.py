@@ -98,6 +98,34 @@ def test_an_option_with_a_key_is_not_said_twice(tmp_path: Path, option: str) -> 
         settings(tmp_path, f"pipeline.flink.{option}=1")
 
 
+@pytest.mark.parametrize(
+    ("option", "key"),
+    [
+        ("state.backend", "pipeline.checkpoint.backend"),
+        ("state.backend.incremental", "pipeline.checkpoint.incremental"),
+        ("state.checkpoints.dir", "pipeline.checkpoint.directory"),
+        ("execution.buffer-timeout", "pipeline.buffer_timeout_ms"),
+        ("execution.checkpointing.mode", "pipeline.checkpoint.mode"),
+    ],
+)
+def test_an_option_is_known_by_its_former_name_too(tmp_path: Path, option: str, key: str) -> None:
+    """`state.backend: rocksdb`, as most pages on Flink have it, would be passed over for the key's hashmap."""
+    with pytest.raises(ScenarioError, match=f"{re.escape(option)} has a key of its own, expected {re.escape(key)} "):
+        settings(tmp_path, f"pipeline.flink.{option}=1")
+
+
+@pytest.mark.parametrize("setting", ["buffer_timeout_ms=0.5", "watermark_interval_ms=0.2", "idle_timeout_s=0.0004"])
+def test_what_would_be_rounded_to_another_meaning_is_refused(tmp_path: Path, setting: str) -> None:
+    """A buffer timeout of 0 flushes each record by itself, a watermark interval of 0 is none at all."""
+    key, _, value = setting.partition("=")
+    with pytest.raises(ScenarioError, match=rf"pipeline.{key}: was {value}, expected a whole number of ms"):
+        settings(tmp_path, f"pipeline.{setting}")
+    asked = settings(tmp_path, "pipeline.idle_timeout_s=0.29", "pipeline.buffer_timeout_ms=2.0").pipeline
+    assert asked is not None
+    assert asked.job_flink["table.exec.source.idle-timeout"] == "290 ms"
+    assert asked.job_flink["execution.buffer-timeout.interval"] == "2 ms"
+
+
 @pytest.mark.parametrize("option", ["s3.access-key", "s3.secret-key", "security.ssl.rest.key-password"])
 def test_a_secret_is_refused_before_a_bundle_keeps_it(tmp_path: Path, option: str) -> None:
     with pytest.raises(ScenarioError, match=f"{option} is a secret, .* expected AWS_ACCESS_KEY_ID") as refused:
@@ -160,7 +188,8 @@ def test_a_bound_below_the_disorder_is_the_watermarks(tmp_path: Path) -> None:
 # ---- what Flink says it ran with
 
 EXECUTION = {"job-parallelism": 2, "object-reuse-mode": False}
-CHECKPOINTS = {"interval": 1000, "mode": "exactly_once", "min_pause": 0, "unaligned_checkpoints": False}
+CHECKPOINTS = {"interval": 1000, "mode": "exactly_once", "min_pause": 0, "unaligned_checkpoints": False,
+               "state_backend": "HashMapStateBackend", "checkpoint_storage": "FileSystemCheckpointStorage"}  # fmt: skip
 THREADS, PROCESSES, NEITHER = PythonUse(0, embedded=True), PythonUse(2, embedded=True), PythonUse(0, embedded=False)
 
 
@@ -196,6 +225,9 @@ def test_an_option_that_did_not_arrive_is_named_with_both_values() -> None:
     checkpointing = {"execution.checkpointing.interval": "5 s", "execution.checkpointing.mode": "EXACTLY_ONCE"}
     (said,) = readback.differences(what_ran(), checkpointing, {}, same, whole=True)
     assert said == "pipeline.checkpoint.interval_s: Flink was told 5 s and ran with 1000 ms"
+    on_heap = {"execution.checkpointing.storage": "jobmanager"}
+    (said,) = readback.differences(what_ran(), on_heap, {}, same, whole=True)
+    assert said == "pipeline.checkpoint.storage: Flink was told jobmanager and ran with filesystem"
 
 
 def test_a_function_that_ran_elsewhere_is_no_evidence_for_where_it_was_to_run() -> None:
@@ -233,8 +265,38 @@ def test_a_setting_that_nobody_here_looks_at_says_so() -> None:
     asked = {"resourcemanager.taskmanager-timeout": "2000 ms", "python.fn-execution.bundle.time": "10"}
     idle, python = readback.without_effect(asked, (), releases=False)
     assert "this session cluster is standalone" in idle
-    assert python == "python.fn-execution.bundle.time did nothing: the job has no Python function"
+    assert python == "python.fn-execution.bundle.time did nothing: the job runs no Python function"
     assert list(readback.without_effect(asked, ("sql", "row"), releases=True)) == []
+    assert len(list(readback.without_effect(asked, ("sql",), releases=True))) == 1  # it has one, and did not run it
+
+
+@pytest.mark.parametrize("option", ["env.java.opts.taskmanager", "taskmanager.memory.task.heap.size"])
+def test_what_only_flinks_scripts_read_does_nothing(option: str, jars: tuple[Path, ...]) -> None:
+    """The JVMs here have flags and sizes of their own: a heap of 4 GB would be recorded that was 1.6."""
+    (said,) = readback.without_effect({option: "4g"}, (), releases=False)
+    assert said.startswith(f"{option} did nothing: Flink's start scripts read that")
+    assert unknown([option], jars) == []  # a name that Flink knows: nothing else would have told
+    assert list(readback.without_effect({"taskmanager.memory.managed.size": "1g"}, (), releases=False)) == []
+
+
+def test_a_setting_of_another_storage_says_that_it_did_nothing(tmp_path: Path) -> None:
+    """Two latencies of a store to which nothing went are the same arm twice."""
+
+    def said(*options: str, varied: tuple[str, ...] = ()) -> list[str]:
+        asked = settings(tmp_path, *(f"pipeline.{option}" for option in options)).pipeline
+        assert asked is not None
+        return list(readback.of_another_storage(asked, varied))
+
+    slow, far = "checkpoint.s3.latency_ms=30", "pipeline.checkpoint.s3.latency_ms"
+    wrong = f"{far} did nothing: it is of storage s3, and checkpoints went to local"
+    assert said(slow) == said(slow, varied=(far,)) == [wrong]
+    assert said(slow, varied=("pipeline.checkpoint.storage", far)) == [wrong]
+    assert said(slow, varied=("pipeline.checkpoint.storage",)) == []  # what the other arm has
+    assert said(slow, "checkpoint.storage=s3") == said() == []
+    own = said(slow, "checkpoint.storage=s3", "flink.s3.endpoint=http://minio:9000")
+    assert own == [wrong.replace("went to local", "went to an object store of your own")]
+    (folder,) = said("checkpoint.directory=/mnt/x", "checkpoint.storage=jobmanager")
+    assert folder.startswith("pipeline.checkpoint.directory did nothing: it is of storage local")
 
 
 def test_python_that_an_earlier_job_brought_in_is_not_this_jobs() -> None:
@@ -302,8 +364,20 @@ def test_what_a_checkpoint_cannot_have_is_refused(tmp_path: Path, options: list[
 def test_only_the_local_backend_has_a_store_that_is_metered(tmp_path: Path) -> None:
     """Elsewhere a latency would be recorded that nobody set; a store of one's own is one's own affair."""
     asked = settings(tmp_path, "pipeline.checkpoint.storage=s3")
-    assert "needs --backend local" in only_local(asked)
+    assert "s3.endpoint" in only_local(asked, "compose")
+    assert "s3.endpoint" not in only_local(asked, "remote")  # where it would be refused: that cluster is configured
+    assert "needs --backend local" in only_local(asked, "remote")
     assert in_our_store(asked)
     own = settings(tmp_path, "pipeline.checkpoint.storage=s3", "pipeline.flink.s3.endpoint=http://minio:9000")
     assert not in_our_store(own)
-    assert only_local(own) == only_local(settings(tmp_path)) == ""
+    assert only_local(own, "compose") == only_local(settings(tmp_path), "compose") == ""
+
+
+@pytest.mark.parametrize("key", ["directory", "working_directory"])
+def test_a_folder_of_this_machine_is_not_one_of_a_container(tmp_path: Path, key: str) -> None:
+    """It would be made in the container's own layer, and recorded as the disk that was to be measured."""
+    beside = ["pipeline.checkpoint.backend=rocksdb"] if key == "working_directory" else []
+    asked = settings(tmp_path, f"pipeline.checkpoint.{key}=/mnt/ebs/x", *beside)
+    assert only_local(asked, "testcontainers").startswith(f"pipeline.checkpoint.{key} needs --backend local: ")
+    assert "/mnt/ebs/x" in only_local(asked, "compose")
+    assert only_local(asked, "remote") == ""  # a folder of its TaskManagers'
