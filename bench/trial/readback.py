@@ -24,7 +24,11 @@ from bench.toolchain.options import known_options, unknown
 _UNITS_MS = {"ms": 1, "s": 1000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
 _ALIASES = {"": "ms", "milli": "ms", "millis": "ms", "sec": "s", "second": "s", "seconds": "s", "m": "min"}
 BACKENDS = {"HashMapStateBackend": "hashmap", "EmbeddedRocksDBStateBackend": "rocksdb"}  # as REST calls them
+STORAGES = {"JobManagerCheckpointStorage": "jobmanager", "FileSystemCheckpointStorage": "filesystem"}
 PYTHON = "python."  # options that only a Python function has
+# What Flink's own start scripts make JVM flags of; every backend here starts the JVMs itself, with sizes of its own
+OF_SCRIPTS = ("env.", "jobmanager.memory.", "taskmanager.memory.jvm-", "taskmanager.memory.framework.heap.",
+              "taskmanager.memory.task.heap.")  # fmt: skip
 PYTHON_FORMS = frozenset({"row", "pandas"})
 
 
@@ -63,6 +67,7 @@ def job_options(execution: Mapping[str, Any], checkpoints: Mapping[str, Any] | N
             "execution.checkpointing.min-pause": f"{checkpoints.get('min_pause')} ms",
             "execution.checkpointing.unaligned.enabled": checkpoints.get("unaligned_checkpoints"),
             "state.backend.type": BACKENDS.get(str(checkpoints.get("state_backend"))),
+            "execution.checkpointing.storage": STORAGES.get(str(checkpoints.get("checkpoint_storage"))),
         }
     return {key: plain(str(value)) for key, value in found.items() if value is not None}
 
@@ -123,9 +128,9 @@ def _mode(function: str, python: PythonUse | None) -> str:
 
 
 def without_effect(asked: Mapping[str, str], forms: Collection[str], *, releases: bool) -> Iterator[str]:
-    """A sentence for each setting that is right and does nothing here.
+    """A sentence for each option that is right and does nothing here.
 
-    `forms`: those that the job's function has; `releases`: whether workers can be given back.
+    `forms`: those of the job's function that may have run; `releases`: whether workers can be given back.
     """
     if "resourcemanager.taskmanager-timeout" in asked and not releases:
         yield (
@@ -134,7 +139,32 @@ def without_effect(asked: Mapping[str, str], forms: Collection[str], *, releases
         )
     useless = [option for option in asked if option.startswith(PYTHON)]
     if useless and not PYTHON_FORMS & set(forms):
-        yield f"{', '.join(useless)} did nothing: the job has no Python function"
+        yield f"{', '.join(useless)} did nothing: the job runs no Python function"
+    if unread := [option for option in asked if option.startswith(OF_SCRIPTS)]:
+        yield (
+            f"{', '.join(unread)} did nothing: Flink's start scripts read that, and its JVMs are started without them"
+        )
+
+
+def of_another_storage(pipeline: Pipeline, varied: Collection[str]) -> Iterator[str]:
+    """A sentence for each setting of a storage to which the checkpoints did not go.
+
+    `varied`: the scenario's axes. Where the storage is one, what is given for all arms is meant for the other arms.
+    """
+    checkpoint = pipeline.checkpoint
+    if checkpoint is None:
+        return
+    went_to = "an object store of your own" if checkpoint.storage == "s3" and pipeline.own_s3 else checkpoint.storage
+    given = {
+        "s3.latency_ms": ("s3", checkpoint.s3.latency_ms),
+        "s3.bandwidth_mb_s": ("s3", checkpoint.s3.bandwidth_mb_s),
+        "directory": ("local", checkpoint.directory),
+    }
+    for key, (storage, value) in given.items():
+        path = f"pipeline.checkpoint.{key}"
+        meant = path in varied or "pipeline.checkpoint.storage" not in varied
+        if value and meant and storage != went_to:
+            yield f"{path} did nothing: it is of storage {storage}, and checkpoints went to {went_to}"
 
 
 def python_refusal(function: str, mode: str, python: PythonUse | None) -> str:
