@@ -74,15 +74,20 @@ def unsupported(settings: Settings) -> Iterator[str]:
     yield from faults.unsupported(settings)
 
 
-def only_local(settings: Settings) -> str:
-    """Why no container can do this, "" if one can."""
+def only_local(settings: Settings, backend: str) -> str:
+    """Why this other backend cannot do it, "" if it can."""
     if settings.cluster.tiered:
         return "cluster.tiered needs --backend local: its remote store is a folder"
+    checkpoint = settings.pipeline.checkpoint if settings.pipeline else None
     if in_our_store(settings):
-        return (
-            "pipeline.checkpoint.storage: s3 needs --backend local, whose store is metered, or a store of your own "
-            "(pipeline.flink: {s3.endpoint: ...})"
-        )
+        why = "pipeline.checkpoint.storage: s3 needs --backend local, whose store is metered, or "
+        if backend == "remote":
+            return why + "storage: local, which leaves checkpoints where that Flink keeps them"
+        return why + "a store of your own (pipeline.flink: {s3.endpoint: ...})"
+    if checkpoint is not None and backend != "remote":
+        for key in ("directory", "working_directory"):
+            if folder := getattr(checkpoint, key):
+                return f"pipeline.checkpoint.{key} needs --backend local: no container sees {folder} of this machine"
     return "faults need --backend local, whose processes are ours to stop" if settings.faults else ""
 
 
@@ -111,7 +116,7 @@ def preflight(trials: Sequence[Trial], out: Path, remote: Remote | None = None) 
             "none: run with --backend compose or testcontainers"
         )
     for one in trials:
-        why = only_local(one.settings) if one.backend != "local" else ""
+        why = only_local(one.settings, one.backend) if one.backend != "local" else ""
         if why := why or (guard.refusal(one, remote) if one.backend == "remote" else ""):
             raise ScenarioError(f"{one.scenario}: {why}")
         if faults.fills_a_disk(one.settings) and _topic_bytes(one) > DISK_MB << 20:
