@@ -191,7 +191,8 @@ class JobSession:
                     raise JobError(f"no checkpoint can be made {where}: {self._why_none(job_id, failure)}")
                 request = ""  # a task that has just gone says nothing about the store
             if time.monotonic() > began + PROOF_TIMEOUT_S:
-                raise JobError(f"no checkpoint can be made {where}: none was done after {PROOF_TIMEOUT_S:.0f} s")
+                late = f"none was done after {PROOF_TIMEOUT_S:.0f} s"
+                raise JobError(f"no checkpoint can be made {where}: {late}; {self._last_word(job_id)}")
             time.sleep(0.1)
 
     def _why_none(self, job_id: str, failure: Mapping[str, Any]) -> str:
@@ -210,6 +211,13 @@ class JobSession:
                 return root_cause(declined)
             time.sleep(0.2)
         return said
+
+    def _last_word(self, job_id: str) -> str:
+        """On a checkpoint that does not end: why one before it was declined, or the job's last failure."""
+        from bench.jobs.client import root_cause
+
+        declined = declined_checkpoint(self._log, job_id) if self._log is not None else ""
+        return root_cause(declined) if declined else self.failure(job_id)
 
     def _poll(self, condition: Callable[[], bool], timeout_s: float, what: str, why: Callable[[], str]) -> None:
         deadline = time.monotonic() + timeout_s

@@ -53,6 +53,9 @@ class GroupsReader:
         )
         self._consuming.begin(settings.topic.partitions)
 
+    def prove(self) -> None:
+        """Nothing: it owns its partitions."""
+
     @property
     def consuming(self) -> Consuming:
         """The running groups, for whoever changes them."""

@@ -10,6 +10,7 @@ import pandas as pd
 
 from bench import measure, topics, verify
 from bench.backends import ObjectStore
+from bench.backends.flink import OWN_STORE
 from bench.errors import HostError
 from bench.jobs import find, function_of, functions, groups, in_our_store, job_params
 from bench.jobs.session import JobSession
@@ -23,7 +24,6 @@ from bench.trial.notes import Notes, Seen
 from bench.trial.stage import Stage
 from bench.trial.visibility import Visibility
 
-PYTHON = ("row", "pandas")  # forms of a function that run in processes of their own
 MOST_DETAILS = 60  # checkpoints whose tasks are asked for, the newest: a question each
 REST_S = 1.0  # longer than a watermark's interval (200 ms) and a sink's linger: the last windows and rows are out
 
@@ -66,12 +66,16 @@ class JobReader:
         self._pace_store()
         self._id = self._session.submit(self._pipeline.job, params)
         self._told, self._submitted = params.settings, self._session.submitted
-        checkpoint = self._pipeline.checkpoint
-        if checkpoint is not None and (checkpoint.storage == "s3" or checkpoint.directory):
-            where = f"in {self._submitted['execution.checkpointing.dir']}"
-            if checkpoint.storage == "s3":
-                where += f" at {self._store.url if self._store else self._pipeline.flink['s3.endpoint']}"
-            self._session.prove_checkpoint(self._id, where)
+
+    def prove(self) -> None:
+        """Where checkpoints go to a place that may not be writable, that one can be made there."""
+        folder = self._told.get("execution.checkpointing.dir")  # none: the session cluster's own, or a heap
+        if folder is None:
+            return
+        where = f"in {folder}"
+        if folder.startswith("s3:"):
+            where += f" at {self._store.url if self._store else self._pipeline.flink[OWN_STORE]}"
+        self._session.prove_checkpoint(self._id, where)
 
     def _pace_store(self) -> None:
         """Have the cluster's store answer as slowly as this trial wants it."""
@@ -164,16 +168,16 @@ class JobReader:
         measure.capacity_metrics(found, samples, seen.window)
         self._leave_out_python(notes)
         found.put("late_events", late_events(self._url, self._id))
-        restarts = found.metrics.get("restarts")
-        if restarts is not None and restarts.value > 0 and not self._trial.settings.faults:
-            notes.invalid.append(f"the job restarted {restarts.value:.0f} times, and no fault was asked for")
+        self._judge_restarts(notes)
         if "faults" in notes.series:
             self._measure_recovery(seen, notes)
         done: Checkpoints = checkpoints(self._url, self._id)
         measure.checkpoint_metrics(found, done, seen.window, zero_ns)
         self._measure_parts(done, seen, notes)
         if self._store is not None:
-            stores.measure_store(self._store.requests(self._store_since_ns), seen, notes)
+            assert self._pipeline.checkpoint is not None
+            paced = self._pipeline.checkpoint.s3.latency_ms
+            stores.measure_store(self._store.requests(self._store_since_ns), seen, notes, latency_ms=paced)
         for name in ("duration_ms", "size_bytes"):
             at_s = done.completed["trigger_ms"] / 1e3 - zero_ns / 1e9
             notes.series[f"checkpoint_{name}"] = pd.DataFrame({"t_s": at_s, "value": done.completed[name]})
@@ -181,9 +185,16 @@ class JobReader:
             speed = self._trial.settings.workload.event_time_speed
             measure.watermark_lag(found, samples, seen.window, seen.sent.t0_ns, speed)
 
+    def _judge_restarts(self, notes: Notes) -> None:
+        """Nobody asked for them: a checkpoint too large for its storage, a function that raises, a broker's answer."""
+        restarts = notes.found.metrics.get("restarts")
+        if restarts is not None and restarts.value > 0 and not self._trial.settings.faults:
+            why = self._session.failure(self._id)
+            notes.invalid.append(f"the job restarted {restarts.value:.0f} times, and no fault was asked for: {why}")
+
     def _leave_out_python(self, notes: Notes) -> None:
         """Where processes for Python are not seen, Flink's CPU is not known: a part of it is no measurement."""
-        python = function_of(self._pipeline) in PYTHON and self._pipeline.python.mode != "thread"
+        python = function_of(self._pipeline) in readback.PYTHON_FORMS and self._pipeline.python.mode != "thread"
         if python and self._cluster.backend == "remote":
             for name in ("flink_cpu_s_per_million_events", "system_cpu_s_per_million_events", "flink_cores"):
                 if notes.found.metrics.pop(name, None) is not None:
@@ -199,8 +210,10 @@ class JobReader:
         if pipeline.flink:
             notes.warnings += readback.misspelt(pipeline, provision(progress=False).flink_classpath)
         asked = {**pipeline.job_flink, **pipeline.cluster_flink}
-        releases = "releases-workers" in self._cluster.capabilities
-        notes.warnings += readback.without_effect(asked, functions(pipeline.job), releases=releases)
+        releases, varied = "releases-workers" in self._cluster.capabilities, self._trial.knobs
+        forms = functions(pipeline.job) if "pipeline.function" in varied else (function,)
+        notes.warnings += readback.without_effect(asked, forms, releases=releases)
+        notes.warnings += readback.of_another_storage(pipeline, varied)
         if why := readback.python_refusal(function, pipeline.python.mode or "process", python):
             notes.invalid.append(why)
 

@@ -81,6 +81,7 @@ class Load:
         self.tell("submit", 4.0)
         for reader in self.readers:
             reader.start()
+            reader.prove()
         drive = self._start(seconds)
         try:
             with watch(self._probes(), interval_s=self._every_s(), zero_ns=drive.t0_ns) as samples:
@@ -123,8 +124,11 @@ class Load:
         zero_ns = time.time_ns()
         for reader in self.readers:
             reader.start()
-        with watch(self._probes(), zero_ns=zero_ns) as samples, self._faults(zero_ns, 0.0, None):
-            held_s = self._settle(samples, sent.acknowledged_events, DRAIN_TIMEOUT_S)
+        with watch(self._probes(), zero_ns=zero_ns) as samples:
+            for reader in self.readers:
+                reader.prove()  # it reads meanwhile: unseen, its window would begin later than another's
+            with self._faults(zero_ns, 0.0, None):
+                held_s = self._settle(samples, sent.acknowledged_events, DRAIN_TIMEOUT_S)
         self._end(samples)
         held_back = self._limits.task_manager_cpus is not None
         edges = measure.HELD_EDGES if held_back else measure.DRAIN_EDGES

@@ -30,6 +30,12 @@ class Reader(Protocol):
         """Begin to read; returns when it is in place."""
         ...
 
+    def prove(self) -> None:
+        """Once it has started, and before anything is waited for: that it can do what it is to do. A PlatformError
+        otherwise.
+        """
+        ...
+
     def probes(self) -> list[Probe]:
         """What to sample once it has started."""
         ...

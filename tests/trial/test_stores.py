@@ -31,12 +31,12 @@ PASSED = [  # at_s, operation, status, took_ms, due_ms, in, out
 ]
 
 
-def noted(passed: list[tuple[Any, ...]], completed: int = 2) -> Notes:
+def noted(passed: list[tuple[Any, ...]], completed: int = 2, latency_ms: float = 30.0) -> Notes:
     rows = [(ZERO_NS + int(at_s * 1e9), *rest) for at_s, *rest in passed]
     seen = Seen(cast("Any", None), Samples(ZERO_NS), Window(10.0, 20.0), is_drain=False)
     notes = Notes()
     notes.found.put("checkpoints_completed", completed)
-    stores.measure_store(pd.DataFrame(rows, columns=list(FIELDS)), seen, notes)
+    stores.measure_store(pd.DataFrame(rows, columns=list(FIELDS)), seen, notes, latency_ms=latency_ms)
     return notes
 
 
@@ -75,11 +75,27 @@ def test_one_kind_of_request_that_is_slow_is_not_hidden_by_many_that_are_not() -
 
 def test_nothing_configured_and_nothing_asked_are_not_judged() -> None:
     """A store as quick as it can be is held against nothing; of no request at all only the zero is known."""
-    assert noted([(12, "PutObject", 200, 3.0, 0.0, 10, 0)]).checks == []
+    assert noted([(12, "PutObject", 200, 3.0, 0.0, 10, 0)], latency_ms=0.0).checks == []
     nothing = noted([], completed=0)
     assert nothing.found.metrics["s3_requests"].value == 0
     assert not {"s3_latency_ms", "checkpoint_put_requests"} & nothing.found.metrics.keys()
     assert nothing.found.missing == ["s3_latency_ms"]
+
+
+def test_a_bandwidth_alone_makes_no_run_void() -> None:
+    """A question without a body is due after microseconds on a link of 100 MB/s: no server is within 20 % of that."""
+    notes = noted([(12, "HeadObject", 404, 2.0, 0.003, 0, 300), (12, "PutObject", 200, 55, 50, 5_000_000, 0)],
+                  latency_ms=0.0)  # fmt: skip
+    assert notes.checks == notes.invalid == []
+    assert "s3_latency_over_configured" not in notes.found.metrics
+
+
+def test_checkpoints_that_never_came_to_the_store_are_no_evidence_of_it() -> None:
+    """They were made somewhere, and would be recorded as those of S3; one that came earlier shows that they do come."""
+    assert noted([], completed=3).invalid == [
+        "no request came to the object store: the job's checkpoints went elsewhere"
+    ]
+    assert noted(PASSED[:1], completed=0).invalid == []
 
 
 def test_every_operation_has_a_kind_and_every_kind_a_metric() -> None:
