@@ -361,7 +361,7 @@ class Checkpoint(Section):
 class Python(Section):
     """How Flink runs Python functions. `mode`: in processes beside the TaskManager (Flink's own), or in threads in it.
 
-    Rows wait for company until a bundle has `bundle_rows` or is `bundle_ms` old.
+    On their way to a process rows wait for company until a bundle has `bundle_rows` or is `bundle_ms` old.
     """
 
     mode: Annotated[Literal["process", "thread"] | None, Sets("python.execution-mode")] = None

@@ -212,8 +212,9 @@ class JobReader:
         asked = {**pipeline.job_flink, **pipeline.cluster_flink}
         releases, varied = "releases-workers" in self._cluster.capabilities, self._trial.knobs
         forms = functions(pipeline.job) if "pipeline.function" in varied else (function,)
-        notes.warnings += readback.without_effect(asked, forms, releases=releases)
-        notes.warnings += readback.of_another_storage(pipeline, varied)
+        threads = pipeline.python.mode == "thread" and "pipeline.python.mode" not in varied
+        notes.warnings += readback.without_effect(asked, forms, releases=releases, threads=threads)
+        notes.warnings += [*readback.of_another_storage(pipeline, varied), *readback.unseen(function, python)]
         if why := readback.python_refusal(function, pipeline.python.mode or "process", python):
             notes.invalid.append(why)
 

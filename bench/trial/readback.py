@@ -25,7 +25,7 @@ _UNITS_MS = {"ms": 1, "s": 1000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
 _ALIASES = {"": "ms", "milli": "ms", "millis": "ms", "sec": "s", "second": "s", "seconds": "s", "m": "min"}
 BACKENDS = {"HashMapStateBackend": "hashmap", "EmbeddedRocksDBStateBackend": "rocksdb"}  # as REST calls them
 STORAGES = {"JobManagerCheckpointStorage": "jobmanager", "FileSystemCheckpointStorage": "filesystem"}
-PYTHON = "python."  # options that only a Python function has
+PYTHON, BUNDLES = "python.", "python.fn-execution.bundle."  # options that only a Python function, or its process, has
 # What Flink's own start scripts make JVM flags of; every backend here starts the JVMs itself, with sizes of its own
 OF_SCRIPTS = ("env.", "jobmanager.memory.", "taskmanager.memory.jvm-", "taskmanager.memory.framework.heap.",
               "taskmanager.memory.task.heap.")  # fmt: skip
@@ -127,10 +127,13 @@ def _mode(function: str, python: PythonUse | None) -> str:
     return python.mode if function in PYTHON_FORMS or python.processes else "none"
 
 
-def without_effect(asked: Mapping[str, str], forms: Collection[str], *, releases: bool) -> Iterator[str]:
+def without_effect(
+    asked: Mapping[str, str], forms: Collection[str], *, releases: bool, threads: bool = False
+) -> Iterator[str]:
     """A sentence for each option that is right and does nothing here.
 
-    `forms`: those of the job's function that may have run; `releases`: whether workers can be given back.
+    `forms`: those of the job's function that may have run; `releases`: whether workers can be given back; `threads`:
+    Python runs in them alone.
     """
     if "resourcemanager.taskmanager-timeout" in asked and not releases:
         yield (
@@ -140,6 +143,8 @@ def without_effect(asked: Mapping[str, str], forms: Collection[str], *, releases
     useless = [option for option in asked if option.startswith(PYTHON)]
     if useless and not PYTHON_FORMS & set(forms):
         yield f"{', '.join(useless)} did nothing: the job runs no Python function"
+    elif threads and (bundles := [option for option in useless if option.startswith(BUNDLES)]):
+        yield f"{', '.join(bundles)} did nothing: a function in a thread is called row by row, without bundles"
     if unread := [option for option in asked if option.startswith(OF_SCRIPTS)]:
         yield (
             f"{', '.join(unread)} did nothing: Flink's start scripts read that, and its JVMs are started without them"
@@ -165,6 +170,12 @@ def of_another_storage(pipeline: Pipeline, varied: Collection[str]) -> Iterator[
         meant = path in varied or "pipeline.checkpoint.storage" not in varied
         if value and meant and storage != went_to:
             yield f"{path} did nothing: it is of storage {storage}, and checkpoints went to {went_to}"
+
+
+def unseen(function: str, python: PythonUse | None) -> Iterator[str]:
+    """A sentence where nobody saw in which mode Python ran: Flink falls back without a word."""
+    if python is None and function in PYTHON_FORMS:
+        yield "where Flink ran the Python function could not be seen: pipeline.python.mode is only what it was told"
 
 
 def python_refusal(function: str, mode: str, python: PythonUse | None) -> str:

@@ -243,6 +243,13 @@ def test_a_function_that_ran_elsewhere_is_no_evidence_for_where_it_was_to_run() 
     assert readback.python_refusal("row", "thread", None) == readback.python_refusal("sql", "process", NEITHER) == ""
 
 
+def test_where_python_ran_unseen_is_said() -> None:
+    """On a cluster of somebody else's a fallback would pass for the mode that was asked for."""
+    (said,) = readback.unseen("row", None)
+    assert "could not be seen" in said
+    assert [*readback.unseen("sql", None), *readback.unseen("row", PROCESSES)] == []
+
+
 def test_python_workers_are_seen_in_the_process_list() -> None:
     """As Flink starts them: below its own process, by way of a shell."""
     code = "import time; print('up', flush=True); time.sleep(60)"
@@ -268,6 +275,11 @@ def test_a_setting_that_nobody_here_looks_at_says_so() -> None:
     assert python == "python.fn-execution.bundle.time did nothing: the job runs no Python function"
     assert list(readback.without_effect(asked, ("sql", "row"), releases=True)) == []
     assert len(list(readback.without_effect(asked, ("sql",), releases=True))) == 1  # it has one, and did not run it
+    asked["python.execution-mode"] = "thread"  # as Flink's EmbeddedPythonScalarFunctionOperator has it
+    (bundles,) = readback.without_effect(asked, ("row",), releases=True, threads=True)
+    assert bundles.startswith(
+        "python.fn-execution.bundle.time did nothing: a function in a thread is called row by row"
+    )
 
 
 @pytest.mark.parametrize("option", ["env.java.opts.taskmanager", "taskmanager.memory.task.heap.size"])
