@@ -214,18 +214,21 @@ def run_all(
 def at_share(one: Trial, runs: Iterable[Run]) -> Trial:
     """`one` with a rate, where it asks for a share of what its cell drains; as it was while nobody knows that.
 
-    What it drains is the median of `drain_eps` over finished runs that have the same value in every knob of both.
+    What it drains is the median of `drain_eps` over finished runs in whose every knob it has the same value, be it a
+    knob of its own or a setting of all its load.
     """
     share = one.load.of_drain
+    if share is None:
+        return one
     drained = [
         run.metrics["drain_eps"].value
         for run in runs
         if run.outcome is Outcome.FINISHED
         and "drain_eps" in run.metrics
         and run.backend == one.backend
-        and all(one.knobs.get(path, value) == value for path, value in run.knobs.items())
+        and all(one.value(path) == value for path, value in run.knobs.items())
     ]
-    if share is None or not drained:
+    if not drained:
         return one
     rate_eps = float(f"{share * median(drained):.3g}")  # a number that people can read
     load = one.load.model_copy(update={"rate_eps": rate_eps, "of_drain": None})

@@ -74,6 +74,13 @@ class Trial:
         """How events arrive."""
         return self.settings.load
 
+    def value(self, path: str) -> Any:
+        """What it has at the path of an axis, also where it is none of its own; None where there is nothing."""
+        if path in self.knobs:
+            return self.knobs[path]
+        settings = self.settings.model_dump()
+        return _at(settings, _axis_path(path, settings))
+
     @property
     def value_format(self) -> Literal["json", "csv", "avro"]:
         """How an event is written: a recording goes out as JSON, whatever it was."""

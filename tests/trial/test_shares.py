@@ -50,6 +50,20 @@ def test_each_cell_gets_its_share_of_what_it_drained_itself(tmp_path: Path) -> N
         assert (rated.load.kind, rated.load.of_drain, rated.id, rated.knobs) == ("rate", None, one.id, one.knobs)
 
 
+def test_a_cell_that_varies_something_else_is_of_the_form_it_has(tmp_path: Path) -> None:
+    """Bundles ran at 40 % of the median over Java, SQL and Python, and not of what their own form drains."""
+    own = "  bundles: {of_drain: 0.5, axes: {pipeline.python.bundle_ms: [10, 1000]}}\n"
+    every = asked(tmp_path, TEXT + own).trials(
+        backend="local", workload_version=1, measurement_version=1, host_class=""
+    )
+    eps = {"java": 200_000.0, "row": 30_000.0}
+    runs = [drained(one, eps[str(one.knobs["pipeline.function"])]) for one in every if one.load.drain]
+    bundles = [one for one in every if one.load_name == "bundles"]
+    assert {at_share(one, runs).load.rate_eps for one in bundles} == {15_000}  # the scenario's function is row
+    only_java = [run for run in runs if run.knobs["pipeline.function"] == "java"]
+    assert at_share(bundles[0], only_java) is bundles[0]
+
+
 def test_what_did_not_finish_or_ran_elsewhere_says_no_rate(tmp_path: Path) -> None:
     """A crashed drain's rate is anything."""
     every = trials(tmp_path)
