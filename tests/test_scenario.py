@@ -246,9 +246,9 @@ def test_quick_changes_only_what_it_names_and_a_missing_one_is_no_quick_run(
 def test_a_flink_option_is_reached_through_its_dots_and_typed_ones_have_one_place(
     read: Read, wrong: Callable[..., list[str]]
 ) -> None:
-    scenario = read(SHORT + JOB, "pipeline.flink.execution.buffer-timeout=[5 ms, null]")
+    scenario = read(SHORT + JOB, "pipeline.flink.table.exec.state.ttl=[5 ms, null]")
     flink = [t.settings.pipeline.flink for t in trials(scenario, backend="x")[:2] if t.settings.pipeline]
-    assert sorted(map(json.dumps, flink)) == ['{"execution.buffer-timeout": "5 ms"}', "{}"]
+    assert sorted(map(json.dumps, flink)) == ['{"table.exec.state.ttl": "5 ms"}', "{}"]
     assert "expected pipeline.parallelism instead" in wrong(SHORT + JOB, "pipeline.flink.parallelism.default=3")[0]
 
 
@@ -402,7 +402,7 @@ def test_a_trial_records_what_it_ran_with_on_the_paths_of_the_file(read: Read) -
     [
         ("topic.partitions=7", 1),
         ("pipeline.checkpoint.interval_s=1", 1),
-        ("pipeline.flink.execution.buffer-timeout=5 ms", 1),
+        ("pipeline.flink.table.exec.state.ttl=5 ms", 1),
         ("pipeline.flink.taskmanager.memory.managed.size=1g", 2),
         ("cluster.broker_heap_mb=800", 2),
         ("cluster.brokers=3", 2),

@@ -1,6 +1,6 @@
 """The dotted paths of a scenario: finding one, suggesting the nearest, setting one, explaining what is wrong at one.
 
-`topic.partitions` is a path; in a free mapping the rest is one key (`pipeline.flink.execution.buffer-timeout`,
+`topic.partitions` is a path; in a free mapping the rest is one key (`pipeline.flink.table.exec.state.ttl`,
 `axes.topic.partitions`); a list takes an index (`faults.0.at_s`).
 """
 
