@@ -73,8 +73,8 @@ class Advice:
     """`partitions`: the smallest number shown to do; `low`: the smallest that is not ruled out. None: none does.
 
     `partition` and `consumer` are capacities for the need's record size. `extrapolated_by`: how many times the rate at
-    the busiest minutes after growth, or the record size, lies beyond what was measured (1: within). `range_mb_s`: the
-    highest rate that met the limit.
+    the busiest minutes after growth, in bytes or in events, or the record size, lies beyond what was measured (1:
+    within). `range_mb_s`: the highest rate that met the limit.
     """
 
     need: Need
@@ -94,7 +94,8 @@ class Advice:
         least = min(one.shown for one in (self.partition, self.consumer) if one.shown is not None)
         if hot <= least * (1 + ROUNDING):
             return Standing.CARRIES
-        return Standing.OPEN if hot < min(self.partition.most, self.consumer.most) else Standing.CANNOT
+        most = min(self.partition.open_until, self.consumer.open_until)
+        return Standing.OPEN if hot <= most * (1 + ROUNDING) else Standing.CANNOT
 
     def enough_until_mb_s(self, partitions: int) -> float:
         """The mean rate up to which this many were shown to do, at the need's peak."""
@@ -193,7 +194,7 @@ def advise(need: Need, ladder: Ladder) -> Advice:
     }
     counts = [need.consumers, *bounds.values()]
     shown = None if None in counts else max(count for count in counts if count is not None)
-    low = _at_least(need.consumers, _both(need, _finite(partition.most), _finite(consumer.most)))
+    low = _at_least(need.consumers, _both(need, _finite(partition.open_until), _finite(consumer.open_until)))
     return Advice(need, ladder, cells, partition, consumer, bounds, shown, low, max(met), beyond)
 
 
@@ -212,16 +213,20 @@ def _at_least(floor: int, count: int | None) -> int | None:
 
 
 def _beyond(need: Need, ladder: Ladder, range_mb_s: float) -> float:
-    rate = need.design_mb_s / range_mb_s  # what met the limit did so all the time: a peak is no less than that
     size = max(need.record_bytes / ladder.record_bytes, ladder.record_bytes / need.record_bytes)
+    events = max(ladder.record_bytes / need.record_bytes, 1.0)  # so many times as many in the same bytes
+    # what met the limit did so all the time: a peak is no less than that
+    rate = need.design_mb_s / range_mb_s * events
     if rate > FURTHEST:
-        most = range_mb_s * FURTHEST / need.peak / need.growth
+        most = range_mb_s * FURTHEST / need.peak / need.growth / events
+        records = f" of {need.record_bytes:,.4g}-byte records" if events > 1 else ""
+        of_them = "events/s of the " if events > 1 else ""
         raise ScenarioError(
-            f"{need.design_mb_s:,.4g} MB/s ({need.target_mb_s:,.4g} in the mean, {need.peak:.3g} x when busiest, "
-            f"{need.growth:.3g} x after growth) is {rate:,.3g} times the {range_mb_s:.3g} MB/s that met the limit in "
-            f"{ladder.source}, and past {FURTHEST:g} times nothing is said; expected a mean of at most {most:,.3g} "
-            "MB/s, or a study nearer to it (`streamgauge run partition-sizing --set load.rate_eps=…` on a larger "
-            "machine)"
+            f"{need.design_mb_s:,.4g} MB/s{records} ({need.target_mb_s:,.4g} in the mean, {need.peak:.3g} x when "
+            f"busiest, {need.growth:.3g} x after growth) is {rate:,.3g} times the {of_them}{range_mb_s:.3g} MB/s that "
+            f"met the limit in {ladder.source}, and past {FURTHEST:g} times nothing is said; expected a mean of at "
+            f"most {most:,.3g} MB/s, or a study nearer to it (`streamgauge run partition-sizing --set "
+            "load.rate_eps=…` on a larger machine)"
         )
     if size > FURTHEST:
         raise ScenarioError(

@@ -8,7 +8,7 @@ from typing import Any
 
 from costmodel.advice import START, Advice, Standing
 from costmodel.formats import notes
-from costmodel.ladder import Capacity, Cell, Read, hot_share, too_many
+from costmodel.ladder import SAME_RATE, Capacity, Cell, Read, hot_share, partition_capacity, too_many
 from costmodel.option import Option
 
 SCHEMA = 1
@@ -89,6 +89,8 @@ def warnings(advice: Advice) -> list[str]:
     if advice.extrapolated_by > 1.0:
         size = need.record_bytes / ladder.record_bytes
         what = f"the {_n(advice.range_mb_s)} MB/s that met the limit"
+        if size < 1:  # more events in as many bytes
+            what = f"the {_n(advice.range_mb_s * 1e6 / ladder.record_bytes)} events/s that met the limit"
         if max(size, 1 / size) >= advice.extrapolated_by * (1 - 1e-9):
             what = f"its records of {_n(ladder.record_bytes)} bytes"
         found.append(
@@ -224,14 +226,13 @@ def narrower(advice: Advice) -> str:
     """The run that would say most about the open part of the interval."""
     if advice.partitions is None or advice.low == advice.partitions:
         return ""
-    shown, ruled, rate = advice.partition.shown or 1.0, advice.partition.ruled_out, advice.range_mb_s
+    partition, rate = partition_capacity(advice.cells), advice.range_mb_s  # of the runs' records, not of the need's
+    shown, ruled = partition.shown or 1.0, partition.ruled_out
     middle = math.sqrt(shown * ruled) if ruled else shown * 2
     count = max(1, round(rate / middle))
-    if count in advice.ladder.partitions and ruled is None:
-        count = max(1, min(advice.ladder.partitions) // 2)
     eps = max((cell for cell in advice.cells if cell.mb_s == rate), key=lambda cell: cell.partitions).nominal_eps
-    if count == min(advice.ladder.partitions) == 1:
-        return "to narrow it: a higher rate on one partition"
+    if any(cell.partitions == count and abs(cell.nominal_eps / eps - 1) < SAME_RATE for cell in advice.cells):
+        eps = float(f"{eps * middle * count / rate:.2g}")  # that was run: what lies between is another rate
     return (
         f"to narrow it: {count:,} partition{'s' * (count != 1)} at {eps:,.0f} events/s "
         f"(--set topic.partitions={count} --set load.rate_eps={eps:.0f})"

@@ -20,6 +20,7 @@ from costmodel.measured import number
 from costmodel.usage import Number
 
 MEETS, FAILS = 0.8, 0.6  # 4 of 5 runs pass; 3 of 5 fail (method: thresholds, and a search's confirmations)
+RATE_KNOWN = 0.002  # what a paced run acknowledges in its window is known so well
 SAME_RATE = 0.05  # rates that differ by less are one
 QUANTITIES = ("wire", "disk", "stored", "cpu", "batch")
 
@@ -91,8 +92,13 @@ class Capacity:
 
     @property
     def most(self) -> float:
-        """The most that nothing speaks against."""
+        """Where it is ruled out, or what somebody states of it; nothing speaks against less."""
         return math.inf if self.ruled_out is None else max(self.ruled_out, self.shown or 0.0)
+
+    @property
+    def open_until(self) -> float:
+        """The most that nothing speaks against: less than what failed, by more than its rate is known to."""
+        return max(self.most * (1 - RATE_KNOWN), self.shown or 0.0)
 
     def scaled(self, low: float, high: float) -> Capacity:
         """Of another record size: what is shown times `low`, what is ruled out times `high`."""

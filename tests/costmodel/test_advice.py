@@ -88,7 +88,7 @@ NEEDS = st.builds(
     peak=st.floats(1, 4),
     top_key=st.floats(0, 0.02),
     consumer_mb_s=st.none() | st.floats(0.5, 50),
-)
+).filter(lambda asked: asked.design_mb_s * max(200 / asked.record_bytes, 1) < 399)  # and so in events
 
 
 @settings(max_examples=200, deadline=None)
@@ -106,7 +106,10 @@ def test_every_answer_is_monotone_and_above_its_lower_bounds(asked: Need, more: 
     hot = asked.design_mb_s * hot_share(advice.partitions, asked.top_key)
     assert hot <= advice.partition.shown * (1 + 1e-6)
     assert advice.standing(advice.partitions, asked.design_mb_s) is Standing.CARRIES
-    most = max(asked.target_mb_s, 399.0 / asked.peak / asked.growth)
+    assert advice.standing(advice.low, asked.design_mb_s) is not Standing.CANNOT
+    if advice.low > asked.consumers:
+        assert advice.standing(advice.low - 1, asked.design_mb_s) is Standing.CANNOT
+    most = max(asked.target_mb_s, 399.0 * min(asked.record_bytes / 200, 1) / asked.peak / asked.growth)
     grown = advise(replace(asked, target_mb_s=min(asked.target_mb_s * more, most)), known())
     assert grown.partitions is None or grown.partitions >= advice.partitions
     assert grown.low is None or grown.low >= advice.low
@@ -119,6 +122,25 @@ def test_without_skew_the_bound_is_the_classical_t_over_p(mb_s: float, capacity:
     assert count is not None
     assert count * capacity >= mb_s * (1 - 1e-6)
     assert (count - 1) * capacity < mb_s
+
+
+def test_a_number_that_failed_is_not_in_the_interval() -> None:
+    """Four partitions failed at 40 MB/s: "between 4 and 8" would name the very run that speaks against it."""
+    advice = advise(need(), known())
+    assert [(cell.partitions, str(cell.status)) for cell in advice.cells][2] == (4, "fails")
+    assert (advice.low, advice.partitions) == (5, 8)
+    assert [advice.standing(count, 40.0) for count in (4, 5, 8)] == [Standing.CANNOT, Standing.OPEN, Standing.CARRIES]
+    stated = advise(need(consumer_mb_s=4.0), known())  # what somebody states of a consumer, it reads
+    assert (stated.low, stated.partitions) == (10, 10)
+    assert stated.standing(10, 40.0) is Standing.CARRIES
+
+
+def test_what_to_measure_next_was_not_measured_yet() -> None:
+    """One partition failed at 40 MB/s and two did not: the same run again would narrow nothing."""
+    assert "1 partition at 140,000 events/s" in advised.narrower(advise(need(70.0), known(Broker(partition_mb_s=25))))
+    assert "6 partitions at 200,000 events/s" in advised.narrower(advise(need(), known()))
+    whole = advised.narrower(advise(need(70.0), known(Broker(partition_mb_s=100))))  # one carried all there was
+    assert "1 partition at 400,000 events/s" in whole
 
 
 def test_the_classical_bounds_of_a_known_broker() -> None:
@@ -186,6 +208,11 @@ def test_beyond_the_measured_range_it_says_how_far_and_past_ten_times_nothing() 
         advise(need(120.0, peak=2.0, growth=2.0), known())
     with pytest.raises(ScenarioError, match=r"100 times the 40 MB/s .* expected a mean of at most 400 MB/s"):
         advise(need(4000.0), known())
+    small = advise(need(60.0, record_bytes=50.0), known())  # 1.5 times the bytes, 6 times the events
+    assert small.extrapolated_by == pytest.approx(6.0, rel=0.01)
+    assert any("6 x beyond what was measured (the 200,0" in text for text in advised.warnings(small))
+    with pytest.raises(ScenarioError, match=r"12 times the events/s of the 40 MB/s .* a mean of at most 100 MB/s"):
+        advise(need(120.0, record_bytes=50.0), known())
     with pytest.raises(ScenarioError, match=r"records of 5,?000 bytes are 25 times away"):
         advise(need(record_bytes=5000.0), known())
     assert FURTHEST == 10
