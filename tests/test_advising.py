@@ -79,6 +79,15 @@ def test_bad_input_gets_a_sentence_with_what_was_expected(words: list[str], told
         CliRunner().invoke(cli, [*ASKED, *words], catch_exceptions=False)
 
 
+@pytest.mark.parametrize("number", ["nan", "inf"])
+@pytest.mark.parametrize("option", ["--target-mbps", "--growth", "--slo-ms", "--peak-to-mean", "--consumer-mbps"])
+def test_what_is_no_number_is_refused_with_the_option_named(option: str, number: str) -> None:
+    """No comparison refuses nan: it went through every limit, to a traceback."""
+    found = CliRunner().invoke(cli, [*ASKED, option, number])
+    assert found.exit_code == 2
+    assert f"Invalid value for '{option}': '{number}' is not a finite number." in found.stderr
+
+
 @pytest.fixture
 def topics() -> str:
     """The example of the documents."""

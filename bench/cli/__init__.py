@@ -57,6 +57,17 @@ MODULES = (
 )
 
 
+class Span(click.FloatRange):
+    """Numbers between two ends, without nan, which no comparison refuses, and without infinity."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number, or a usage error that names the option."""
+        found = super().convert(value, param, ctx)
+        if not math.isfinite(found):
+            self.fail(f"{value!r} is not a finite number.", param, ctx)
+        return found
+
+
 def say(text: str) -> None:
     """Chatter and progress go to stderr; stdout is for answers."""
     click.echo(text, err=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli import answer, as_json, cli, say, share, wide_console
+from bench.cli import Span, answer, as_json, cli, say, share, wide_console
 from bench.cli.money import assumptions, write_figure
 from bench.errors import ScenarioError
 
@@ -29,15 +29,15 @@ def advise() -> None:
 
 
 @advise.command()
-@click.option("--target-mbps", "target_mb_s", type=click.FloatRange(0, min_open=True), required=True, metavar="MB/S",
+@click.option("--target-mbps", "target_mb_s", type=Span(0, min_open=True), required=True, metavar="MB/S",
               help="Mean MB/s of uncompressed records that the topic has to carry.")  # fmt: skip
-@click.option("--record-bytes", type=click.FloatRange(0, min_open=True), help="Bytes of one record; else the runs'.")
+@click.option("--record-bytes", type=Span(0, min_open=True), help="Bytes of one record; else the runs'.")
 @click.option("--consumers", type=click.IntRange(1), help="Consumers in the largest group; else 1.")
-@click.option("--consumer-mbps", "consumer_mb_s", type=click.FloatRange(0, min_open=True), metavar="MB/S",
+@click.option("--consumer-mbps", "consumer_mb_s", type=Span(0, min_open=True), metavar="MB/S",
               help="What one of your consumers reads; else what one of the runs' did.")  # fmt: skip
-@click.option("--growth", type=click.FloatRange(1), help="How many times today's rate it has to carry later; else 1.")
-@click.option("--slo-ms", type=click.FloatRange(0, min_open=True), help="Limit on the 99th percentile; else 500.")
-@click.option("--peak-to-mean", "peak", type=click.FloatRange(1),
+@click.option("--growth", type=Span(1), help="How many times today's rate it has to carry later; else 1.")
+@click.option("--slo-ms", type=Span(0, min_open=True), help="Limit on the 99th percentile; else 500.")
+@click.option("--peak-to-mean", "peak", type=Span(1),
               help="Busiest minutes over the mean, as in a usage.yaml; else 1.5.")  # fmt: skip
 @click.option("--skew", help="The busiest key's share of the traffic, such as 5%; else none stands out.")
 @click.option("--results", type=click.Path(exists=True, file_okay=False, path_type=Path),
@@ -232,13 +232,13 @@ def _month(option: Option) -> str:
 
 
 @advise.command()
-@click.option("--rate", "rate_eps", type=click.FloatRange(0, min_open=True), required=True, metavar="EVENTS/S",
+@click.option("--rate", "rate_eps", type=Span(0, min_open=True), required=True, metavar="EVENTS/S",
               help="Events a second, in the mean.")  # fmt: skip
-@click.option("--record-bytes", type=click.FloatRange(0, min_open=True), default=1000, show_default=True,
+@click.option("--record-bytes", type=Span(0, min_open=True), default=1000, show_default=True,
               help="Bytes of one record.")  # fmt: skip
 @click.option("--copies", type=click.IntRange(1, 5), default=3, show_default=True,
               help="Durability: copies of each record; all but one may be lost at once.")  # fmt: skip
-@click.option("--retention-days", type=click.FloatRange(0, min_open=True), default=7, show_default=True,
+@click.option("--retention-days", type=Span(0, min_open=True), default=7, show_default=True,
               help="How long records are kept.")  # fmt: skip
 @click.option("--fan-out", "readers", type=click.IntRange(1), default=1, show_default=True,
               help="Consumer groups that each read everything.")  # fmt: skip
@@ -247,7 +247,7 @@ def _month(option: Option) -> str:
 @click.option("--from", "source", type=click.Path(path_type=Path),
               help="What events take: results/SCENARIO or a usage.yaml. [default: studies/quickstart]")  # fmt: skip
 @click.option("--draws", type=click.IntRange(20, 100_000), default=400, show_default=True, help="Draws of all bands.")
-@click.option("--usd-hour", type=click.FloatRange(0, min_open=True), default=100, show_default=True, metavar="USD",
+@click.option("--usd-hour", type=Span(0, min_open=True), default=100, show_default=True, metavar="USD",
               help="Of people's time, to say what a difference is worth (assumed).")  # fmt: skip
 @as_json
 def stack(source: Path | None, draws: int, usd_hour: float, *, json_: bool, **need: Any) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli import answer, as_json, cli, say
+from bench.cli import Span, answer, as_json, cli, say
 from bench.cli.studies import results_folder
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ ENGINES = ("native", "produce_batch", "produce")
     "--partitions", type=click.IntRange(1), multiple=True, help="Partition counts (default: those of the scenario)."
 )
 @click.option("--no-broker", is_flag=True, help="Only the null sink and the mock broker: no Kafka is started.")
-@click.option("--seconds", type=click.FloatRange(1, 60), default=5.0, show_default=True, help="Of each measurement.")
+@click.option("--seconds", type=Span(1, 60), default=5.0, show_default=True, help="Of each measurement.")
 @results_folder
 @as_json
 def ceiling(

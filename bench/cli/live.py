@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from bench.cli import answer, as_json, cli, say
+from bench.cli import Span, answer, as_json, cli, say
 from bench.cli.money import number
 
 
@@ -25,9 +25,7 @@ command_config = click.option(
 @cli.command()
 @click.option("--bootstrap", required=True, metavar="HOST:PORT", help="A live cluster; it is only read.")
 @click.option("--region", required=True, help="Where it would be priced, such as us-east-1.")
-@click.option(
-    "--window", "window_s", type=click.FloatRange(3), default=60.0, show_default=True, help="Seconds to watch."
-)
+@click.option("--window", "window_s", type=Span(3), default=60.0, show_default=True, help="Seconds to watch.")
 @click.option("--compression-ratio", help="Raw over stored bytes, which Kafka cannot know; assumed 1.")
 @command_config
 @as_json

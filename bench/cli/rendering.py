@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli import answer, as_json, cli, say, wide_console
+from bench.cli import Span, answer, as_json, cli, say, wide_console
 from bench.errors import ScenarioError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def render() -> None:
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder for the tree.")
 @click.option("--load", "load", metavar="NAME", help="Which of the scenario's loads; the first one else.")
 @click.option("--size", "sizes", multiple=True, type=click.Choice(SIZES), help="Only these overlays; all else.")
-@click.option("--rate-eps", type=click.FloatRange(0, min_open=True), help="One overlay, `wanted`, for this rate.")
+@click.option("--rate-eps", type=Span(0, min_open=True), help="One overlay, `wanted`, for this rate.")
 @click.option("--from", "source", type=click.Path(exists=True, file_okay=False, path_type=Path),
               help="Runs that measured CPU per event; results/SCENARIO or studies/SCENARIO else.")  # fmt: skip
 @click.option("--set", "overrides", multiple=True, metavar="PATH=VALUE", help="Another value of the scenario.")

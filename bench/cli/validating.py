@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli import answer, as_json, cli, leave, say, wide_console
+from bench.cli import Span, answer, as_json, cli, leave, say, wide_console
 from bench.cli.advising import evidence, stale
 from bench.cli.live import command_config
 from bench.errors import ScenarioError
@@ -29,17 +29,17 @@ def validate() -> None:
 @validate.command()
 @click.argument("file", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--bootstrap", metavar="HOST:PORT", help="A live cluster instead of FILE; it is only read.")
-@click.option("--window", "window_s", type=click.FloatRange(3), default=60.0, show_default=True,
+@click.option("--window", "window_s", type=Span(3), default=60.0, show_default=True,
               help="Seconds to watch the cluster.")  # fmt: skip
-@click.option("--record-bytes", type=click.FloatRange(0, min_open=True),
+@click.option("--record-bytes", type=Span(0, min_open=True),
               help="Of one record, where the cluster does not show log directories.")  # fmt: skip
-@click.option("--compression-ratio", type=click.FloatRange(0, min_open=True), default=1.0, show_default=True,
+@click.option("--compression-ratio", type=Span(0, min_open=True), default=1.0, show_default=True,
               help="Raw over stored bytes, which a cluster cannot know.")  # fmt: skip
-@click.option("--growth", type=click.FloatRange(1), default=2.0, show_default=True,
+@click.option("--growth", type=Span(1), default=2.0, show_default=True,
               help="What topics may grow to before partitions have to be added.")  # fmt: skip
-@click.option("--slo-ms", type=click.FloatRange(0, min_open=True), default=500.0, show_default=True,
+@click.option("--slo-ms", type=Span(0, min_open=True), default=500.0, show_default=True,
               help="Limit on the 99th percentile.")  # fmt: skip
-@click.option("--peak-to-mean", "peak", type=click.FloatRange(1), default=1.5, show_default=True,
+@click.option("--peak-to-mean", "peak", type=Span(1), default=1.5, show_default=True,
               help="Busiest minutes over the mean, of a topic that does not say.")  # fmt: skip
 @click.option("--results", type=click.Path(exists=True, file_okay=False, path_type=Path),
               help="The runs to judge by: results/SCENARIO or studies/SCENARIO.")  # fmt: skip
