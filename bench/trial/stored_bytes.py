@@ -29,18 +29,25 @@ def weigh(trial: Trial, stage: Stage, names: Names, *, seen: Seen, notes: Notes)
         measure.protocol_metric(found, replicas)
     measure.footprint_metrics(found, stage.cluster.broker_footprint())
     if not disk.get("partitions") or tiered or hits_a_broker(trial.settings):
-        return  # segments are still leaving, or copies catching up with each other
+        # segments are still leaving, or copies catching up with each other; a broker that was replaced counts from 0
+        # again, and what a client sent twice is counted twice
+        return
+    if stage.cluster.jmx_urls:
+        _by_bytes_in(seen.samples.last("broker_bytes_in"), disk["log"] / replicas, notes)
     if "allocated" in disk:
-        _compare(stage, names, disk["log"], notes)
-    came_in = seen.samples.last("broker_bytes_in")
-    if any(fault.target == "broker" for fault in trial.settings.faults) or not came_in > 0:
-        return  # a broker that was replaced counts from 0 again; a client that asks twice is counted twice
-    one_copy = disk["log"] / replicas
+        _by_log_dirs(stage, names, disk["log"], notes)
+
+
+def _by_bytes_in(came_in: float, one_copy: float, notes: Notes) -> None:
+    """What the brokers counted coming in against the log; a counter that is not there is said to be missing."""
+    if not came_in > 0:
+        notes.warnings.append("record bytes were not compared with the brokers' BytesIn: nobody told it")
+        return
     close = abs(came_in - one_copy) <= BYTES_IN_SHARE * one_copy
     notes.checks.append(Check("record bytes by BytesIn", one_copy, came_in, close, f"within {BYTES_IN_SHARE:.0%}"))
 
 
-def _compare(stage: Stage, names: Names, log_bytes: int, notes: Notes) -> None:
+def _by_log_dirs(stage: Stage, names: Names, log_bytes: int, notes: Notes) -> None:
     """The files against the brokers' word; where only that is known, there is nothing to compare."""
     try:
         told = described_bytes(stage.cluster.bootstrap, names.input)
