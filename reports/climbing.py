@@ -26,7 +26,6 @@ AT_REST: Shown = tuple(
     for name in ("broker_ready_s", "broker_stop_s", "rebalance_join_s", "rebalance_leave_s", "drain_eps",
                  "broker_live_heap_bytes", "broker_memory_maps", "topic_create_s", "topic_delete_s")
 )  # fmt: skip
-MOST_PANELS = 8
 _MARKS = "Large marks: mean of the runs, with its 95 % interval from three runs on; small dots: single runs."
 
 
@@ -137,7 +136,7 @@ def _figure(
     n = " to ".join(f"{count}" for count in (counts[0], counts[-1])[: len(counts)])
     on = machine([run for arm in arms for run in arm.runs])
     note = (f"{_MARKS} {told}n = {n} runs an arm; {on}.",)
-    return Ladders(key, title, _alt(panels), note, "partitions", tuple(panels[:MOST_PANELS]))
+    return Ladders(key, title, _alt(panels), note, "partitions", tuple(panels))
 
 
 def _readable(unit: str, lines: Sequence[Ladder]) -> tuple[str, tuple[Ladder, ...]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -114,6 +115,15 @@ def test_the_curves_hold_every_ladder_and_the_control_as_a_mark() -> None:
         }  # fmt: skip
         assert all(len(arm.runs) == 4 and arm.low is not None for one in panel.ladders for arm in one.arms)
     assert png(figure).startswith(b"\x89PNG")
+
+
+def test_all_that_partitions_take_is_drawn() -> None:
+    """The ninth of nine panels was left out without a word, and told all the same to those who cannot see."""
+    taken = {name: Measurement(1.0, METRICS[name].unit) for name, _ in climbing.AT_REST}
+    runs = [replace(one, metrics={**one.metrics, **taken}) for one in study(repeats=3).runs]
+    _, held = climbing.figures(gather(runs, cells(runs), ["keyed", "sticky"]))
+    assert len(held.panels) == len(climbing.AT_REST)
+    assert all(f"{panel.name}, " in plain(held.alt) for panel in held.panels)
 
 
 def test_two_places_are_no_ladder() -> None:
