@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,16 @@ def test_the_machine_readable_answer_has_its_stable_names() -> None:
     assert set(document["usd_month"]["msk-serverless"]) >= {"p", "2p", "10p", "six"}
     for run in document["runs"]:
         assert (ROOT / "studies" / run / "run.json").exists()
+
+
+def test_the_documents_example_is_answered_as_they_say() -> None:
+    """It was refused, twelve times beyond the runs that it is reckoned from, while the page went on with its number."""
+    page = (ROOT / "docs" / "advise.md").read_text(encoding="utf-8")
+    words = re.findall(r"^streamgauge (advise partitions .*)$", page, re.MULTILINE)[0].split()
+    promised = re.findall(r"The first line is the answer: \*(.+?) …\*", page)[0]
+    words[words.index("--results") + 1] = QUICKSTART
+    found = CliRunner().invoke(cli, [*words, "--platform", "msk-serverless"], catch_exceptions=False)
+    assert found.stdout.startswith(promised)
 
 
 @pytest.mark.parametrize(
