@@ -71,7 +71,7 @@ def _judged(topic: Topic, ladder: Ladder, rules: Rules) -> Judged:
         mb_s = topic.rate_eps * ladder.record_bytes / 1e6
         by_events = f"by events/s, its records taken to be as the runs' {ladder.record_bytes:.3g} bytes"
     if mb_s is None:
-        return _without_evidence(topic, "its rate is not known")
+        return _without_evidence(topic, "; ".join(("its rate is not known", *topic.notes)))
     if mb_s == 0:
         return _silent(topic)
     need = _need(topic, ladder, rules, mb_s)

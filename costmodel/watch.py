@@ -138,6 +138,8 @@ def _topic(name: str, listed: Any, stored: _Stored, readers: _Readers | None, da
     replicas = max((len(partition.replicas) for partition in listed.partitions.values()), default=1)
     keys = [(name, p) for p in range(len(listed.partitions))]
     gained = {key: stored.after.offsets[key] - stored.before.offsets[key] for key in keys}
+    if min(gained.values(), default=0) < 0:  # offsets only grow: this is another topic of that name
+        return Topic(name, len(keys), None, None, None, notes=("it was made anew while it was watched",))
     rate_eps = sum(gained.values()) / stored.seconds
     size = stored_bytes(stored.before, stored.after, dict.fromkeys(keys, replicas))
     raw = stored.record_bytes if size is None else size * stored.compression_ratio
