@@ -122,7 +122,8 @@ def component_metrics(
         _, resident = samples.window(f"{component}_rss_bytes", window.from_s, window.to_s)
         found.put(f"{component}_rss_bytes", float(resident.max()) if resident.size else math.nan)
     watching = samples.delta("harness_cpu_s", window.from_s, window.to_s)
-    watched = sum(samples.delta(f"{component}_cpu_s", window.from_s, window.to_s) for component in events)
+    ours = [component for component in events if component != "store"]  # which stands for a service elsewhere
+    watched = sum(samples.delta(f"{component}_cpu_s", window.from_s, window.to_s) for component in ours)
     found.put("probes_cpu_share", share(watching, watched + watching))
     for name in ("busy", "steal"):
         used = samples.delta(f"host_{name}_s", window.from_s, window.to_s)

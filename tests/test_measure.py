@@ -176,6 +176,15 @@ def test_cpu_per_million_is_the_windows_cpu_over_the_windows_events() -> None:
     assert "flink_cpu_s_per_million_events" in found.missing  # CPU for no event at all has no price per event
 
 
+def test_the_probes_share_is_of_what_is_watched_and_no_store_makes_it_smaller() -> None:
+    """The store stands for a service elsewhere: with its CPU below the line probes would look cheaper on S3."""
+    seconds = {"harness_cpu_s": lambda t: 0.01 * t, "broker_cpu_s": lambda t: 0.2 * t, "store_cpu_s": lambda t: 0.5 * t}
+    found, handled = Findings(), {"broker": 15_000.0, "store": 15_000.0}
+    measure.component_metrics(found, sampled(**seconds), WINDOW, handled, 2)
+    assert found.metrics["probes_cpu_share"].value == pytest.approx(0.01 / 0.21)
+    assert found.metrics["store_cpu_s_per_million_events"].value > 0
+
+
 def test_busy_is_the_busiest_tasks_share_of_its_own_time() -> None:
     """Averaged over tasks, a saturated window behind an idle source would look half empty."""
     found = Findings()
