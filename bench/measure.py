@@ -25,6 +25,7 @@ from bench.record import Measurement
 
 F64 = npt.NDArray[np.float64]
 BEFORE_S = 10.0  # what is normal, said by the time just before a fault
+MOST_UNSEEN = 0.2  # of a window's samples, where "nothing went" is the answer
 FEWEST_WINDOWS = 8  # a median of fewer emission instants is an anecdote
 DRAIN_EDGES = (
     0.1,
@@ -162,9 +163,10 @@ def capacity_metrics(found: Findings, samples: Samples, window: Window) -> None:
     for series, name in (("tasks_running", "tasks_lost"), ("slots_used", "slots_freed"),
                          ("task_managers", "task_managers_lost")):  # fmt: skip
         _, there = samples.window(series, window.from_s, window.to_s)
-        there = there[np.isfinite(there)]
+        gaps, there = missing_share(there) > MOST_UNSEEN, there[np.isfinite(there)]
         # below the most there were until then: one that came in the meantime is no loss
-        found.put(name, float((np.maximum.accumulate(there) - there).max()) if there.size else math.nan)
+        lost = float((np.maximum.accumulate(there) - there).max()) if there.size else math.nan
+        found.put(name, math.nan if gaps and lost == 0 else lost)  # that nothing went has to have been seen
     used = samples.delta("flink_cpu_s", window.from_s, window.to_s)
     found.put("flink_cores", share(used, window.seconds))
     _, resident = samples.window("flink_rss_bytes", window.from_s, window.to_s)

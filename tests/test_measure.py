@@ -436,6 +436,14 @@ def test_what_goes_within_the_window_is_seen_and_what_went_before_is_not() -> No
     assert values["slots_freed"] == values["task_managers_lost"] == 0
     assert values["flink_cores"] == pytest.approx(0.25)
     assert values["flink_rss_ratio"] == pytest.approx(610 / 890)
+    gaps = Findings()  # "nothing went" by the few answers of a window would be a pass for what nobody saw
+    one = sampled(
+        tasks_running=lambda t: 2.0 if t < 12 else math.nan, slots_used=lambda t: 2.0 if t != 15 else math.nan
+    )
+    one.add(15.5, {"slots_used": 1.0})
+    measure.capacity_metrics(gaps, one, WINDOW)
+    assert "tasks_lost" in gaps.missing
+    assert gaps.metrics["slots_freed"].value == 1
     silent = Findings()
     measure.capacity_metrics(silent, Samples(T0_NS), WINDOW)
     assert silent.metrics == {}
