@@ -15,7 +15,7 @@ from typing import Self
 import psutil
 
 from bench import keyring, record, trial
-from bench.backends import PLAIN, Cluster, ClusterSpec, Limits, capacity, not_testable, open_cluster, require
+from bench.backends import Cluster, ClusterSpec, Limits, capacity, not_testable, open_cluster, require
 from bench.backends.remote import Remote, RemoteCluster
 from bench.errors import HostError, ScenarioError, StreamgaugeError
 from bench.jobs import in_our_store
@@ -360,7 +360,7 @@ class _Clusters:
             self._stack.enter_context(guard.watched(theirs, self._stop))
         session = None
         if one.settings.pipeline is not None:
-            session = JobSession(cluster, log_dir / "job-client.log", theirs.terms if theirs else PLAIN)
+            session = JobSession(cluster, log_dir / "job-client.log")
             self._stack.callback(session.close)
         clocks = theirs.clocks if theirs else None
         self._stage = Stage(

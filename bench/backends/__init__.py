@@ -210,6 +210,11 @@ class Cluster(Protocol):
     @property
     def versions(self) -> Mapping[str, str]: ...
 
+    @property
+    def terms(self) -> JobTerms:
+        """What every job needs here, beside what it is told anyway."""
+        ...
+
     def account(self) -> dict[str, Account]:
         """Component ("broker", "flink") -> what it has used."""
         ...

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from bench.backends import Account, ClusterSpec, Limits, Pipes, PythonUse, Victim, cores_apart, hotspot
+from bench.backends import PLAIN, Account, ClusterSpec, Limits, Pipes, PythonUse, Victim, cores_apart, hotspot
 from bench.backends.accounting import FileUse, Ledger, held, python_use, topic_bytes
 from bench.backends.cpus import Group, Place, apart, make_group, only_on
 from bench.backends.flink import FlinkPlan, SessionCluster
@@ -38,6 +38,7 @@ class LocalCluster:
 
     backend = "local"
     capabilities = CAPABILITIES
+    terms = PLAIN
 
     def __init__(
         self,

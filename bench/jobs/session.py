@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
 
-from bench.backends import PLAIN, Cluster, JobTerms
+from bench.backends import Cluster
 from bench.backends.flink import get_json
 from bench.errors import JobError
 from bench.jobs import JobParams
@@ -47,8 +47,8 @@ def declined_checkpoint(log: Path, job_id: str) -> str:
 class JobSession:
     """Submits to one cluster through one warm client process."""
 
-    def __init__(self, cluster: Cluster, log: Path, terms: JobTerms = PLAIN) -> None:
-        self._terms = terms
+    def __init__(self, cluster: Cluster, log: Path) -> None:
+        self._terms = cluster.terms
         self.flink_url = cluster.flink_url
         self._log = cluster.logs.get("jobmanager")
         self.bootstrap = cluster.bootstrap_inside

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,8 +13,10 @@ from typing import Any
 import pytest
 
 from bench import study, topics
+from bench.backends.containers.cluster import ContainerCluster
+from bench.backends.local import LocalCluster
 from bench.errors import JobError
-from bench.jobs import session
+from bench.jobs import job_params, session
 from bench.jobs.session import JobSession
 from bench.probes import Samples
 from bench.scenario import Trial
@@ -151,3 +155,23 @@ def test_a_checkpoint_that_never_ends_is_told_with_flinks_last_word(
     )
     with pytest.raises(JobError, match=r"none was done after 0 s; IOException: No route to host$"):
         asked.prove_checkpoint("82c0", "in s3://streamgauge/run")
+
+
+def test_in_containers_python_functions_run_with_the_images_python(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """This command's own interpreter is not there: a worker that cannot be started makes the job restart for ever."""
+    trial = a_trial(tmp_path, "none")
+    params = job_params(trial.settings, "kafka-1:9092", "run", "in", {"clean": "c", "revenue": "r"})
+    found: dict[str, Mapping[str, str]] = {}
+    monkeypatch.setattr(JobSession, "await_running", lambda *_: None)
+    for cluster in (ContainerCluster, LocalCluster):
+        orders = io.StringIO()
+        asked = JobSession.__new__(JobSession)
+        asked._terms, asked._warm, asked._orders = cluster.terms, True, orders
+        asked.flink_url, asked.bootstrap = "http://127.0.0.1:8081", "kafka-1:9092"
+        monkeypatch.setattr(JobSession, "_answer", lambda *_: {"job_id": "82c0", "settings": {}})
+        asked.submit("revenue", params)
+        found[cluster.__name__] = json.loads(orders.getvalue())["params"]["settings"]
+    assert found["ContainerCluster"]["python.executable"] == "python"
+    assert "python.executable" not in found["LocalCluster"]  # its client says its own

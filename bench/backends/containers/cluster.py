@@ -12,7 +12,7 @@ from typing import Any
 import docker
 from docker.errors import APIError, DockerException, NotFound
 
-from bench.backends import Account, ClusterSpec, Limits, Pipes, PythonUse, Victim
+from bench.backends import Account, ClusterSpec, JobTerms, Limits, Pipes, PythonUse, Victim
 from bench.backends.accounting import Cgroup, FileUse, held, python_use, topic_bytes
 from bench.backends.containers import compose, engine, ephemeral, images
 from bench.backends.containers import plan as planning
@@ -34,6 +34,7 @@ class ContainerCluster:
     """See `bench.backends.Cluster`."""
 
     capabilities = CAPABILITIES
+    terms = JobTerms({"python.executable": "python"})  # the images', for workers: this command's own is not in them
 
     def __init__(
         self,
