@@ -141,6 +141,10 @@ def test_a_file_that_cannot_be_read_says_why(tmp_path: Path, root: Path) -> None
         (SHORT + "pipeline: {job: client}", "4: pipeline.job: unknown job 'client'"),
         (SHORT + "pipeline: {job: revenue, parallelism: 4, slots: 2}", "4: pipeline.slots: makes 2 slots in all"),
         (SHORT + "pipeline: {job: revenue, guarantee: exactly-once, checkpoint: none}", "exactly-once commits at"),
+        (
+            SHORT + "pipeline: {job: revenue, guarantee: exactly-once, checkpoint: {interval_s: 90}}",
+            "interval_s: was 90, expected less than 60: exactly-once commits at checkpoints, and brokers end",
+        ),
         (SHORT + "pipeline: {job: revenue, checkpoint: {incremental: true}}", "expected backend: rocksdb"),
         (SHORT + "pipeline: {job: revenue, flink: {a.b: [1]}}", "4: pipeline.flink: a.b was [1], expected one word"),
         (SHORT + "consumers: [{group: a}, {group: a}]", "4: consumers.1.group: 'a' is given twice"),

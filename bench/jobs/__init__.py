@@ -21,6 +21,7 @@ from bench.backends import BUCKET
 from bench.errors import ScenarioError
 from bench.record import Check
 from bench.scenario import Settings
+from bench.scenario.coherence import TRANSACTION_S
 from bench.scenario.sections import Checkpoint, Pipeline
 from bench.workloads import open_workload
 
@@ -269,7 +270,7 @@ def delivering(output: str, params: JobParams) -> str:
         # the default transaction timeout (1 h) exceeds the broker's maximum (15 min): the job would fail at once
         exactly_once = f""",
   'sink.transactional-id-prefix' = '{params.run_name}-{output}',
-  'properties.transaction.timeout.ms' = '60000'"""
+  'properties.transaction.timeout.ms' = '{TRANSACTION_S * 1000:.0f}'"""
     return f"""{connector(params.output_topics[output], params)},
   'properties.register.producer.metrics' = 'false',
   'sink.delivery-guarantee' = '{params.guarantee}'{exactly_once}"""

@@ -8,6 +8,8 @@ from pathlib import Path
 from bench.scenario.sections import Fault, Names, Pipeline, Settings, Shape
 from bench.scenario.words import nearest
 
+TRANSACTION_S = 60.0  # the sinks' transaction.timeout.ms: as long may pass between two checkpoints of exactly-once
+
 
 def incoherences(settings: Settings, *, has_slo: bool, folder: Path | None, names: Names) -> Iterator[tuple[str, str]]:
     """(path, sentence) for each thing these settings cannot do together.
@@ -157,6 +159,14 @@ def _store_incoherences(pipeline: Pipeline) -> Iterator[tuple[str, str]]:
     checkpoint = pipeline.checkpoint
     if checkpoint is None:
         return
+    if pipeline.guarantee == "exactly-once" and checkpoint.interval_s >= TRANSACTION_S:
+        yield (
+            "pipeline.checkpoint.interval_s",
+            (
+                f"was {checkpoint.interval_s:g}, expected less than {TRANSACTION_S:g}: exactly-once commits at "
+                "checkpoints, and brokers end a transaction that is open for longer (or guarantee: at-least-once)"
+            ),
+        )
     if pipeline.guarantee == "exactly-once" and not pipeline.exact_state:
         yield "pipeline.checkpoint.mode", "was 'at-least-once', expected exactly-once, as pipeline.guarantee is"
     if checkpoint.unaligned and not pipeline.exact_state:
