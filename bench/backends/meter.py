@@ -160,6 +160,16 @@ class _Handler(BaseHTTPRequestHandler):
         return found
 
     def _ask(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
+        """The server's answer; once more on a new connection, where it had closed the one that was kept."""
+        kept = self._upstream is not None and self._upstream.sock is not None
+        try:
+            return self._pass(body)
+        except ConnectionError:  # of http.client too, when a connection ends before an answer begins
+            if not kept:
+                raise
+            return self._pass(body)
+
+    def _pass(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
         if self._upstream is None:
             self._upstream = http.client.HTTPConnection("127.0.0.1", self.server.upstream_port, UPSTREAM_TIMEOUT_S)
         passed = {name: text for name, text in self.headers.items() if name.lower() not in _OF_THE_CONNECTION}

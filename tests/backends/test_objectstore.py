@@ -125,6 +125,21 @@ def test_a_client_that_asks_whether_to_go_on_is_told_at_once(door: Door) -> None
         assert connection.recv(100).startswith(b"HTTP/1.1 200")
 
 
+def test_a_connection_that_the_store_has_closed_meanwhile_is_no_failure(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """s3proxy closes what is idle for 30 s: with a checkpoint a minute every call would begin with a 502 of ours."""
+    monkeypatch.setattr(_Behind, "timeout", 0.05)
+    client = http.client.HTTPConnection("127.0.0.1", door.server_port)
+    for _ in range(2):
+        client.request("PUT", "/b/k", body=b"x", headers={"Authorization": "s"})
+        answer = client.getresponse()
+        answer.read()
+        assert answer.status == 200
+        time.sleep(0.3)
+    client.close()
+
+
 def test_a_store_that_is_gone_is_an_answer_too(door: Door) -> None:
     """A client that waited for ever would hold a checkpoint up until its timeout."""
     door.upstream_port = free_ports(1)[0]
