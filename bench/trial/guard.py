@@ -30,6 +30,7 @@ FEWEST_BEHIND = 1_000.0  # events by which a lag has to have grown: less is what
 ASK_S = 5.0
 MOST_PARTITIONS = 2_000  # asked for at each look
 
+FIXED = ("pipeline.task_managers", "pipeline.slots")  # as that cluster has them: every arm would be the same
 NO_LIMITS = Limits()
 Lags = Mapping[str, float]
 
@@ -64,7 +65,7 @@ def _impossible(trial: Trial, remote: Remote) -> str:
     settings = trial.settings
     if settings.pipeline is not None and not remote.flink_url:
         return f"its job {settings.pipeline.job} needs a Flink, expected --flink-url URL with --backend remote"
-    if fixed := [knob for knob in trial.knobs if knob.startswith("cluster.")]:
+    if fixed := [knob for knob in trial.knobs if knob.startswith("cluster.") or knob in FIXED]:
         return f"{fixed[0]} is no axis of a cluster that is there already: vary it on another backend"
     if settings.pipeline is not None and settings.pipeline.cluster_flink:
         option = min(settings.pipeline.cluster_flink)

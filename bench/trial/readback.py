@@ -96,7 +96,7 @@ def recorded(
 def differences(
     told: Told, asked_of_job: Mapping[str, str], submitted: Mapping[str, str], pipeline: Pipeline, *, whole: bool
 ) -> Iterator[str]:  # fmt: skip
-    """A sentence for each option that did not arrive. `whole`: no TaskManager may be away."""
+    """A sentence for each option that did not arrive. `whole`: a cluster of ours, with every TaskManager there."""
     names = {option: key for option, key in typed().items() if key.startswith("pipeline.")}
     job = {**submitted, **told.job}
     for asked, answers in ((asked_of_job, job), (pipeline.cluster_flink, told.cluster)):

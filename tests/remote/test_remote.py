@@ -168,7 +168,14 @@ def test_what_only_a_cluster_of_ours_has_is_refused_whoever_owns_it() -> None:
     assert "no axis" in guard.refusal(trial("axes.cluster.brokers=[1, 3]"), OURS)
     quickstart = study.trials(study.scenario(study.Asked("quickstart")), "remote", remote="k")[0]
     assert "--flink-url" in guard.refusal(quickstart, OURS)
-    assert guard.refusal(quickstart, Remote("k", "http://f:8081", owned=True)) == ""
+    with_flink = Remote("k", "http://f:8081", owned=True)
+    assert guard.refusal(quickstart, with_flink) == ""
+    for axis in ("pipeline.task_managers=[1, 2]", "pipeline.slots=[2, 4]"):  # arms that would all be the same
+        varied = study.scenario(study.Asked("quickstart", (f"axes.{axis}",)))
+        assert "is no axis" in guard.refusal(study.trials(varied, "remote", remote="k")[0], with_flink)
+    idle = study.scenario(study.Asked("quickstart", ("pipeline.task_manager_idle_timeout_s=3",)))
+    said = guard.refusal(study.trials(idle, "remote", remote="k")[0], with_flink)
+    assert said.startswith("pipeline.task_manager_idle_timeout_s is the session cluster's own")  # as it was written
 
 
 def test_trials_on_another_cluster_are_other_trials() -> None:
