@@ -5,9 +5,10 @@
     GET /-/requests?since=NS    every request that ended since then: a JSON list of the fields of `Request`
     PUT /-/pace                 {"latency_ms": 30, "bandwidth_mb_s": 50 or null}; holds for what begins from then on
 
-"-" can be no bucket's name. A request's answer leaves when it is due: `latency_ms` after it began, plus what its bytes
-take on a link that all requests share. Waiting *until* then, rather than in addition, hides the server behind the door
-as long as it is quicker; where it is not, `took_ms` is above `due_ms` and the run says so.
+"-" can be no bucket's name. A request's answer leaves when it is due: `latency_ms` after its body came, plus what its
+bytes take on a link that all requests share. Waiting *until* then, rather than in addition, hides the server behind the
+door as long as it is quicker; where it is not, `took_ms` is above `due_ms` and the run says so. How fast a client hands
+its body over is the client's own: a busy one is no slow store.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class Request:
     end_ns: int  # time.time_ns()
     operation: str  # as S3 calls it
     status: int
-    took_ms: float  # from its first line to the last byte of its answer
+    took_ms: float  # from the last byte of its body to the last of its answer
     due_ms: float  # what it should take
     in_bytes: int
     out_bytes: int
@@ -81,12 +82,12 @@ class Pace:
         with self._lock:
             self._latency_s, self._bytes_s = latency_ms / 1e3, (bandwidth_mb_s or 0.0) * 1e6
 
-    def due_s(self, began_s: float, size_bytes: int) -> float:
-        """When what began then, with so many bytes both ways, has to be over."""
+    def due_s(self, came_s: float, size_bytes: int) -> float:
+        """When what came then, with so many bytes both ways, has to be over."""
         with self._lock:
             if not self._bytes_s:
-                return began_s + self._latency_s
-            self._free_s = max(self._free_s, began_s) + size_bytes / self._bytes_s
+                return came_s + self._latency_s
+            self._free_s = max(self._free_s, came_s) + size_bytes / self._bytes_s
             return self._free_s + self._latency_s
 
 
@@ -110,12 +111,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True  # else an answer in two packets waits 40 ms for an acknowledgement
     wbufsize = -1
-    _began_s = 0.0
     _upstream: http.client.HTTPConnection | None = None
-
-    def parse_request(self) -> bool:
-        self._began_s = time.perf_counter()
-        return super().parse_request()
 
     def handle_expect_100(self) -> bool:
         """Answered at once: a client that waits for it holds its body back, S3's own for three seconds a request."""
@@ -130,6 +126,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def relay(self) -> None:
         body = self._body()
+        came_s = time.perf_counter()
         if self.path.startswith(CONTROL):
             self._control(body)
             return
@@ -138,12 +135,12 @@ class _Handler(BaseHTTPRequestHandler):
         except (OSError, http.client.HTTPException) as error:
             self.close_connection = True
             status, headers, answer = 502, [], f"the store behind the door does not answer: {error}".encode()
-        due_s = self.server.pace.due_s(self._began_s, len(body) + len(answer))
+        due_s = self.server.pace.due_s(came_s, len(body) + len(answer))
         time.sleep(max(0.0, due_s - time.perf_counter()))
         self._answer(status, headers, answer)
-        took_ms = (time.perf_counter() - self._began_s) * 1e3
+        took_ms = (time.perf_counter() - came_s) * 1e3
         kind = operation(self.command, self.path, dict(self.headers))
-        due_ms = (due_s - self._began_s) * 1e3
+        due_ms = (due_s - came_s) * 1e3
         self.server.requests.append(Request(time.time_ns(), kind, status, took_ms, due_ms, len(body), len(answer)))
 
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = relay  # noqa: N815 -- http.server's names

@@ -140,6 +140,18 @@ def test_a_connection_that_the_store_has_closed_meanwhile_is_no_failure(
     client.close()
 
 
+def test_a_client_that_is_slow_to_hand_its_body_over_makes_no_slow_store(door: Door) -> None:
+    """Flink on busy cores took 20 ms to send what the store answered 30 ms later: its run was invalid for that."""
+    with socket.create_connection(("127.0.0.1", door.server_port), timeout=10) as connection:
+        connection.sendall(b"PUT /b/k HTTP/1.1\r\nHost: s3\r\nAuthorization: s\r\nContent-Length: 4\r\n\r\nbo")
+        time.sleep(2.0)
+        connection.sendall(b"dy")
+        assert connection.recv(100).startswith(b"HTTP/1.1 200")
+    while not door.requests:
+        time.sleep(0.01)
+    assert door.requests[0].took_ms < 2000
+
+
 def test_a_store_that_is_gone_is_an_answer_too(door: Door) -> None:
     """A client that waited for ever would hold a checkpoint up until its timeout."""
     door.upstream_port = free_ports(1)[0]
