@@ -17,6 +17,7 @@ from bench.errors import ScenarioError
 from bench.metrics import METRICS
 from bench.record import Check, Measurement, Outcome, Run
 from bench.verdict import Answer, Evidence, Reason, Verdict, judge, load_claims
+from bench.verdict.claims import Comparison
 
 ROOT = Path(__file__).parents[1]
 CLAIM = load_claims(["over-partitioning-inflates-storage"])[0]
@@ -86,6 +87,16 @@ def test_three_repeats_decide_bytes_and_leave_latency_open() -> None:
     assert f"needs {found['latency'].needs_repeats} repeats" in found["latency"].sentence
     assert found["replicated"].verdict is Answer.NOT_TESTABLE_HERE
     assert "three machines" in found["replicated"].sentence
+
+
+def test_a_verdict_names_what_differs_between_two_arms() -> None:
+    """Prevents "mode process instead of process": arms may need several settings to be told apart from a third."""
+    disk = CLAIM.primary
+    assert isinstance(disk, Comparison)
+    arms = {name: {**getattr(disk, name), "producer.acks": "all"} for name in ("base", "changed")}
+    found = judge([CLAIM.model_copy(update={"hypotheses": (disk.model_copy(update=arms),)})], quickstart())[0]
+    assert found.verdict is Answer.SUPPORTED
+    assert "topic.partitions 96 instead of 6 (" in found.sentence and "acks" not in found.sentence
 
 
 @pytest.mark.parametrize(

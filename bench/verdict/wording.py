@@ -91,7 +91,8 @@ def label(metric: str, stat: str = "value") -> str:
 
 def _compared(hypothesis: Comparison, finding: Finding, estimate: float) -> str:
     assert finding.decision is not None
-    arms = ", ".join(f"{path} {hypothesis.changed[path]} instead of {was}" for path, was in hypothesis.base.items())
+    between = [(path, hypothesis.changed[path], was) for path, was in hypothesis.base.items()]
+    arms = ", ".join(f"{path} {now} instead of {was}" for path, now, was in between if now != was)
     named = label(hypothesis.metric, hypothesis.stat)
     if finding.ratio is None:
         return f"{named} {change(estimate)} with {arms}, in a single pair of runs, which has no interval"
