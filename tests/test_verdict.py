@@ -99,6 +99,19 @@ def test_a_verdict_names_what_differs_between_two_arms() -> None:
     assert "topic.partitions 96 instead of 6 (" in found.sentence and "acks" not in found.sentence
 
 
+def test_an_interval_that_excludes_the_limit_is_not_said_to_hold_it() -> None:
+    """Prevents "-72 % to -44 %, not told apart from -20 %": among several questions more is asked of each."""
+    disk = CLAIM.primary
+    questions = [disk.model_copy(update={"name": name, "primary": False}) for name in "abcdefgh"]
+    others = [one for one in CLAIM.hypotheses if one.name == "latency"]
+    claim = CLAIM.model_copy(update={"hypotheses": (*others, *questions)})
+    noisy = [replace(one, metrics=one.metrics | {"log_bytes_per_event": Measurement(value, "bytes/event")})
+             for one, value in zip(quickstart(), (100, 160, 100, 190, 100, 145), strict=True)]  # fmt: skip
+    found = by_name(judge([claim], noisy))["a"]
+    assert found.verdict is Answer.INCONCLUSIVE
+    assert "by itself, not as one of several questions" in found.sentence
+
+
 @pytest.mark.parametrize(
     ("ratio", "reason"), [(1.0, Reason.NO_DIFFERENCE), (1.03, Reason.SMALLER), (0.8, Reason.OPPOSITE)]
 )

@@ -113,7 +113,11 @@ def _compared(hypothesis: Comparison, finding: Finding, estimate: float) -> str:
         Reason.SMALLER: f"less than the {claimed} claimed",
         Reason.OPPOSITE: f"the opposite of the {claimed} claimed",
     }
-    return f"{seen}, {ending.get(finding.decision.reason, f'not told apart from {claimed}')}"
+    shares = {"decreases": (-finding.d,), "increases": (finding.d,)}.get(hypothesis.direction, (-finding.d, finding.d))
+    still_open = f"not told apart from {claimed}"
+    if not any(low <= 1 + share <= high for share in shares):  # what is printed is one interval, what decides a family
+        still_open = f"clear of {claimed} by itself, not as one of several questions (Holm's correction)"
+    return f"{seen}, {ending.get(finding.decision.reason, still_open)}"
 
 
 def _counted(hypothesis: Threshold | Universal, finding: Finding, estimate: float) -> str:
