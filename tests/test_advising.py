@@ -74,6 +74,11 @@ def test_the_documents_example_is_answered_as_they_say() -> None:
         (["--results", QUICKSTART, "--target-mbps", "4000"], r"times the .* MB/s that met the limit"),
         (["--results", QUICKSTART, "--where", "producer.ruting=keyed"], r"did you mean producer.routing\?"),
         (["--results", QUICKSTART, "--where", "producer.routing=sticky"], r"streamgauge run partition-sizing"),
+        (
+            ["--results", QUICKSTART, "--where", "producer.routing"],
+            r"--where producer.routing: .*producer.routing=sticky",
+        ),
+        ([*WITHIN, "--set", "zones=[1"], r"--set zones=\[1: expected KEY=VALUE"),
         (["--results", QUICKSTART, "--skew", "2"], r"--skew 2: expected a share between 0 and 1"),
         (["--results", QUICKSTART, "--slo-ms", "1"], r"none of 2 cells keeps p99 below 1 ms"),
         ([*WITHIN, "--platform", "msk-standart"], r"did you mean msk-standard\?"),

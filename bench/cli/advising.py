@@ -119,7 +119,8 @@ def evidence(results: Path | None, where: Sequence[str], pricing: Sequence[str])
         say(text)
     told = "/".join(results.resolve().parts[-2:])
     known = {**found.scenario.pricing.model_dump(), **set_to}
-    return ladder(found.runs, told, where=assumptions(where), pricing=known)
+    setting = assumptions(where, "--where", "producer.routing=sticky")
+    return ladder(found.runs, told, where=setting, pricing=known)
 
 
 def _need(how: Mapping[str, Any], ladder: Ladder) -> Need:

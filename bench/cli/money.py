@@ -260,16 +260,19 @@ def number(word: str, option: str) -> Decimal:
         raise ScenarioError(f"{option} {word}: expected a number") from None
 
 
-def assumptions(words: Sequence[str]) -> dict[str, Any]:
-    """KEY=VALUE words, values as YAML reads them."""
-    from ruamel.yaml import YAML
+def assumptions(words: Sequence[str], option: str = "--set", example: str = "retention_days=3") -> dict[str, Any]:
+    """KEY=VALUE words of an option, values as YAML reads them. ScenarioError, with the option, for what is none."""
+    from ruamel.yaml import YAML, YAMLError
 
     found = {}
     for word in words:
         key, equals, value = word.partition("=")
+        try:
+            found[key] = YAML(typ="safe").load(value)
+        except YAMLError:
+            equals = ""
         if not equals:
-            raise ScenarioError(f"--set {word}: expected KEY=VALUE, such as retention_days=3")
-        found[key] = YAML(typ="safe").load(value)
+            raise ScenarioError(f"{option} {word}: expected KEY=VALUE, such as {example}")
     return found
 
 
