@@ -11,6 +11,8 @@ from costmodel.option import Option
 from costmodel.review import Judged, Kind, Rules
 from costmodel.topicbills import Costs, assumed, less
 
+FAR, MOST_FAR = 2.0, 3  # times outside the runs' fills from which it is said; so many topics by name
+
 
 def to_json(
     judged: Sequence[Judged], costs: Costs, ladder: Ladder, rules: Rules, unseen: Sequence[str]
@@ -27,7 +29,8 @@ def to_json(
                 "mb_s": one.topic.mb_s, "rate_eps": one.topic.rate_eps, "record_bytes": one.topic.record_bytes,
                 "consumers": one.topic.consumers, "groups": one.topic.groups,
                 "growing_lag_eps": one.topic.growing_lag_eps, "top_key_share": one.topic.top_key,
-                "extrapolated_by": one.beyond, "runs": list(one.runs),
+                "extrapolated_by": one.beyond, "bytes_extrapolated_by": costs.beyond.get(one.topic.name),
+                "runs": list(one.runs),
                 "usd_month_less_as_advised": dict(costs.by_topic.get(one.topic.name, {})),
             }
             for one in judged
@@ -46,6 +49,19 @@ def to_json(
 
 def _usd(option: Option) -> float | None:
     return None if option.bill is None or option.bill.at_least else float(option.bill.usd_month)
+
+
+def far_fills(costs: Costs) -> str:
+    """Of which topics bytes are those of runs whose batches fill otherwise, and how far off; "" if of none."""
+    far = sorted((times, name) for name, times in costs.beyond.items() if times > FAR)[::-1]
+    if not far:
+        return ""
+    named = ", ".join(f"{name} {times:{',.0f' if times >= 100 else '.3g'}} x" for times, name in far[:MOST_FAR])
+    more = f" and {len(far) - MOST_FAR:,} more" if len(far) > MOST_FAR else ""
+    return (
+        f"An event's bytes are those of the nearest runs; batches fill further outside them than {FAR:g} times in "
+        f"{named}{more}"
+    )
 
 
 def headline(judged: Sequence[Judged], costs: Costs) -> str:

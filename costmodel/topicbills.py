@@ -9,7 +9,7 @@ topic, days times copies, before it is one usage; copies, groups and the peak ar
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from bench.errors import ScenarioError
@@ -54,13 +54,15 @@ def _fields(load: _Load) -> tuple[Any, ...]:
 class Costs:
     """Platform -> the month as it is and as advised, and topic -> what it costs more than as advised (None: no total).
 
-    `unpriced`: topics whose bytes are not known.
+    `unpriced`: topics whose bytes are not known. `beyond`: topic -> how many times outside the runs' its batches fill,
+    as it is or as advised (1: within); there an event takes the bytes of the nearest runs.
     """
 
     now: Mapping[str, Option]
     advised: Mapping[str, Option]
     by_topic: Mapping[str, Mapping[str, float | None]]
     unpriced: tuple[str, ...]
+    beyond: Mapping[str, float] = field(default_factory=dict)
 
 
 def prices_of(
@@ -95,7 +97,8 @@ def prices_of(
         by_topic[one.topic.name] = {
             platform: _less(as_is[platform], month(total - own + changed, platform)) for platform in platforms
         }
-    return Costs(as_is, {platform: month(better, platform) for platform in platforms}, by_topic, unpriced)
+    beyond = {one.topic.name: _beyond(one, ladder) for one in known}
+    return Costs(as_is, {platform: month(better, platform) for platform in platforms}, by_topic, unpriced, beyond)
 
 
 def _idle(partitions: int) -> _Load:
@@ -135,6 +138,12 @@ def _load(topic: Topic, partitions: int, ladder: Ladder) -> _Load:
     kept = stored * (topic.retention_days or assumed(ladder)["retention_days"])
     copied = kept * (topic.replication_factor or assumed(ladder)["replication_factor"])
     return _Load(mb_s, events, sent, stored, events * (cpu or 0.0) / 1e6, kept, copied, partitions)
+
+
+def _beyond(one: Judged, ladder: Ladder) -> float:
+    counts = (one.topic.partitions, one.advised) if one.topic.keyed else (1,)
+    fills = (ladder.fill(one.topic.mb_s or 0.0, count) for count in counts)
+    return max(found.beyond for fill in fills if (found := ladder.at("wire", fill)))
 
 
 def _at(ladder: Ladder, quantity: str, mb_s: float, partitions: int) -> float | None:

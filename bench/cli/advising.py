@@ -186,7 +186,7 @@ def _bytes(document: Mapping[str, Any]) -> Any:
     for row in document["at"]:
         known = [row[name] for name in quantities]
         times = max((one["beyond"] for one in known if one), default=1.0)
-        beyond = f"{times:.3g} x" if times > 1.005 else ""
+        beyond = f"{times:{',.0f' if times >= 100 else '.3g'}} x" if times > 1.005 else ""
         found = [row["today"], *([row["after_growth"]] if grows else [])]
         table.add_row(f"{row['partitions']:,}", *found, f"{row['enough_until_mb_s']:,.3g}",
                       _tail(row["nearest"]), *map(_quantity, known), beyond)  # fmt: skip

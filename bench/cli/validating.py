@@ -103,6 +103,8 @@ def _topics(file: Path | None, bootstrap: str | None, how: Mapping[str, Any]) ->
 def _tell(document: Mapping[str, Any], judged: Sequence[Judged], costs: Costs) -> None:
     from rich.table import Table
 
+    from costmodel.reviewed import far_fills
+
     console = wide_console()
 
     def line(text: str) -> None:
@@ -130,6 +132,8 @@ def _tell(document: Mapping[str, Any], judged: Sequence[Judged], costs: Costs) -
         broken = costs.now[platform].infeasible
         why = f"; infeasible: {broken.reason}" if broken else ""
         line(f"{platform}: {now} USD a month now, {then} as advised{why}.")
+    if far := far_fills(costs):
+        line(f"{far}.")
     if document["unpriced"]:
         line(f"Not priced, for their bytes are not known: {', '.join(document['unpriced'])}.")
     rules = document["rules"]

@@ -21,7 +21,7 @@ from costmodel.inventory import Topic, read
 from costmodel.ladder import Ladder
 from costmodel.prices import built_in
 from costmodel.review import Judged, Kind, Rules, review
-from costmodel.reviewed import headline, to_json
+from costmodel.reviewed import far_fills, headline, to_json
 from costmodel.topicbills import less, prices_of
 from costmodel.watch import Watched, watch
 from tests.simulated.ladder import Broker, doubling, recorded
@@ -144,6 +144,17 @@ def test_what_is_kept_long_in_many_copies_is_not_averaged_away() -> None:
 
     assert stored_gb([long, short], "self-ec2") == pytest.approx(disk / 2 * (30 * 3 + 1) / 0.6, rel=1e-3)
     assert stored_gb([long, short], "msk-serverless") == pytest.approx(disk / 2 * (30 + 1), rel=1e-3)
+
+
+def test_bytes_far_outside_the_runs_are_told() -> None:
+    """A saving that rests on bytes of batches that no run had reads like one that was measured."""
+    quiet, fine = topic(384, 0.02), replace(topic(4, 10.0), name="fine")  # 0.00005 MB/s in a batch, 0.08 the least
+    costs = prices_of(review([quiet, fine], known(), RULES), known(), ["self-ec2"], built_in(), RULES)
+    assert costs.beyond == {"orders": pytest.approx(40 / 512 / (0.02 / 384), rel=1e-3), "fine": 1.0}
+    assert far_fills(costs).endswith("2 times in orders 1,500 x")
+    assert far_fills(replace(costs, beyond={"fine": 1.0})) == ""
+    many = replace(costs, beyond=dict.fromkeys("abcd", 3.0))
+    assert far_fills(many).endswith("d 3 x, c 3 x, b 3 x and 1 more")
 
 
 def test_the_peak_that_was_asked_for_is_the_peak_that_is_priced() -> None:
