@@ -14,6 +14,7 @@ from reports import wording
 from reports.report import Level, Line, Sizing, Source, Tried
 
 PLACES = 40  # along the axis, from one partition to ten times the answer
+SAME_SIZE = 0.02  # records that differ by less are drawn alike
 MOST_LINES = 6  # platforms that one panel can be read with
 SHOWN_BY = ("msk-serverless", "confluent-basic", "confluent-standard", "msk-standard", "self-ec2", "msk-express",
             "redpanda-serverless", "event-hubs")  # fmt: skip
@@ -38,6 +39,11 @@ def sizing(advice: Advice, platforms: Sequence[str] | None, prices: Catalog) -> 
         f"busiest partition; p99 below {need.slo_ms:g} ms. Bills at today's mean of {need.target_mb_s:.4g} MB/s, list "
         "prices, central values; a line ends where the platform cannot have so many or so few."
     )
+    if abs(need.record_bytes / advice.ladder.record_bytes - 1) > SAME_SIZE:
+        note += (
+            f" Marks are of the runs' records of {advice.ladder.record_bytes:.4g} bytes; what one partition carries of "
+            f"{need.record_bytes:.4g}-byte ones is drawn at the worst and at the best."
+        )
     note += f" Not drawn: {wording.listed(left)}." if left else ""
     note += "".join(f" {wording.capital(text)}." for text in advised.warnings(advice))
     return Sizing(

@@ -164,6 +164,9 @@ def test_the_figure_shows_where_the_answer_comes_from(ladder: Ladder, tmp_path: 
         own = dict(zip(line.t_s, line.values, strict=True))
         assert own[drawn.chosen] == 0
         assert line.values[-1] > 0
+    assert "Marks are of" not in str(drawn.note)
+    small = sizing(advise(Need(20.0, 100.0), ladder), ["self-ec2"], built_in())  # marks then lie above what is shown
+    assert "Marks are of the runs' records of 200 bytes" in str(small.note)
     for name in ("sizing.svg", "sizing.png"):
         said("--platform", "self-ec2", "--figure", str(tmp_path / name))
         assert (tmp_path / name).stat().st_size > 5_000
