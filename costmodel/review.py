@@ -113,8 +113,8 @@ def _kind(topic: Topic, now: Advice, later: Advice) -> tuple[Kind, str]:
     count, readers = topic.partitions, topic.consumers or 0
     hot = now.need.peak_mb_s * hot_share(count, now.need.top_key)
     busiest = f"{_n(hot)} MB/s on the busiest partition at peak"
-    if readers > count:
-        return Kind.UNDER, f"{readers - count:,} of {readers:,} consumers have no partition"
+    if idle := _idle(topic):
+        return Kind.UNDER, idle
     behind = _falling_behind(topic)
     if behind and readers >= count and _read_share(topic):
         return Kind.UNDER, f"{behind}, and no partition is left for another consumer"
@@ -141,6 +141,11 @@ def _shown(advice: Advice) -> float:
     return min(one.shown for one in (advice.partition, advice.consumer) if one.shown is not None)
 
 
+def _idle(topic: Topic) -> str:
+    readers, left = topic.consumers or 0, (topic.consumers or 0) - topic.partitions
+    return f"{left:,} of {readers:,} consumers have no partition" if left > 0 else ""
+
+
 def _left_for(more: int) -> str:
     return f": {more:,} more consumers would each have a partition" if more > 0 else ""
 
@@ -165,14 +170,15 @@ def _silent(topic: Topic) -> Judged:
     needed = max(topic.consumers or 1, 1)
     over = topic.partitions > max(START, SPARE * needed)
     kind = Kind.UNDER if needed > topic.partitions else Kind.OVER if over else Kind.WELL
-    return Judged(topic, kind, "nothing was written to it", needed, needed, needed,
+    why = "; ".join(part for part in (_idle(topic), "nothing was written to it") if part)
+    return Judged(topic, kind, why, needed, needed, needed,
                   topic.partitions if kind is Kind.WELL else needed, 1.0, ())  # fmt: skip
 
 
 def _without_evidence(topic: Topic, why: str) -> Judged:
-    readers, why = topic.consumers or 0, "; ".join(part for part in (why, _falling_behind(topic)) if part)
-    if readers > topic.partitions:
-        why = f"{readers - topic.partitions:,} of {readers:,} consumers have no partition; {why}"
+    why = "; ".join(part for part in (_idle(topic), why, _falling_behind(topic)) if part)
+    if _idle(topic):
+        readers = topic.consumers or 0
         return Judged(topic, Kind.UNDER, why, readers, None, None, readers, None, ())
     return Judged(topic, Kind.NOT_SHOWN, why, None, None, None, topic.partitions, None, ())
 

@@ -77,6 +77,7 @@ def judged(one: Topic, rules: Rules = RULES) -> Judged:
         (topic(4, 5000.0), Kind.NOT_SHOWN, 4, "125 times the 40 MB/s that met the limit"),
         (topic(4, 5000.0, consumers=9), Kind.UNDER, 9, "5 of 9 consumers have no partition"),
         (topic(48, 0.0), Kind.OVER, 1, "nothing was written to it"),
+        (topic(2, 0.0, consumers=3), Kind.UNDER, 3, "1 of 3 consumers have no partition; nothing was written to it"),
         (topic(4, None), Kind.NOT_SHOWN, 4, "its rate is not known"),
         (topic(1, None, rate_eps=100_000.0), Kind.UNDER, 4, "by events/s, its records taken to be as the runs' 200"),
     ],
