@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import math
 import time
@@ -22,6 +23,7 @@ from costmodel.usage import Usage
 
 MS_PER_DAY = 86_400_000
 TIMEOUT_S = 15
+UNKNOWN_DAYS = 7.0  # assumed of topics whose settings may not be described, as of a study that does not say
 WINDOWS = 3  # the least that gives an interval worth printing
 
 LogDirs = Callable[[str, int], Mapping[Replica, int]]
@@ -31,7 +33,7 @@ LogDirs = Callable[[str, int], Mapping[Replica, int]]
 class _Topic:
     partitions: int
     replicas: int
-    retention_days: float  # infinite: for ever, by time
+    retention_days: float | None  # infinite: for ever, by time; None: may not be described
 
 
 @dataclass(frozen=True)
@@ -98,22 +100,26 @@ def usage_from_cluster(
 
 
 def _topics(client: Any) -> dict[str, _Topic]:
-    """Every topic but Kafka's own, with its retention."""
+    """Every topic but Kafka's own, with its retention where that may be described."""
     kafka: Any = importlib.import_module("confluent_kafka.admin")  # what it re-exports is untyped
 
     try:
         listed = client.list_topics(timeout=TIMEOUT_S).topics
         names = [name for name in listed if not name.startswith("__")]
-        asked = [kafka.ConfigResource(kafka.ResourceType.TOPIC, name) for name in names]
-        configs = {one.name: future.result(TIMEOUT_S) for one, future in client.describe_configs(asked).items()}
     except Exception as error:  # librdkafka's KafkaException and futures' timeouts: all mean the same to the reader
         raise BrokerError(f"the cluster does not list its topics: {error}") from error
     if not names:
         raise BrokerError("the cluster has no topic to measure")
+    asked = [kafka.ConfigResource(kafka.ResourceType.TOPIC, name) for name in names]
+    days: dict[str, float] = {}
+    with contextlib.suppress(Exception):  # each kind of refusal means the same, for one topic or for all
+        for one, future in client.describe_configs(asked).items():
+            with contextlib.suppress(Exception):
+                days[one.name] = retention_days(future.result(TIMEOUT_S))
     found = {}
     for name in names:
         replicas = max(len(partition.replicas) for partition in listed[name].partitions.values())
-        found[name] = _Topic(len(listed[name].partitions), replicas, retention_days(configs[name]))
+        found[name] = _Topic(len(listed[name].partitions), replicas, days.get(name))
     return found
 
 
@@ -192,11 +198,14 @@ def _weights(shots: Sequence[Snapshot], topics: Mapping[str, _Topic]) -> dict[st
 
 def _retention(topics: Mapping[str, _Topic], weight: Mapping[str, float], shots: Sequence[Snapshot]) -> dict[str, Any]:
     """Days, weighted by traffic. A topic kept for ever counts as long as its present bytes took at its present rate."""
-    days, endless = 0.0, []
+    days, endless, unknown = 0.0, [], []
     span_s = shots[-1].at_s - shots[0].at_s
     for name, topic in topics.items():
         kept = topic.retention_days
-        if math.isinf(kept):
+        if kept is None:
+            unknown.append(name)
+            kept = UNKNOWN_DAYS
+        elif math.isinf(kept):
             records = sum(shots[-1].offsets[name, p] for p in range(topic.partitions))
             came = records - sum(shots[0].offsets[name, p] for p in range(topic.partitions))
             kept = age_days(records, came / span_s)
@@ -204,6 +213,9 @@ def _retention(topics: Mapping[str, _Topic], weight: Mapping[str, float], shots:
         days += kept * weight[name]
     note = "retention.ms, weighted by traffic"
     note += f"; kept for ever: {', '.join(endless)}, counted by age so far" if endless else ""
+    if unknown:
+        told = f"settings of {', '.join(unknown)} cannot be described here: {UNKNOWN_DAYS:g} days assumed"
+        return {"assumed": days, "note": f"{note}; {told}"}
     return {"value": days, "basis": "measured", "note": note}
 
 

@@ -38,6 +38,7 @@ class FakeCluster:
         self.written_before_s = 864_000.0
         self.deleted_at: float | None = None
         self.asked: list[str] = []
+        self.hidden: tuple[str, ...] = ()  # topics whose settings may not be described
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds
@@ -56,7 +57,10 @@ class FakeCluster:
         return SimpleNamespace(topics=topics, brokers=brokers)
 
     def describe_configs(self, asked: list[Any]) -> Mapping[Any, Future[Any]]:
-        return {one: done({"retention.ms": SimpleNamespace(value=str(self.retention[one.name]))}) for one in asked}
+        refused: Future[Any] = Future()
+        refused.set_exception(PermissionError("authorization failed"))
+        told = {name: done({"retention.ms": SimpleNamespace(value=str(ms))}) for name, ms in self.retention.items()}
+        return {one: refused if one.name in self.hidden else told[one.name] for one in asked}
 
     def list_offsets(self, wanted: Mapping[Any, Any]) -> Mapping[Any, Future[Any]]:
         return {one: done(SimpleNamespace(offset=int(self.records(one.topic)))) for one in wanted}
@@ -118,6 +122,18 @@ def test_a_topic_kept_for_ever_counts_with_its_age_and_not_as_nothing() -> None:
 
     assert float(usage.retention.days.value) == pytest.approx((1000 * 10 + 100 * 1) / 1100, rel=1e-2)
     assert "orders" in usage.retention.days.note
+
+
+def test_without_permission_for_settings_the_rest_is_told_and_retention_assumed() -> None:
+    """The command ended with "does not list its topics", though it listed them all."""
+    cluster = FakeCluster()
+    cluster.hidden = ("orders",)
+    days = cluster.usage().retention.days
+    assert float(days.value) == pytest.approx((1000 * 7 + 100 * 1) / 1100)  # 7 assumed, 1 as it says
+    assert days.basis == "assumed"
+    assert "settings of orders cannot be described here: 7 days assumed" in days.note
+    cluster.hidden = ("orders", "audit")
+    assert float(cluster.usage().retention.days.value) == 7
 
 
 def test_a_silent_cluster_is_refused_and_not_priced_at_nothing() -> None:
