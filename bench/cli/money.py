@@ -262,7 +262,8 @@ def number(word: str, option: str) -> Decimal:
 
 def assumptions(words: Sequence[str], option: str = "--set", example: str = "retention_days=3") -> dict[str, Any]:
     """KEY=VALUE words of an option, values as YAML reads them. ScenarioError, with the option, for what is none."""
-    from ruamel.yaml import YAML, YAMLError
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
 
     found = {}
     for word in words:
