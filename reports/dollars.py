@@ -101,11 +101,13 @@ def choice(bills: Bills, standing: Standing) -> tuple[Words, Tone]:
         by_load.setdefault(standing.loads.get(one.arm, ""), []).append(one)
     if not by_load:
         return ("Nothing to choose between: no setting has a price.",), Tone.UNSURE
-    open_ = {load: many for load, many in by_load.items() if len({one.arm for one in many}) > 1}
+    open_ = {load: many for load, many in by_load.items() if len({one.arm for one in many if one.usd()}) > 1}
     if not open_:
         each = "only one setting has a price" if len(by_load) == 1 else "each load has one setting with a price"
         return (f"Nothing to choose between: {each}.",), Tone.UNSURE
-    told = [_choice(many, standing, f"Under {load}: " if load else "") for load, many in open_.items()]
+    told = [
+        _choice(many, standing, f"Under {load}: " if load and len(by_load) > 1 else "") for load, many in open_.items()
+    ]
     return (" ".join(text for text, _ in told),), Tone.GOOD if {tone for _, tone in told} == {
         Tone.GOOD
     } else Tone.UNSURE
@@ -153,7 +155,7 @@ def _choose(
 def costs(bills: Bills, loads: Mapping[str, str]) -> Words:
     """What it costs, a sentence a platform (of many the first few): the first arm, the last, and the difference.
 
-    Of the first arm's load only: another load's bill is no saving.
+    Of one load only, the first that has a price: another load's bill is no saving.
     """
     found = priced(bills)
     if not found:
@@ -161,7 +163,7 @@ def costs(bills: Bills, loads: Mapping[str, str]) -> Words:
     words: list[Any] = []
     for platform in list(dict.fromkeys(each.platform for each in found))[:MOST_SENTENCES]:
         arms = [each for each in found if each.platform == platform]
-        load = loads.get(arms[0].arm, "")
+        load = next((loads.get(one.arm, "") for one in arms if one.usd()), loads.get(arms[0].arm, ""))
         arms = [each for each in arms if loads.get(each.arm, "") == load]
         name = wording.platform_name(platform)
         words += [" " if words else "", f"{name[:1].upper()}{name[1:]}: ", *_cost(arms[0])]

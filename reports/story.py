@@ -81,7 +81,7 @@ def tell(
     ]
     sections = [
         _verdicts(scenario, evidence, verdicts, asked, bills, asked_for),
-        dollars.section(bills, _loads(evidence)),
+        dollars.section(bills, bill_loads(evidence, scenario)),
         backends.section(evidence),
         partitioning.section(evidence),
         storing.section(evidence),
@@ -131,7 +131,7 @@ def _verdicts(  # noqa: PLR0917 -- everything that the story is made of meets in
     blocks += foretelling.answers(evidence)
     if not blocks:
         blocks.append(said("This scenario makes no claim: it measures."))
-    blocks.append(_in_short(evidence, verdicts, asked, bills))
+    blocks.append(_in_short(scenario, evidence, verdicts, asked, bills))
     blocks += [Paragraph(words, tone) for words, tone in _limits(asked)]
     blocks.append(_counted(evidence, asked_for))
     others = [judged for judged in verdicts if not judged.primary]
@@ -141,9 +141,11 @@ def _verdicts(  # noqa: PLR0917 -- everything that the story is made of meets in
     return Section("verdicts", "Verdict", tuple(blocks))
 
 
-def _in_short(evidence: Evidence, verdicts: Sequence[Judged], asked: Sequence[Any], bills: dollars.Bills) -> Facts:
+def _in_short(
+    scenario: Scenario, evidence: Evidence, verdicts: Sequence[Judged], asked: Sequence[Any], bills: dollars.Bills
+) -> Facts:
     """The four questions that a reader came with."""
-    standing = _standing(evidence, asked)
+    standing = _standing(evidence, scenario, asked)
     do, tone = dollars.choice(bills, standing)
     return Facts(
         "in-short",
@@ -207,21 +209,27 @@ def _held(arm: Arm, slo: Any) -> tuple[int, int, int]:
     return sum(known), len(known), len(answers)
 
 
-def _standing(evidence: Evidence, asked: Sequence[tuple[Arm, str, Any]]) -> dollars.Standing:
-    return dollars.Standing(_keeps(evidence, asked), _apart(evidence), _loads(evidence))
+def _standing(evidence: Evidence, scenario: Scenario, asked: Sequence[tuple[Arm, str, Any]]) -> dollars.Standing:
+    return dollars.Standing(_keeps(evidence, asked), _apart(evidence), bill_loads(evidence, scenario))
 
 
-def _loads(evidence: Evidence) -> dict[str, str]:
-    """Bill -> its load, as `dollars.Standing` wants it."""
+def bill_loads(evidence: Evidence, scenario: Scenario) -> dict[str, str]:
+    """Bill -> its load, as `dollars.Standing` wants it.
+
+    Rates of one load part it, for bills of different streams are no choice; but all are priced for one stream where the
+    scenario names it, and rates are then only what each arm was measured at, unless they are what it varies.
+    """
     loads: dict[str, str] = {}
+    of_label: dict[str, set[str]] = {}
     for arm in evidence.arms:
-        rates = {_rate_eps(other) for other in evidence.arms if other.load == arm.load}
-        rate = _rate_eps(arm)
-        load = f"{arm.load} at {rate:,.0f} events/s" if len(rates) > 1 and rate is not None else arm.load
+        rates, rate = {_rate_eps(other) for other in evidence.arms if other.load == arm.load}, _rate_eps(arm)
+        same_stream = scenario.pricing.scale_to_mb_s is not None and RATE not in arm.runs[0].knobs
+        parts = len(rates) > 1 and rate is not None and not same_stream
+        load = f"{arm.load} at {rate:,.0f} events/s" if parts else arm.load
         loads[wording.under(arm.label, arm.load)] = load
-        if load != arm.load:
-            loads[arm.label] = load
-    return loads
+        if arm.estimate(BILLED) is not None:
+            of_label.setdefault(arm.label, set()).add(load)
+    return loads | {label: one for label, (one, *more) in of_label.items() if not more}  # shared: no bill has it alone
 
 
 def _rate_eps(arm: Arm) -> float | None:
@@ -252,8 +260,14 @@ def _keeps(evidence: Evidence, asked: Sequence[tuple[Arm, str, Any]]) -> dict[st
     return found
 
 
-COST_BEARING = ("disk_bytes_per_event", "wire_bytes_per_event", "broker_cpu_s_per_million_events",
-                "flink_cpu_s_per_million_events")  # fmt: skip
+RATE = "load.rate_eps"
+BILLED = "wire_bytes_per_event"  # what an arm with a bill has, and a drain has not
+COST_BEARING = (
+    "disk_bytes_per_event",
+    "wire_bytes_per_event",
+    "broker_cpu_s_per_million_events",
+    "flink_cpu_s_per_million_events",
+)
 
 
 def _apart(evidence: Evidence) -> frozenset[frozenset[str]]:

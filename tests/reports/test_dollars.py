@@ -8,7 +8,8 @@ from typing import Any
 
 from bench import study
 from bench.cli import runcosts
-from reports import dollars
+from reports import dollars, story
+from reports.evidence import gather
 from reports.report import Number, Words
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,6 +49,27 @@ def test_settings_compete_under_the_same_load_only() -> None:
     assert "Under ladder at 2: Choose 2 lz4" in choice
     assert "alone" not in choice
     assert "+100 %" in told(dollars.costs(bills, stood.loads))
+
+
+def test_a_load_without_a_price_is_neither_choice_nor_bill() -> None:
+    """Prevents a first screen about runs with a fault, which no bill is made of, in place of the others."""
+    none: list[dict[str, Any]] = [{"platform": "msk-standard", "usd_month": {}, "reason": "no CPU"}]
+    bills = {"killed a": none, "killed b": none, "local": bill(100), "s3": bill(200)}
+    stood = standing(bills, {"killed a": "recovery", "killed b": "recovery", "local": "grid", "s3": "grid"})
+    assert "$100 a month with local" in told(dollars.costs(bills, stood.loads))
+    assert told(dollars.choice(bills, stood)[0]).startswith("Under grid: Choose local")
+
+
+def test_forms_that_run_at_rates_of_their_own_compete_where_one_stream_is_priced() -> None:
+    """Prevents "nothing to choose between" for a scenario whose arms run at a share of what each can."""
+    made = study.recall(ROOT / "studies" / "python-vs-java")
+    evidence = gather(made.runs, made.cells, list(made.scenario.plans))
+    name = "function java, mode process"  # of a drain too, which has no bill
+    assert made.scenario.pricing.scale_to_mb_s is not None
+    assert story.bill_loads(evidence, made.scenario)[name] == "equally-busy"
+    as_measured = made.scenario.pricing.model_copy(update={"scale_to_mb_s": None})
+    apart = story.bill_loads(evidence, made.scenario.model_copy(update={"pricing": as_measured}))
+    assert apart[name].startswith("equally-busy at 1")
 
 
 def test_the_table_tells_a_change_within_a_load() -> None:
