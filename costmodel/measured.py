@@ -35,6 +35,7 @@ PRICING_KEYS = frozenset(
     }
 )
 
+PUTS = "checkpoint_put_requests"
 COPIES = "topic.replication_factor"  # of the runs, 1 unless they say; a bill's own is pricing.replication_factor
 
 Row = Mapping[str, Any]
@@ -57,7 +58,8 @@ def usage_from_runs(rows: Iterable[Row], pricing: Mapping[str, Any], cell: Mappi
     if unknown:
         word = min(unknown)
         raise ScenarioError(f"pricing.{word}: unknown key; {documents.nearest(word, PRICING_KEYS)}")
-    runs = _select(list(rows), cell or {})
+    rows = list(rows)
+    runs = _select(rows, cell or {})
     wire = _per_run(runs, "wire_bytes_per_event")
     if not wire or min(wire.values()) <= 0:
         raise ScenarioError("the runs carry no wire_bytes_per_event: without it nothing on the wire can be priced")
@@ -92,6 +94,12 @@ def usage_from_runs(rows: Iterable[Row], pricing: Mapping[str, Any], cell: Mappi
         data["units"] = {"month_hours": pricing["month_hours"]}
     job = _processing(runs, pricing, cell or {}, record, data["ingest"])
     if job is not None:
+        beside = list(_per_run([row for row in rows if row["outcome"] == "finished" and _is_value(row)], PUTS).values())
+        if "checkpoint_files" not in job and beside:  # in a cloud an arm with a disk of its own has them in S3 as well
+            job["checkpoint_files"] = {
+                "assumed": fmean(beside),
+                "note": "as in runs beside it, whose checkpoints went to S3",
+            }
         data["processing"] = job
     return documents.validate(data, Usage)
 
@@ -129,7 +137,12 @@ def _select(rows: Sequence[Row], cell: Mapping[str, Any]) -> list[Row]:
         if knob not in cell and len(values) > 1:
             told = ", ".join(str(value) for value in values)
             raise ScenarioError(f"{knob} has several values ({told}): one cell is priced at a time, so name one")
-    return [row for row in chosen if row.get("stat", "value") in ("", "value")]
+    return [row for row in chosen if _is_value(row)]
+
+
+def _is_value(row: Row) -> bool:
+    """Not a percentile."""
+    return row.get("stat", "value") in ("", "value")
 
 
 def _columns(rows: Iterable[Row]) -> list[str]:
@@ -229,7 +242,7 @@ def _processing(
     if cpu is None or cpu.value <= 0:
         return None
     job: dict[str, Any] = {"cpu_s_per_million_events": cpu, **_optional(pricing, state_gb="state_gb")}
-    if (puts := _mean(runs, ["checkpoint_put_requests"])) is not None:  # else what the usage assumes
+    if (puts := _mean(runs, [PUTS])) is not None:  # else what runs beside had, or what the usage assumes
         job["checkpoint_files"] = puts
     size, rate = _mean(runs, ["checkpoint_size_bytes"]), _mean(runs, ["acknowledged_eps"])
     if size is not None and rate is not None and rate.value > 0:

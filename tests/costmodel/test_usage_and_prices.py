@@ -179,6 +179,18 @@ def measured(**changes: list[float]) -> list[dict[str, Any]]:
     return [dict(zip([*names, "topic.partitions"], row, strict=True)) for row in rows]
 
 
+def test_a_disk_s_checkpoints_are_priced_by_the_files_that_runs_beside_put_into_s3() -> None:
+    """Prevents a difference in dollars between 14 files that were counted and 128 that nobody had."""
+    rows = [row | {"storage": "local"} for row in measured()]
+    alone = costmodel.usage_from_runs(rows, PRICING, {"topic.partitions": 6, "storage": "local"})
+    s3 = [row | {"storage": "s3", "trial_id": "s3"} for row in measured(checkpoint_put_requests=[13, 14, 15])]
+    beside = costmodel.usage_from_runs([*rows, *s3], PRICING, {"topic.partitions": 6, "storage": "local"})
+    assert alone.processing is not None and beside.processing is not None
+    assert alone.processing.checkpoint_files.value == 128
+    assert beside.processing.checkpoint_files.value == 14
+    assert beside.processing.checkpoint_files.basis == "assumed"
+
+
 def test_measured_bytes_come_with_their_interval_and_crashed_runs_are_no_evidence() -> None:
     usage = costmodel.usage_from_runs(measured(), PRICING, {"topic.partitions": 6})
     ratio = usage.ingest.compression_ratio
