@@ -21,7 +21,7 @@ from bench.analysis import counter
 
 F64 = npt.NDArray[np.float64]
 INTERVAL_S = 1.0  # Flink refreshes its own metrics once a second: sampling faster would read the same numbers again
-STEADY_INTERVAL_S = 2.0  # where nothing is expected to happen: watching takes half as much (`benchmarks/probes.py`)
+STEADY_INTERVAL_S = 3.0  # where nothing is expected to happen: watching takes a third as much (`benchmarks/probes.py`)
 
 Probe = Callable[[], Mapping[str, float]]
 """Answers name -> value, now. Counters are cumulative; what cannot be read is left out or NaN."""

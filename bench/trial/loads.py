@@ -46,7 +46,7 @@ class _Pace:
         return pace
 
 
-FEWEST_LOOKS = 15  # at a measured window, if no more than one a second
+FEWEST_LOOKS = 12  # at a measured window, if no more than one a second
 
 
 @dataclass(frozen=True)
