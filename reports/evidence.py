@@ -195,3 +195,32 @@ def _machine(run: Run) -> str:
     ]
     text = "; ".join(part for part in (", ".join(filter(None, host)), ", ".join(versions)) if part)
     return f"{text or 'machine not recorded'} ({run.backend})"
+
+
+RATE = "load.rate_eps"
+BILLED = "wire_bytes_per_event"  # what an arm with a bill has, and a drain has not
+
+
+def bill_loads(evidence: Evidence, priced_for_mb_s: float | None) -> dict[str, str]:
+    """Bill -> its load, as `dollars.Standing` wants it.
+
+    Rates of one load part it, for bills of different streams are no choice; but with `priced_for_mb_s` all are
+    priced for that one stream, and rates are then only what each arm was measured at, unless they are what it varies.
+    """
+    loads: dict[str, str] = {}
+    of_label: dict[str, set[str]] = {}
+    for arm in evidence.arms:
+        rates, rate = {_rate_eps(other) for other in evidence.arms if other.load == arm.load}, _rate_eps(arm)
+        same_stream = priced_for_mb_s is not None and RATE not in arm.runs[0].knobs
+        parts = len(rates) > 1 and rate is not None and not same_stream
+        load = f"{arm.load} at {rate:,.0f} events/s" if parts else arm.load
+        loads[wording.under(arm.label, arm.load)] = load
+        if arm.estimate(BILLED) is not None:
+            of_label.setdefault(arm.label, set()).add(load)
+    return loads | {label: one for label, (one, *more) in of_label.items() if not more}  # shared: no bill has it alone
+
+
+def _rate_eps(arm: Arm) -> float | None:
+    """The rate that its runs were to have, None where none was set (a drain, a maximum, a shape)."""
+    rate = arm.runs[0].settings.get("load", {}).get("rate_eps") if arm.runs else None
+    return float(rate) if isinstance(rate, int | float) else None

@@ -35,7 +35,7 @@ from reports import (
     zones,
 )
 from reports import verdicts as verdict_blocks
-from reports.evidence import Arm, Evidence, gather, machine, run_id, run_name
+from reports.evidence import Arm, Evidence, bill_loads, gather, machine, run_id, run_name
 from reports.report import (
     Case,
     Fact,
@@ -81,7 +81,7 @@ def tell(
     ]
     sections = [
         _verdicts(scenario, evidence, verdicts, asked, bills, asked_for),
-        dollars.section(bills, bill_loads(evidence, scenario)),
+        dollars.section(bills, bill_loads(evidence, scenario.pricing.scale_to_mb_s)),
         backends.section(evidence),
         partitioning.section(evidence),
         storing.section(evidence),
@@ -210,32 +210,9 @@ def _held(arm: Arm, slo: Any) -> tuple[int, int, int]:
 
 
 def _standing(evidence: Evidence, scenario: Scenario, asked: Sequence[tuple[Arm, str, Any]]) -> dollars.Standing:
-    return dollars.Standing(_keeps(evidence, asked), _apart(evidence), bill_loads(evidence, scenario))
-
-
-def bill_loads(evidence: Evidence, scenario: Scenario) -> dict[str, str]:
-    """Bill -> its load, as `dollars.Standing` wants it.
-
-    Rates of one load part it, for bills of different streams are no choice; but all are priced for one stream where the
-    scenario names it, and rates are then only what each arm was measured at, unless they are what it varies.
-    """
-    loads: dict[str, str] = {}
-    of_label: dict[str, set[str]] = {}
-    for arm in evidence.arms:
-        rates, rate = {_rate_eps(other) for other in evidence.arms if other.load == arm.load}, _rate_eps(arm)
-        same_stream = scenario.pricing.scale_to_mb_s is not None and RATE not in arm.runs[0].knobs
-        parts = len(rates) > 1 and rate is not None and not same_stream
-        load = f"{arm.load} at {rate:,.0f} events/s" if parts else arm.load
-        loads[wording.under(arm.label, arm.load)] = load
-        if arm.estimate(BILLED) is not None:
-            of_label.setdefault(arm.label, set()).add(load)
-    return loads | {label: one for label, (one, *more) in of_label.items() if not more}  # shared: no bill has it alone
-
-
-def _rate_eps(arm: Arm) -> float | None:
-    """The rate that its runs were to have, None where none was set (a drain, a maximum, a shape)."""
-    rate = arm.runs[0].settings.get("load", {}).get("rate_eps") if arm.runs else None
-    return float(rate) if isinstance(rate, int | float) else None
+    return dollars.Standing(
+        _keeps(evidence, asked), _apart(evidence), bill_loads(evidence, scenario.pricing.scale_to_mb_s)
+    )
 
 
 def _bill_names(arm: Arm) -> tuple[str, str]:
@@ -260,8 +237,6 @@ def _keeps(evidence: Evidence, asked: Sequence[tuple[Arm, str, Any]]) -> dict[st
     return found
 
 
-RATE = "load.rate_eps"
-BILLED = "wire_bytes_per_event"  # what an arm with a bill has, and a drain has not
 COST_BEARING = (
     "disk_bytes_per_event",
     "wire_bytes_per_event",

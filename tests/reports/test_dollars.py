@@ -8,8 +8,8 @@ from typing import Any
 
 from bench import study
 from bench.cli import runcosts
-from reports import dollars, story
-from reports.evidence import gather
+from reports import dollars
+from reports.evidence import bill_loads, gather
 from reports.report import Number, Words
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -66,9 +66,8 @@ def test_forms_that_run_at_rates_of_their_own_compete_where_one_stream_is_priced
     evidence = gather(made.runs, made.cells, list(made.scenario.plans))
     name = "function java, mode process"  # of a drain too, which has no bill
     assert made.scenario.pricing.scale_to_mb_s is not None
-    assert story.bill_loads(evidence, made.scenario)[name] == "equally-busy"
-    as_measured = made.scenario.pricing.model_copy(update={"scale_to_mb_s": None})
-    apart = story.bill_loads(evidence, made.scenario.model_copy(update={"pricing": as_measured}))
+    assert bill_loads(evidence, made.scenario.pricing.scale_to_mb_s)[name] == "equally-busy"
+    apart = bill_loads(evidence, None)
     assert apart[name].startswith("equally-busy at 1")
 
 
