@@ -9,6 +9,7 @@ from typing import Any
 from costmodel.advice import START, Advice, Standing
 from costmodel.formats import notes
 from costmodel.ladder import SAME_RATE, Capacity, Cell, Read, hot_share, partition_capacity, too_many
+from costmodel.numbers import digits, times
 from costmodel.option import Option
 
 SCHEMA = 1
@@ -64,15 +65,15 @@ def headline(advice: Advice) -> str:
     """The verdict, in one sentence."""
     need = advice.need
     asked = (
-        f"{_n(need.target_mb_s)} MB/s of {need.record_bytes:,.4g}-byte records, {_n(need.peak)} x that in the busiest "
-        f"minutes{f', after growing {_n(need.growth)} x' if need.growth != 1 else ''}"
+        f"{digits(need.target_mb_s)} MB/s of {need.record_bytes:,.4g}-byte records, {times(need.peak)} that in the "
+        f"busiest minutes{f', after growing {digits(need.growth)} x' if need.growth != 1 else ''}"
     )
-    limit = f"p99 below {_n(need.slo_ms)} ms"
+    limit = f"p99 below {digits(need.slo_ms)} ms"
     if advice.partitions is None:
         alone = need.design_mb_s * need.top_key
         return (
             f"No number of partitions was shown to carry {asked} with {limit}: the busiest key alone brings "
-            f"{_n(alone)} MB/s to its partition, and {_limit(advice)}"
+            f"{digits(alone)} MB/s to its partition, and {_limit(advice)}"
         )
     span = f" (between {advice.low:,} and {advice.partitions:,})" if advice.low != advice.partitions else ""
     return f"{advice.partitions:,} partitions{span} carry {asked}, with {limit}"
@@ -80,7 +81,7 @@ def headline(advice: Advice) -> str:
 
 def _limit(advice: Advice) -> str:
     least = min(one.shown for one in (advice.partition, advice.consumer) if one.shown is not None)
-    return f"one was shown to carry {_n(least)}"
+    return f"one was shown to carry {digits(least)}"
 
 
 def warnings(advice: Advice) -> list[str]:
@@ -88,18 +89,18 @@ def warnings(advice: Advice) -> list[str]:
     found, need, ladder = [], advice.need, advice.ladder
     if advice.extrapolated_by > 1.0:
         size = need.record_bytes / ladder.record_bytes
-        what = f"the {_n(advice.range_mb_s)} MB/s that met the limit"
+        what = f"the {digits(advice.range_mb_s)} MB/s that met the limit"
         if size < 1:  # more events in as many bytes
-            what = f"the {_n(advice.range_mb_s * 1e6 / ladder.record_bytes)} events/s that met the limit"
+            what = f"the {digits(advice.range_mb_s * 1e6 / ladder.record_bytes)} events/s that met the limit"
         if max(size, 1 / size) >= advice.extrapolated_by * (1 - 1e-9):
-            what = f"its records of {_n(ladder.record_bytes)} bytes"
+            what = f"its records of {digits(ladder.record_bytes)} bytes"
         found.append(
-            f"{_n(advice.extrapolated_by)} x beyond what was measured ({what} in {ladder.source}): what one partition "
-            "carries is taken to be the same where more of them share the brokers"
+            f"{times(advice.extrapolated_by)} beyond what was measured ({what} in {ladder.source}): what one "
+            "partition carries is taken to be the same where more of them share the brokers"
         )
     if advice.partitions is not None and advice.partitions > ladder.partitions[-1]:
         found.append(
-            f"{_n(advice.partitions / ladder.partitions[-1])} x as many partitions as were measured at most "
+            f"{digits(advice.partitions / ladder.partitions[-1])} x as many partitions as were measured at most "
             f"({ladder.partitions[-1]:,})"
         )
     worse = too_many(advice.cells)
@@ -107,7 +108,7 @@ def warnings(advice: Advice) -> list[str]:
         brokers = ladder.setting.get("cluster.brokers", 1)
         found.append(
             f"{worse.partitions:,} partitions on {brokers} broker{'s' * (brokers != 1)} were too many at "
-            f"{_n(worse.mb_s)} MB/s: {worse.why} ({_named(worse.runs)})"
+            f"{digits(worse.mb_s)} MB/s: {worse.why} ({_named(worse.runs)})"
         )
     found += [f"thin evidence: {reason}" for reason in _thin(advice)]
     if ladder.left_out:
@@ -135,19 +136,19 @@ def because(advice: Advice) -> list[dict[str, Any]]:
     """Each lower bound with the numbers it is made of and their runs."""
     need, partition, consumer = advice.need, advice.partition, advice.consumer
     skew = f", the busiest key having {need.top_key:.3g} of it" if need.top_key else ""
-    shown = f"{_n(partition.shown or 0)} MB/s that one partition was shown to carry ({_named(partition.shown_by)})"
+    shown = f"{digits(partition.shown or 0)} MB/s that one partition was shown to carry ({_named(partition.shown_by)})"
     above = (
-        f"; {_n(partition.ruled_out)} MB/s were too much for one ({_named(partition.ruled_out_by)})"
+        f"; {digits(partition.ruled_out)} MB/s were too much for one ({_named(partition.ruled_out_by)})"
         if partition.ruled_out is not None
         else ""
     )
+    busiest = f"{digits(need.peak_mb_s)} MB/s in the busiest minutes{skew}, over the {shown}{above}"
     found = [
-        _bound(advice, "throughput", f"{_n(need.peak_mb_s)} MB/s in the busiest minutes{skew}, over the {shown}{above}",
-               (*partition.shown_by, *partition.ruled_out_by)),
+        _bound(advice, "throughput", busiest, (*partition.shown_by, *partition.ruled_out_by)),
         _bound(advice, "consumers", _readers(advice), consumer.shown_by),
-    ]  # fmt: skip
+    ]
     if need.growth != 1:
-        told = f"both again at {_n(need.design_mb_s)} MB/s, {_n(need.growth)} x as much"
+        told = f"both again at {digits(need.design_mb_s)} MB/s, {digits(need.growth)} x as much"
         found.append(_bound(advice, "growth", told, (*partition.shown_by, *consumer.shown_by)))
     return found
 
@@ -162,7 +163,7 @@ def _readers(advice: Advice) -> str:
     told = f"{need.consumers:,} consumer{each} with a partition of its own"
     if consumer.shown is None:
         return f"{told}; what one of them reads was not measured (say it with --consumer-mbps)"
-    told += f"; one was shown to read {_n(consumer.shown)} MB/s ({_named(consumer.shown_by)})"
+    told += f"; one was shown to read {digits(consumer.shown)} MB/s ({_named(consumer.shown_by)})"
     if advice.partitions is None:
         return told
     now, later = (advice.members(advice.partitions, rate) for rate in (need.peak_mb_s, need.design_mb_s))
@@ -185,9 +186,9 @@ def six(advice: Advice) -> dict[str, Any]:
     idle = max(need.consumers - START, 0)
     until = advice.enough_until_mb_s(START)
     hot = need.peak_mb_s * hot_share(START, need.top_key)
-    told = f"today {_SAID[now]}, with {_n(hot)} MB/s on the busiest partition in the busiest minutes"
+    told = f"today {_SAID[now]}, with {digits(hot)} MB/s on the busiest partition in the busiest minutes"
     told += f"; after growth {_SAID[later]}" if need.growth != 1 and later is not now else ""
-    told += f"; {START} were shown to be enough up to a mean of {_n(until)} MB/s"
+    told += f"; {START} were shown to be enough up to a mean of {digits(until)} MB/s"
     told += f"; {idle:,} of {need.consumers:,} consumers would idle" if idle else ""
     return {"partitions": START, "today": str(now), "after_growth": str(later), "idle_consumers": idle,
             "enough_until_mb_s": until, "sentence": told}  # fmt: skip
@@ -200,9 +201,9 @@ def scale(advice: Advice) -> dict[str, Any] | None:
     until = advice.enough_until_mb_s(advice.partitions)
     hot = min(one.shown for one in (advice.partition, advice.consumer) if one.shown is not None)
     told = (
-        f"add partitions when the mean passes {_n(until)} MB/s ({_n(until / advice.need.target_mb_s)} x today's), or "
-        f"the busiest partition {_n(hot)} MB/s, or when lag does not go back after a peak; keys then move to other "
-        "partitions, so that their order breaks once"
+        f"add partitions when the mean passes {digits(until)} MB/s ({times(until / advice.need.target_mb_s)} "
+        f"today's), or the busiest partition {digits(hot)} MB/s, or when lag does not go back after a peak; keys then "
+        "move to other partitions, so that their order breaks once"
     )
     return {"mean_mb_s": until, "busiest_partition_mb_s": hot, "sentence": told}
 
@@ -243,12 +244,12 @@ def assumed(advice: Advice) -> list[str]:
     """What no run says: defaults of the question, and the study's pricing section."""
     need, pricing = advice.need, advice.ladder.pricing
     words = {
-        "peak": f"the busiest minutes have {_n(need.peak)} x the mean (--peak-to-mean)",
+        "peak": f"the busiest minutes have {digits(need.peak)} x the mean (--peak-to-mean)",
         "top_key": "no key stands out (--skew)",
         "growth": "no growth (--growth)",
-        "slo_ms": f"the limit on p99 is {_n(need.slo_ms)} ms (--slo-ms)",
+        "slo_ms": f"the limit on p99 is {digits(need.slo_ms)} ms (--slo-ms)",
         "consumers": "one consumer (--consumers)",
-        "record_bytes": f"records of {_n(need.record_bytes)} bytes, as in the runs (--record-bytes)",
+        "record_bytes": f"records of {digits(need.record_bytes)} bytes, as in the runs (--record-bytes)",
     }
     found = [words[name] for name in words if name in need.assumed]
     told = {
@@ -327,7 +328,3 @@ def _named(runs: Sequence[str]) -> str:
         return f"given by {runs[0]}"
     name = "/".join(runs[0].split("/")[:2])
     return f"run {name}" + (f" and {len(runs) - 1} more" if len(runs) > 1 else "")
-
-
-def _n(value: float) -> str:
-    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"

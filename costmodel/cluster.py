@@ -101,6 +101,8 @@ def usage_from_cluster(
 
 def _topics(client: Any) -> dict[str, _Topic]:
     """Every topic but Kafka's own, with its retention where that may be described."""
+    from confluent_kafka import KafkaException
+
     kafka: Any = importlib.import_module("confluent_kafka.admin")  # what it re-exports is untyped
 
     try:
@@ -112,10 +114,9 @@ def _topics(client: Any) -> dict[str, _Topic]:
         raise BrokerError("the cluster has no topic to measure")
     asked = [kafka.ConfigResource(kafka.ResourceType.TOPIC, name) for name in names]
     days: dict[str, float] = {}
-    with contextlib.suppress(Exception):  # each kind of refusal means the same, for one topic or for all
-        for one, future in client.describe_configs(asked).items():
-            with contextlib.suppress(Exception):
-                days[one.name] = retention_days(future.result(TIMEOUT_S))
+    for one, future in client.describe_configs(asked).items():
+        with contextlib.suppress(KafkaException, TimeoutError):  # refused or not answered: for one topic or for all
+            days[one.name] = retention_days(future.result(TIMEOUT_S))
     found = {}
     for name in names:
         replicas = max(len(partition.replicas) for partition in listed[name].partitions.values())

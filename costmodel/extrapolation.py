@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.analysis.prediction import WITHIN, Prediction
+from costmodel.numbers import digits
 from costmodel.usage import Usage
 
 RECORDED = Path(__file__).resolve().parents[1] / "studies" / "prediction"
@@ -114,7 +115,7 @@ class Beside:
 
     def sentence(self) -> str:
         """With how far it was carried; beyond what was tested that is said too."""
-        told = f"Priced at {self.times:.3g} times the measured rate ({_n(self.measured_at_eps)} events/s)"
+        told = f"Priced at {self.times:.3g} times the measured rate ({digits(self.measured_at_eps)} events/s)"
         if self.test is None:
             return f"{told}; {NEVER}."
         beyond = "" if self.times <= self.test.times else ", and never tested beyond that"
@@ -127,10 +128,6 @@ def beside(usage: Usage, folder: Path = RECORDED) -> Beside | None:
     if at is None or eps is None or not measured(usage) or usage.ingest.mb_s.value <= at.value:
         return None
     return Beside(float(eps), float(usage.ingest.mb_s.value / at.value), recorded(folder))
-
-
-def _n(value: float) -> str:
-    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
 def to_json(found: Beside) -> dict[str, Any]:

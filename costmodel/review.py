@@ -17,6 +17,7 @@ from bench.errors import ScenarioError
 from costmodel.advice import ASSUMED_PEAK, START, Advice, Need, advise
 from costmodel.inventory import Topic
 from costmodel.ladder import Ladder, hot_share
+from costmodel.numbers import digits
 
 SPARE = 2.0  # more than so many times what it needs after growth is over-partitioned
 BEHIND = 0.05  # of its events a second: a group that loses more falls behind; commits are too coarse for less
@@ -112,7 +113,7 @@ def _need(topic: Topic, ladder: Ladder, rules: Rules, mb_s: float) -> Need:
 def _kind(topic: Topic, now: Advice, later: Advice) -> tuple[Kind, str]:
     count, readers = topic.partitions, topic.consumers or 0
     hot = now.need.peak_mb_s * hot_share(count, now.need.top_key)
-    busiest = f"{_n(hot)} MB/s on the busiest partition at peak"
+    busiest = f"{digits(hot)} MB/s on the busiest partition at peak"
     if idle := _idle(topic):
         return Kind.UNDER, idle
     behind = _falling_behind(topic)
@@ -120,17 +121,17 @@ def _kind(topic: Topic, now: Advice, later: Advice) -> tuple[Kind, str]:
         return Kind.UNDER, f"{behind}, and no partition is left for another consumer"
     after = f"; {behind}{_left_for(count - readers)}" if behind else ""
     if now.low is None or count < now.low:
-        key = f", where the busiest key alone brings {_n(now.need.peak_mb_s * now.need.top_key)}"
+        key = f", where the busiest key alone brings {digits(now.need.peak_mb_s * now.need.top_key)}"
         reads = now.need.consumer_mb_s is not None and now.consumer.most < now.partition.most
         limit = "one of its consumers reads" if reads else "runs rule out"
-        return Kind.UNDER, f"{busiest}{key if now.low is None else ''}; {limit} {_n(min(_most(now)))} MB/s{after}"
+        return Kind.UNDER, f"{busiest}{key if now.low is None else ''}; {limit} {digits(min(_most(now)))} MB/s{after}"
     most = max(START, SPARE * later.partitions) if later.partitions is not None else count
     if count > most:
-        told = f"{later.partitions:,} would do after growing {_n(later.need.growth)} x"
+        told = f"{later.partitions:,} would do after growing {digits(later.need.growth)} x"
         return Kind.OVER, f"{told}; today {busiest}{after}"
     if now.partitions is None or count < now.partitions:
-        return Kind.NOT_SHOWN, f"{busiest}; runs show {_n(_shown(now))} and rule out nothing lower than that{after}"
-    return Kind.WELL, f"{busiest}, of {_n(_shown(now))} that runs show{after}"
+        return Kind.NOT_SHOWN, f"{busiest}; runs show {digits(_shown(now))} and rule out nothing lower than that{after}"
+    return Kind.WELL, f"{busiest}, of {digits(_shown(now))} that runs show{after}"
 
 
 def _most(advice: Advice) -> tuple[float, float]:
@@ -163,7 +164,7 @@ def _falling_behind(topic: Topic) -> str:
     if growing is None or not events or growing < BEHIND * events:
         return ""
     still = ", for it reads nothing" if growing >= events else ""
-    return f"a group of {topic.consumers or 0:,} consumers falls behind by {_n(growing)} events/s{still}"
+    return f"a group of {topic.consumers or 0:,} consumers falls behind by {digits(growing)} events/s{still}"
 
 
 def _silent(topic: Topic) -> Judged:
@@ -181,7 +182,3 @@ def _without_evidence(topic: Topic, why: str) -> Judged:
         readers = topic.consumers or 0
         return Judged(topic, Kind.UNDER, why, readers, None, None, readers, None, ())
     return Judged(topic, Kind.NOT_SHOWN, why, None, None, None, topic.partitions, None, ())
-
-
-def _n(value: float) -> str:
-    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from costmodel.ladder import Ladder
+from costmodel.numbers import times
 from costmodel.option import Option
 from costmodel.review import Judged, Kind, Rules
 from costmodel.topicbills import Costs, assumed, less
@@ -53,10 +54,10 @@ def _usd(option: Option) -> float | None:
 
 def far_fills(costs: Costs) -> str:
     """Of which topics bytes are those of runs whose batches fill otherwise, and how far off; "" if of none."""
-    far = sorted((times, name) for name, times in costs.beyond.items() if times > FAR)[::-1]
+    far = sorted((beyond, name) for name, beyond in costs.beyond.items() if beyond > FAR)[::-1]
     if not far:
         return ""
-    named = ", ".join(f"{name} {times:{',.0f' if times >= 100 else '.3g'}} x" for times, name in far[:MOST_FAR])
+    named = ", ".join(f"{name} {times(beyond)}" for beyond, name in far[:MOST_FAR])
     more = f" and {len(far) - MOST_FAR:,} more" if len(far) > MOST_FAR else ""
     return (
         f"An event's bytes are those of the nearest runs; batches fill further outside them than {FAR:g} times in "

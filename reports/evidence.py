@@ -22,6 +22,8 @@ from reports import wording
 from reports.report import Number, Source, Words
 
 FEWEST = 3  # runs of which an interval is printed
+RATE = "load.rate_eps"
+BILLED = "wire_bytes_per_event"  # what an arm with a bill has, and a drain has not
 
 
 @dataclass(frozen=True)
@@ -195,10 +197,6 @@ def _machine(run: Run) -> str:
     ]
     text = "; ".join(part for part in (", ".join(filter(None, host)), ", ".join(versions)) if part)
     return f"{text or 'machine not recorded'} ({run.backend})"
-
-
-RATE = "load.rate_eps"
-BILLED = "wire_bytes_per_event"  # what an arm with a bill has, and a drain has not
 
 
 def bill_loads(evidence: Evidence, priced_for_mb_s: float | None) -> dict[str, str]:

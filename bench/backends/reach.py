@@ -22,7 +22,7 @@ from bench.errors import BrokerError, JobError
 from bench.toolchain import provision
 
 FETCHER = "metrics.fetcher.update-interval"
-OFTEN_MS = 1000.0  # probes ask Flink each second or two
+OFTEN_MS = 1000.0  # probes ask Flink as often while something is to happen
 MOST_NAMED = 3
 
 

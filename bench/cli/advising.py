@@ -172,6 +172,8 @@ def _tell(document: Mapping[str, Any], priced: Mapping[str, Mapping[int, Option]
 def _bytes(document: Mapping[str, Any]) -> Any:
     from rich.table import Table
 
+    from costmodel.numbers import times
+
     table = Table(title="By number of partitions, at today's mean", title_justify="left")
     grows = document["need"]["growth"] > 1
     words = ("today", *(["after growth"] if grows else []))
@@ -185,8 +187,8 @@ def _bytes(document: Mapping[str, Any]) -> Any:
     quantities = ("wire_bytes_per_event", "disk_bytes_per_event", "broker_cpu_s_per_million_events")
     for row in document["at"]:
         known = [row[name] for name in quantities]
-        times = max((one["beyond"] for one in known if one), default=1.0)
-        beyond = f"{times:{',.0f' if times >= 100 else '.3g'}} x" if times > 1.005 else ""
+        most = max((one["beyond"] for one in known if one), default=1.0)
+        beyond = times(most) if most > 1.005 else ""
         found = [row["today"], *([row["after_growth"]] if grows else [])]
         table.add_row(f"{row['partitions']:,}", *found, f"{row['enough_until_mb_s']:,.3g}",
                       _tail(row["nearest"]), *map(_quantity, known), beyond)  # fmt: skip

@@ -205,9 +205,8 @@ class JobReader:
         pipeline, python, function = self._pipeline, self._cluster.python_use(), function_of(self._pipeline)
         told = readback.ask(self._url, self._id)
         notes.ran_with = readback.recorded(told, pipeline, self._submitted, function, python)
-        whole = (
-            not self._trial.settings.faults and self._cluster.backend != "remote"
-        )  # which is told nothing of its size
+        # a remote cluster is told nothing of its size
+        whole = not self._trial.settings.faults and self._cluster.backend != "remote"
         notes.warnings += readback.differences(told, self._told, self._submitted, pipeline, whole=whole)
         if pipeline.flink:
             notes.warnings += readback.misspelt(pipeline, provision(progress=False).flink_classpath)

@@ -60,9 +60,7 @@ def count_requests(found: Findings, requests: pd.DataFrame, kind: pd.Series[str]
             found.put(name, float(kind.isin(kinds).sum()) / done.value)
 
 
-def _hold_against_configured(
-    requests: pd.DataFrame, kind: pd.Series[str], notes: Notes, latency_ms: float
-) -> None:  # fmt: skip
+def _hold_against_configured(requests: pd.DataFrame, kind: pd.Series[str], notes: Notes, latency_ms: float) -> None:
     """Of the kind of request that is farthest off: a median over all is that of the many small questions.
 
     Without a latency a store is as quick as it can be: what it took is told, and held against nothing. A bandwidth

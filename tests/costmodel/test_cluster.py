@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 
 from bench import logdirs
 from bench.errors import BrokerError
@@ -58,7 +59,7 @@ class FakeCluster:
 
     def describe_configs(self, asked: list[Any]) -> Mapping[Any, Future[Any]]:
         refused: Future[Any] = Future()
-        refused.set_exception(PermissionError("authorization failed"))
+        refused.set_exception(KafkaException(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)))
         told = {name: done({"retention.ms": SimpleNamespace(value=str(ms))}) for name, ms in self.retention.items()}
         return {one: refused if one.name in self.hidden else told[one.name] for one in asked}
 

@@ -198,17 +198,23 @@ def test_a_lag_that_keeps_growing_is_harm_and_one_that_comes_and_goes_is_not() -
     assert guard.growing(looks(9_000, 0, 900, 1_500, 2_500)) != "", "the last looks count"
 
 
-def test_who_watches_says_why_the_load_ends_and_is_done_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The trial under way ends by its cluster's check, the rest of the study by what was told."""
-    lags = iter(range(0, 1_000_000, 700))
-    monkeypatch.setattr(guard, "lags_of_others", lambda admin, prefix: {"theirs": float(next(lags))})
-    cluster: Any = SimpleNamespace(bootstrap="127.0.0.1:1", remote=OTHERS, stopped="")
+def ended_by_the_guard(cluster: Any) -> list[str]:
+    """What a load was told by the one who watches, who says the same to its cluster."""
     told: list[str] = []
     with guard.watched(cluster, told.append, every_s=0.01):
         end = time.monotonic() + 10
         while not told and time.monotonic() < end:
             time.sleep(0.01)
         assert told == [cluster.stopped]
+    return told
+
+
+def test_who_watches_says_why_the_load_ends_and_is_done_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The trial under way ends by its cluster's check, the rest of the study by what was told."""
+    lags = iter(range(0, 1_000_000, 700))
+    monkeypatch.setattr(guard, "lags_of_others", lambda admin, prefix: {"theirs": float(next(lags))})
+    cluster: Any = SimpleNamespace(bootstrap="127.0.0.1:1", remote=OTHERS, stopped="")
+    told = ended_by_the_guard(cluster)
     assert "the lag of others grew while the load was on: theirs from 0 to 2,100 events" in told[0]
     assert cluster.stopped == ""
 
@@ -221,11 +227,7 @@ def test_who_can_no_longer_watch_ends_the_load(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(guard, "lags_of_others", broken)
     cluster: Any = SimpleNamespace(bootstrap="127.0.0.1:1", remote=OTHERS, stopped="")
-    told: list[str] = []
-    with guard.watched(cluster, told.append, every_s=0.01):
-        end = time.monotonic() + 10
-        while not told and time.monotonic() < end:
-            time.sleep(0.01)
+    told = ended_by_the_guard(cluster)
     assert told == ["stopped, for the lag of others could no longer be looked at: KeyError('their-group')"]
 
 

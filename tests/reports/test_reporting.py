@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures.process import BrokenProcessPool
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,26 @@ def test_each_figure_is_drawn_once_for_each_form(told: Story, tmp_path: Path, mo
     render.write(told.report, tmp_path / "told")
     many = len(list(render.figures(told.report)))
     assert sorted(drawn) == sorted(["svg", "svg", "png"] * many)  # wide, narrow, and for print
+
+
+def test_what_other_processes_drew_is_not_drawn_again(told: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They begin anew, and hand over what they made; one that dies costs time, and no figure."""
+    drawn = list(render.figures(told.report))
+    monkeypatch.setattr(figures, "FEW", 1)
+    figures.draw(drawn, ["wide"])
+    made = figures.svg(drawn[0])
+    monkeypatch.setattr(figures, "_made", lambda *_: pytest.fail("drawn again"))
+    assert figures.svg(drawn[0]) == made
+    monkeypatch.undo()
+    monkeypatch.setattr(figures, "FEW", 1)
+    monkeypatch.setattr(figures.ProcessPoolExecutor, "map", died)
+    figures.draw(drawn, ["wide"])
+    assert figures.svg(drawn[0]) == made
+
+
+def died(*_: object, **__: object) -> None:
+    """As a pool of which a process has gone."""
+    raise BrokenProcessPool
 
 
 def test_the_gallery_is_made_by_one_command_from_recorded_studies(results: Path, tmp_path: Path) -> None:
