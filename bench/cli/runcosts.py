@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -51,18 +52,19 @@ def reported(found: Study, *, today: date | None = None) -> dict[str, Any]:
     """Arm -> the document of a report's bills. A study with a job is priced with its Flink.
 
     An arm without a job stands under the same names, and has no Flink to pay; one whose job's CPU was not measured has
-    no price at all.
+    no price at all. Of old prices each document says the same, counted over all arms.
     """
     from datetime import UTC, datetime
 
     import costmodel
+    from costmodel.formats import warnings
     from costmodel.option import Option
     from costmodel.sizing import Infeasible
 
     today = today or datetime.now(UTC).date()
     used = usages(found, {})
     with_job = {label: _has_job(found, cell) for label, cell in _billed(found).items()}
-    bills = {}
+    priced: dict[str, Sequence[Option]] = {}
     for label, usage in used.items():
         if not with_job[label]:
             options = costmodel.price(usage, list(REPORTED))
@@ -73,8 +75,9 @@ def reported(found: Study, *, today: date | None = None) -> dict[str, Any]:
         else:
             why = "what its job takes of CPU was not measured, so that its Flink has no size"
             options = [Option(name, infeasible=Infeasible(name, why, "")) for name in REPORTED.values()]
-        bills[label] = costmodel.to_json(options, usage, today=today)
-    return bills
+        priced[label] = options
+    stale = warnings(itertools.chain.from_iterable(priced.values()), today)
+    return {label: {**costmodel.to_json(options, used[label]), "warnings": stale} for label, options in priced.items()}
 
 
 def _has_job(found: Study, cell: Cell) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,15 @@ def test_what_was_carried_beyond_its_measurement_is_told_of_every_arm() -> None:
     assert apart.endswith(". few: Priced at 4 times the measured rate (25,000 events/s); never tested here.")
     two = told(dollars.rests_on({"few": alike, "many": document(2, 50_000, "tested.")}))
     assert "few: Priced at 4 times" in two and "many: Priced at 2 times" in two
+
+
+def test_old_prices_are_told_once_for_all_arms() -> None:
+    """Arms of different sizes use different prices: "5 of the 10" above "5 of the 11" is one warning twice."""
+    bills = runcosts.reported(study.recall(ROOT / "studies" / "quickstart"), today=date(2030, 1, 1))
+    text = repr(dollars.section(bills, dict.fromkeys(bills, "steady")))
+    assert text.count("days old") == 1
+    used = {line["price"]["id"] for bill in bills.values() for option in bill["options"] for line in option["lines"]}
+    assert f"{len(used)} of the {len(used)} prices in use" in text
 
 
 def test_what_cpu_decides_is_said_once_and_not_for_each_arm_and_platform() -> None:
