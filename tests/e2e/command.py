@@ -16,6 +16,10 @@ import psutil
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 400.0
+LOOPBACK = {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
+# Flink's Python gateway learns of a free port by a listener on every interface that it closes at once and never accepts
+# from (NetUtils.getAvailablePort; 38 ms in a trace of its calls). What is there after this long is another matter.
+MOMENT_S = 1.0
 
 
 @dataclass
@@ -74,13 +78,22 @@ class Command:
             for process in self.below():
                 self.seen.add(process)
                 with suppress(psutil.NoSuchProcess):
-                    found = process.net_connections("all")
-                    self.addresses |= {c.laddr.ip for c in found if c.status == psutil.CONN_LISTEN and c.laddr}
+                    listening = _listening(process)
+                    if not {ip for ip, _ in listening} <= LOOPBACK:
+                        time.sleep(MOMENT_S)
+                        listening &= _listening(process)
+                    self.addresses |= {ip for ip, _ in listening}
             time.sleep(every_s)
         return self.process.returncode
 
     def wait(self) -> int:
         return self.process.wait(PATIENCE_S)
+
+
+def _listening(process: psutil.Process) -> set[tuple[str, int]]:
+    """Address and port of everything that `process` accepts connections on."""
+    found = process.net_connections("all")
+    return {(c.laddr.ip, c.laddr.port) for c in found if c.status == psutil.CONN_LISTEN and c.laddr}
 
 
 @contextmanager

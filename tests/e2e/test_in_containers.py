@@ -98,7 +98,7 @@ def test_the_quickstart_runs_unchanged(container_backend: str, tmp_path: Path, o
         assert logs & {"broker-1", "taskmanager-0", "jobmanager"}
     assert f"({container_backend})" in (tmp_path / "results" / "small" / "report.md").read_text()
     assert ours() == set()
-    assert done.addresses <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
+    assert done.addresses <= command.LOOPBACK
 
 
 def test_kill_minus_nine_leaves_no_container(

@@ -203,7 +203,7 @@ def test_only_loopback_was_listened_on_and_nothing_is_left_behind(first: command
     names = " ".join(path.name for path in first.out.glob("small/logs/*/*.log"))
     assert "job-client" in names
     assert len(first.seen) >= 8  # supervisor, format, broker, JobManager, TaskManager, job client and its JVM, worker
-    assert first.addresses <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
+    assert first.addresses <= command.LOOPBACK
     assert first.addresses
     command.assert_gone([*first.seen], first)
 
