@@ -174,6 +174,19 @@ def capacity_metrics(found: Findings, samples: Samples, window: Window) -> None:
     found.put("flink_rss_ratio", float(known[-1] / known[0]) if known.size else math.nan)
 
 
+def source_metrics(found: Findings, sources: Sequence[Sequence[float]]) -> None:
+    """How evenly subtasks share what a source reads; `sources`: records of each subtask, a sequence a source.
+
+    One subtask that is not known (NaN) leaves both missing, and so does a job without a source that could be asked.
+    """
+    records = [np.asarray(one, dtype=float) for one in sources]
+    known = bool(records) and all(one.size and np.isfinite(one).all() for one in records)
+    idle = [float((one == 0).sum()) for one in records]
+    skews = [float(one.max() / one.mean()) for one in records if known and one.sum() > 0]
+    found.put("source_idle_subtasks", max(idle) if known else math.nan)
+    found.put("source_skew", max(skews, default=math.nan))
+
+
 def windows_closed(found: Findings, outputs: Mapping[str, Output]) -> None:
     """How many windows the job has written, by their ends; only for jobs that have some."""
     windows = [output.rows["window_end_ms"] for output in outputs.values() if "window_end_ms" in output.rows]

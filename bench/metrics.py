@@ -335,6 +335,15 @@ _ALL = (
            "How far the source's watermark is behind simulated event time, in milliseconds of event time, disorder "
            "bound included. Value: the median of the per-second samples.",
            "Flink's currentOutputWatermark", _LOW, False),
+    Metric("source_idle_subtasks", "subtasks",
+           "Subtasks of a Kafka source that have read nothing since the job began or last restarted, as those beyond "
+           "the number of partitions; of several sources, the one with most.",
+           "Flink's numRecordsIn of each subtask of the source, asked once when the load is over", _NEUTRAL, True),
+    Metric("source_skew", "ratio",
+           "Records that the busiest subtask of a Kafka source has read over the mean of all its subtasks, idle ones "
+           "too, since the job began or last restarted: 1 is even. Of several sources, the most uneven.",
+           "Flink's numRecordsIn of each subtask of the source, asked once when the load is over", _LOW, True,
+           _FIVE_PERCENT),
     Metric("checkpoint_duration_ms", "ms",
            "From a checkpoint's trigger to its completion, completed ones of the measured window. Value: the median.",
            "Flink's checkpoint history", _LOW, False, _LATENCY),

@@ -450,6 +450,27 @@ def test_what_goes_within_the_window_is_seen_and_what_went_before_is_not() -> No
     assert {"tasks_lost", "slots_freed", "task_managers_lost", "flink_cores", "flink_rss_ratio"} == set(silent.missing)
 
 
+def test_sources_tell_who_is_idle_and_who_is_busiest() -> None:
+    """Nine subtasks on six even partitions: three idle, and the others have half as much again as the mean."""
+
+    def told(*sources: list[float]) -> tuple[dict[str, float], set[str]]:
+        found = Findings()
+        measure.source_metrics(found, sources)
+        return {name: one.value for name, one in found.metrics.items()}, set(found.missing)
+
+    both = {"source_idle_subtasks", "source_skew"}
+    assert told([100.0] * 6 + [0.0] * 3) == ({"source_idle_subtasks": 3, "source_skew": 1.5}, set())
+    assert told([300.0, 300.0]) == ({"source_idle_subtasks": 0, "source_skew": 1}, set())
+    # two readers of one topic: what is worst of either
+    assert told([400.0, 100.0, 100.0], [100.0, 100.0, 0.0]) == ({"source_idle_subtasks": 1, "source_skew": 2}, set())
+    # nobody has read: all are idle, and nothing is uneven
+    assert told([0.0, 0.0]) == ({"source_idle_subtasks": 2}, {"source_skew"})
+    # who does not answer is no idle subtask, and a job that could not be asked is not an even one
+    assert told([100.0, math.nan]) == ({}, both)
+    assert told([100.0, 100.0], [math.nan]) == ({}, both)
+    assert told() == told([]) == ({}, both)
+
+
 def test_windows_are_counted_by_their_ends() -> None:
     """No window at all is a finding, and no gap."""
 

@@ -181,6 +181,21 @@ def late_events(url: str, job_id: str) -> float:
     return total if seen else float("nan")
 
 
+def source_records(url: str, job_id: str) -> list[list[float]]:
+    """What each subtask of each Kafka source has read, in records: a list a source, by subtask; NaN for one that is not
+    told. Since the job began, or last restarted: asked once, after the load, so that no look in the window pays for it.
+
+    A subtask without a partition tells 0. What Flink sums up over subtasks would not do: it leaves silent ones out.
+    """
+    found = []
+    for vertex in vertices(url, job_id):
+        for metric in vertex.read:
+            subtasks = f"{url}/jobs/{job_id}/vertices/{vertex.id}/subtasks"
+            answers = [get_json(f"{subtasks}/{n}/metrics?get={metric}") or [] for n in range(vertex.parallelism)]
+            found.append([float(answer[0]["value"]) if answer else float("nan") for answer in answers])
+    return found
+
+
 @dataclass(frozen=True)
 class Restart:
     """When a job that was brought down came back, in ms since the epoch."""

@@ -15,7 +15,7 @@ from bench.errors import HostError
 from bench.jobs import find, function_of, functions, groups, in_our_store, job_params
 from bench.jobs.session import JobSession
 from bench.probes import Probe, Samples
-from bench.probes.flink import Checkpoints, checkpoint_tasks, checkpoints, job_probe, late_events, restart
+from bench.probes.flink import Checkpoints, checkpoint_tasks, checkpoints, job_probe, late_events, restart, source_records
 from bench.scenario import Trial
 from bench.toolchain import provision
 from bench.topics import Names
@@ -168,6 +168,7 @@ class JobReader:
         measure.capacity_metrics(found, samples, seen.window)
         self._leave_out_python(notes)
         found.put("late_events", late_events(self._url, self._id))
+        measure.source_metrics(found, source_records(self._url, self._id))
         self._judge_restarts(notes)
         if "faults" in notes.series:
             self._measure_recovery(seen, notes)

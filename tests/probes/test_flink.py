@@ -128,7 +128,7 @@ def test_a_silent_flink_is_missing_never_zero(fake: Fake) -> None:
     fake.answers.clear()
     fake.metrics.clear()
     assert all(math.isnan(value) for value in probe().values())
-    for ask in (flink.vertices, flink.checkpoints, flink.late_events):
+    for ask in (flink.vertices, flink.checkpoints, flink.late_events, flink.source_records):
         with pytest.raises(JobError, match="does not answer"):
             ask(fake.url, "j")
 
@@ -177,6 +177,25 @@ def test_late_events_are_counted_over_every_window(fake: Fake) -> None:
     assert flink.late_events(fake.url, "j") == 4
     fake.metrics["v1"] = {}
     assert math.isnan(flink.late_events(fake.url, "j"))
+
+
+def test_each_subtask_of_a_source_tells_what_it_read(fake: Fake) -> None:
+    """Flink's sums leave out who is silent: three subtasks without a partition would be three that nobody misses."""
+    fake.answers["/jobs/j"] = {"vertices": [{"id": "v0", "name": "Source: clicks", "parallelism": 3}]}
+    asked = "/jobs/j/vertices/v0/subtasks/{}/metrics"
+    for subtask, value in enumerate(["3000", "2000", "0"]):
+        fake.answers[asked.format(subtask)] = [{"id": f"{SOURCE}.numRecordsIn", "value": value}]
+    assert flink.source_records(fake.url, "j") == [[3000, 2000, 0]]
+    fake.answers[asked.format(2)] = []  # it has no such metric yet
+    assert flink.source_records(fake.url, "j") == [[3000, 2000, pytest.approx(math.nan, nan_ok=True)]]
+    del fake.answers[asked.format(1)]  # and this one is not there
+    assert flink.source_records(fake.url, "j") == [[3000, *[pytest.approx(math.nan, nan_ok=True)] * 2]]
+
+
+def test_tasks_that_are_no_kafka_source_have_no_records_of_one(fake: Fake) -> None:
+    """A window or a bounded table that has nothing to read is no idle subtask."""
+    fake.metrics["v0"] = {}
+    assert flink.source_records(fake.url, "j") == []
 
 
 def test_checkpoints_are_those_that_completed(fake: Fake) -> None:
