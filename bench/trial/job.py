@@ -15,7 +15,15 @@ from bench.errors import HostError
 from bench.jobs import find, function_of, functions, groups, in_our_store, job_params
 from bench.jobs.session import JobSession
 from bench.probes import Probe, Samples
-from bench.probes.flink import Checkpoints, checkpoint_tasks, checkpoints, job_probe, late_events, restart, source_records
+from bench.probes.flink import (
+    Checkpoints,
+    checkpoint_tasks,
+    checkpoints,
+    job_probe,
+    late_events,
+    restart,
+    source_records,
+)
 from bench.scenario import Trial
 from bench.toolchain import provision
 from bench.topics import Names
