@@ -203,8 +203,8 @@ class Cluster(Protocol):
         ...
 
     @property
-    def capabilities(self) -> frozenset[str]:
-        """What can be done with it: kill-broker, log-dirs, account-cpu and the like."""
+    def ours(self) -> bool:
+        """Whether it was started for this: then it is as `spec` says, and each of its processes is seen."""
         ...
 
     @property

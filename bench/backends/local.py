@@ -18,7 +18,6 @@ from bench.backends.subtree import Child, Subtree
 from bench.toolchain import FIRST_SETUP, Toolchain, provision
 
 ROOT = Path(__file__).resolve().parents[2]
-CAPABILITIES = frozenset({"kill-broker", "pause-broker", "kill-taskmanager", "log-dirs", "account-cpu", "jmx"})
 
 
 def free_ports(count: int) -> list[int]:
@@ -37,7 +36,7 @@ class LocalCluster:
     """See `bench.backends.Cluster`."""
 
     backend = "local"
-    capabilities = CAPABILITIES
+    ours = True
     terms = PLAIN
 
     def __init__(

@@ -134,6 +134,7 @@ class RemoteCluster:
     """See `bench.backends.Cluster`."""
 
     backend = "remote"
+    ours = False
 
     def __init__(
         self, remote: Remote, spec: ClusterSpec, tools: Toolchain, *, subtree: Subtree, run_dir: Path, log_dir: Path
@@ -184,10 +185,6 @@ class RemoteCluster:
     @property
     def logs(self) -> Mapping[str, Path]:
         return {path.stem: path for path in sorted(self.log_dir.glob("*.log"))}
-
-    @property
-    def capabilities(self) -> frozenset[str]:
-        return frozenset({"jmx"} if self.jmx_urls else ())
 
     def account(self) -> dict[str, Account]:
         at, known = self._accounts

@@ -204,7 +204,7 @@ class JobReader:
     def _leave_out_python(self, notes: Notes) -> None:
         """Where processes for Python are not seen, Flink's CPU is not known: a part of it is no measurement."""
         python = function_of(self._pipeline) in readback.PYTHON_FORMS and self._pipeline.python.mode != "thread"
-        if python and self._cluster.backend == "remote":
+        if python and not self._cluster.ours:
             for name in ("flink_cpu_s_per_million_events", "system_cpu_s_per_million_events", "flink_cores"):
                 if notes.found.metrics.pop(name, None) is not None:
                     notes.found.missing.append(name)
@@ -214,16 +214,16 @@ class JobReader:
         pipeline, python, function = self._pipeline, self._cluster.python_use(), function_of(self._pipeline)
         told = readback.ask(self._url, self._id)
         notes.ran_with = readback.recorded(told, pipeline, self._submitted, function, python)
-        # a remote cluster is told nothing of its size
-        whole = not self._trial.settings.faults and self._cluster.backend != "remote"
+        # somebody else's cluster is told nothing of its size
+        whole = not self._trial.settings.faults and self._cluster.ours
         notes.warnings += readback.differences(told, self._told, self._submitted, pipeline, whole=whole)
         if pipeline.flink:
             notes.warnings += readback.misspelt(pipeline, provision(progress=False).flink_classpath)
         asked = {**pipeline.job_flink, **pipeline.cluster_flink}
-        releases, varied = "releases-workers" in self._cluster.capabilities, self._trial.knobs
+        varied = self._trial.knobs
         forms = functions(pipeline.job) if "pipeline.function" in varied else (function,)
         threads = pipeline.python.mode == "thread" and "pipeline.python.mode" not in varied
-        notes.warnings += readback.without_effect(asked, forms, releases=releases, threads=threads)
+        notes.warnings += readback.without_effect(asked, forms, standalone=self._cluster.ours, threads=threads)
         notes.warnings += [*readback.of_another_storage(pipeline, varied), *readback.unseen(function, python)]
         if why := readback.python_refusal(function, pipeline.python.mode or "process", python):
             notes.invalid.append(why)

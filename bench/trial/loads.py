@@ -215,7 +215,7 @@ class Load:
         give_up, looked, pace = time.monotonic() + patience_s, 0.0, _Pace()
         while not (progress := drive.poll()).done:
             self._cluster.check()
-            if self._cluster.backend == "remote" and (why := refused(progress.failed)):
+            if not self._cluster.ours and (why := refused(progress.failed)):
                 raise BrokerError(why)
             if time.monotonic() > looked + READERS_LOOK_S:
                 check_all(readers)

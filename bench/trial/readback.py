@@ -128,14 +128,14 @@ def _mode(function: str, python: PythonUse | None) -> str:
 
 
 def without_effect(
-    asked: Mapping[str, str], forms: Collection[str], *, releases: bool, threads: bool = False
+    asked: Mapping[str, str], forms: Collection[str], *, standalone: bool, threads: bool = False
 ) -> Iterator[str]:
     """A sentence for each option that is right and does nothing here.
 
-    `forms`: those of the job's function that may have run; `releases`: whether workers can be given back; `threads`:
-    Python runs in them alone.
+    `forms`: those of the job's function that may have run; `standalone`: whether no resource manager can give
+    TaskManagers back; `threads`: Python runs in them alone.
     """
-    if "resourcemanager.taskmanager-timeout" in asked and not releases:
+    if "resourcemanager.taskmanager-timeout" in asked and standalone:
         yield (
             "pipeline.task_manager_idle_timeout_s did nothing: only a resource manager that can release TaskManagers "
             "(native Kubernetes, YARN) looks at it, and this session cluster is standalone"

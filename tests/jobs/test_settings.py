@@ -270,13 +270,13 @@ def test_python_workers_are_seen_in_the_process_list() -> None:
 
 def test_a_setting_that_nobody_here_looks_at_says_so() -> None:
     asked = {"resourcemanager.taskmanager-timeout": "2000 ms", "python.fn-execution.bundle.time": "10"}
-    idle, python = readback.without_effect(asked, (), releases=False)
+    idle, python = readback.without_effect(asked, (), standalone=True)
     assert "this session cluster is standalone" in idle
     assert python == "python.fn-execution.bundle.time did nothing: the job runs no Python function"
-    assert list(readback.without_effect(asked, ("sql", "row"), releases=True)) == []
-    assert len(list(readback.without_effect(asked, ("sql",), releases=True))) == 1  # it has one, and did not run it
+    assert list(readback.without_effect(asked, ("sql", "row"), standalone=False)) == []
+    assert len(list(readback.without_effect(asked, ("sql",), standalone=False))) == 1  # it has one, and did not run it
     asked["python.execution-mode"] = "thread"  # as Flink's EmbeddedPythonScalarFunctionOperator has it
-    (bundles,) = readback.without_effect(asked, ("row",), releases=True, threads=True)
+    (bundles,) = readback.without_effect(asked, ("row",), standalone=False, threads=True)
     assert bundles.startswith(
         "python.fn-execution.bundle.time did nothing: a function in a thread is called row by row"
     )
@@ -285,10 +285,10 @@ def test_a_setting_that_nobody_here_looks_at_says_so() -> None:
 @pytest.mark.parametrize("option", ["env.java.opts.taskmanager", "taskmanager.memory.task.heap.size"])
 def test_what_only_flinks_scripts_read_does_nothing(option: str, jars: tuple[Path, ...]) -> None:
     """The JVMs here have flags and sizes of their own: a heap of 4 GB would be recorded that was 1.6."""
-    (said,) = readback.without_effect({option: "4g"}, (), releases=False)
+    (said,) = readback.without_effect({option: "4g"}, (), standalone=True)
     assert said.startswith(f"{option} did nothing: Flink's start scripts read that")
     assert unknown([option], jars) == []  # a name that Flink knows: nothing else would have told
-    assert list(readback.without_effect({"taskmanager.memory.managed.size": "1g"}, (), releases=False)) == []
+    assert list(readback.without_effect({"taskmanager.memory.managed.size": "1g"}, (), standalone=True)) == []
 
 
 def test_a_setting_of_another_storage_says_that_it_did_nothing(tmp_path: Path) -> None:

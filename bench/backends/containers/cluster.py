@@ -25,7 +25,6 @@ from bench.backends.subtree import Child, Subtree
 from bench.errors import BrokerError, HostError, JobError
 from bench.toolchain import Toolchain, provision
 
-CAPABILITIES = frozenset({"log-dirs", "account-cpu", "jmx", "limits"})
 STARTERS = {"compose": compose, "testcontainers": ephemeral}
 TAIL_LINES = 12
 
@@ -33,7 +32,7 @@ TAIL_LINES = 12
 class ContainerCluster:
     """See `bench.backends.Cluster`."""
 
-    capabilities = CAPABILITIES
+    ours = True
     terms = JobTerms({"python.executable": "python"})  # the images', for workers: this command's own is not in them
 
     def __init__(
