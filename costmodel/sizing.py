@@ -96,7 +96,10 @@ class ScalingUnit:
 
 @dataclass(frozen=True)
 class Infeasible:
-    """No size carries this: `reason` names the quota, `nearest_feasible` the closest usage that fits."""
+    """No size carries this: `reason` names the quota, `nearest_feasible` the closest usage that fits.
+
+    Without the latter nothing is said of what a size would carry: `reason` names what is not known.
+    """
 
     platform: str
     reason: str

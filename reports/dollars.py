@@ -219,7 +219,7 @@ def _table(found: Sequence[Priced], loads: Mapping[str, str]) -> Table:
             (
                 (one.platform,),
                 (one.arm,),
-                ("at least " if one.at_least else "", total) if total is not None else ("infeasible",),
+                ("at least " if one.at_least else "", total) if total is not None else (_no_total(one),),
                 (low, " to ", high) if low is not None and high is not None else ("",),
                 (change[0],) if change else ("base" if base is one and total is not None else "",),
                 _rate(one, "usd_gb_in"),
@@ -241,6 +241,11 @@ def _table(found: Sequence[Priced], loads: Mapping[str, str]) -> Table:
         "mean equal costs."
     )
     return Table("bills", "Monthly bill by platform and arm", columns, tuple(rows), note)
+
+
+def _no_total(one: Priced) -> str:
+    """Why there is none: where no size would do, the nearest usage that fits is told; else something is not known."""
+    return "infeasible" if one.option.get("nearest_feasible") else "missing"
 
 
 def _rate(one: Priced, name: str) -> Words:

@@ -362,6 +362,19 @@ def test_half_finished_data_makes_a_report_that_invents_nothing(tmp_path: Path, 
         assert "Choose partitions" not in render.markdown(story.report)
 
 
+def test_a_size_that_nobody_can_tell_is_missing_and_not_infeasible(tmp_path: Path) -> None:
+    """Infeasible says that a platform cannot carry it; here nobody measured what there is to carry."""
+    runs, bills = some(tmp_path, "infeasible")
+    assert bills is not None
+    options = [
+        {**one, "reason": "what its job takes was not measured", "nearest_feasible": ""}
+        for one in bills["partitions 6"]["options"]
+    ]
+    told = render.markdown(fixtures.story(tmp_path, runs, {**bills, "partitions 6": {"options": options}}).report)
+    rows = [line.split(" | ") for line in told.splitlines() if line.startswith("| msk-serverless")]
+    assert {row[1]: row[2] for row in rows} == {"partitions 6": "missing", "partitions 96": "infeasible"}
+
+
 def test_runs_that_are_no_evidence_are_named_with_their_reason_and_the_logs_end(tmp_path: Path) -> None:
     """A crash that is only a smaller n would be read as a clean study."""
     runs, bills = some(tmp_path, "half")
