@@ -6,6 +6,7 @@ import io
 import os
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -20,7 +21,12 @@ from confluent_kafka import (
     KafkaException,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ignore[attr-defined]  # not re-exported
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not re-exported
+    AdminClient,
+    ListOffsetsResultInfo,
+    NewTopic,
+    OffsetSpec,
+)
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
 from bench import keyring
@@ -32,7 +38,8 @@ from bench.scenario import Settings, Trial
 PREFIX = "sg-"
 ADMIN_TIMEOUT_S = 30.0  # 2,000 partitions are made in 0.3 s; a busy host takes longer
 LED_TIMEOUT_S = 90.0  # a broker that was killed looks through every log it has
-LED_LOOK_S = 1.0
+LED_LOOK_S = 1.0  # so long a look takes whose leader does not answer
+LED_PAUSE_S = 0.02
 READ_TIMEOUT_S = 120.0
 READ_BATCH = 10_000
 READ_POLL_MS = 200
@@ -134,15 +141,33 @@ def _led(admin: AdminClient, topic: str, partitions: int, timeout_s: float) -> N
     end, said = time.monotonic() + timeout_s, "nobody answers"
     while time.monotonic() < end:
         try:
+            leaders = _leaders(admin, topic)
             answers = admin.list_offsets(wanted, request_timeout=LED_LOOK_S)
             for answer in answers.values():
-                answer.result(2 * LED_LOOK_S)
+                offset_of(answer.result(2 * LED_LOOK_S))
         except (KafkaException, TimeoutError) as error:
             said = error.args[0].str() if isinstance(error, KafkaException) else "no answer in time"
-            time.sleep(0.02)
         else:
             return
+        again = time.monotonic() + LED_LOOK_S
+        # asked again at once when others lead: a look at a dead leader takes all of its time, and none is a failover's
+        while time.monotonic() < min(again, end):
+            time.sleep(LED_PAUSE_S)
+            with suppress(KafkaException):
+                if _leaders(admin, topic) != leaders:
+                    break
     raise BrokerError(f"topic {topic} is not served after {timeout_s:g} s: {said}")
+
+
+def _leaders(admin: AdminClient, topic: str) -> dict[int, int]:
+    return {p: one.leader for p, one in admin.list_topics(topic, timeout=LED_LOOK_S).topics[topic].partitions.items()}
+
+
+def offset_of(told: ListOffsetsResultInfo) -> int:
+    """An offset that a leader told. KafkaException where none did: librdkafka then tells -1001, and no error."""
+    if told.offset < 0:
+        raise KafkaException(KafkaError(KafkaError.LEADER_NOT_AVAILABLE, "a partition's leader does not answer"))
+    return int(told.offset)
 
 
 def delete(bootstrap: str, *topics: str) -> None:
@@ -171,7 +196,7 @@ def end_offsets(bootstrap: str, topic: str, *, committed: bool = False, timeout_
                 found = admin.list_topics(topic, timeout=timeout_s).topics[topic]
                 wanted = {TopicPartition(topic, p): OffsetSpec.latest() for p in found.partitions}  # type: ignore[no-untyped-call]
                 answers = admin.list_offsets(wanted, isolation_level=level, request_timeout=timeout_s) if wanted else {}
-                ends = {tp.partition: answer.result().offset for tp, answer in answers.items()}
+                ends = {tp.partition: offset_of(answer.result()) for tp, answer in answers.items()}
     except KafkaException as error:
         raise BrokerError(f"end offsets of {topic}: {error.args[0].str()}") from error
     if found.error is not None or not ends:

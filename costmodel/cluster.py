@@ -163,6 +163,12 @@ def snapshot(client: Any, partitions: Mapping[str, int], log_dirs: LogDirs, cloc
         brokers = client.list_topics(timeout=TIMEOUT_S).brokers.values()
     except Exception as error:
         raise BrokerError(f"the cluster does not list its offsets: {error}") from error
+    if silent := sorted(where for where, offset in offsets.items() if offset < 0):  # librdkafka's word for no answer
+        name, partition = silent[0]
+        more = f" (and {len(silent) - 1:,} more)" if len(silent) > 1 else ""
+        raise BrokerError(
+            f"partition {partition} of {name}{more} has no leader that answers: what its topic carries cannot be told"
+        )
     sizes: dict[Replica, int] = {}
     for broker in brokers:
         for replica, size in log_dirs(broker.host, broker.port).items():

@@ -15,7 +15,7 @@ from typing import Any
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # not re-exported
 
-from bench import keyring
+from bench import keyring, topics
 from bench.backends.reach import Needs
 from bench.backends.remote import Remote, RemoteCluster
 from bench.loadgen.shapes import peak_eps
@@ -116,7 +116,7 @@ def lags_of_others(admin: Any, prefix: str) -> dict[str, float]:
     if wanted:
         for one, answer in admin.list_offsets(dict.fromkeys(wanted, newest), request_timeout=ASK_S).items():
             try:
-                ends[one.topic, one.partition] = answer.result().offset
+                ends[one.topic, one.partition] = topics.offset_of(answer.result())
             except KafkaException:
                 continue
     return {

@@ -30,6 +30,12 @@ LOOPBACK = {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
 GONE_S = 30.0
 
 
+def leaders(cluster: LocalCluster, topic: str) -> set[int]:
+    """Brokers that lead a partition of the topic, by a client that has asked nobody before."""
+    metadata = AdminClient({"bootstrap.servers": cluster.bootstrap}).list_topics(topic, timeout=30)
+    return {partition.leader for partition in metadata.topics[topic].partitions.values()}
+
+
 def below(cluster: LocalCluster) -> list[psutil.Process]:
     return psutil.Process(cluster.subtree.pid).children(recursive=True)
 
@@ -162,9 +168,10 @@ def test_three_brokers_stand_in_three_racks_and_a_dead_one_is_told(tmp_path: Pat
         admin = AdminClient({"bootstrap.servers": cluster.bootstrap})
         described = admin.describe_cluster(request_timeout=60).result()
         assert sorted(node.rack for node in described.nodes) == ["a", "b", "c"]
-        topics.create(cluster.bootstrap, "copied", partitions=2, replication=3, config={"min.insync.replicas": "2"})
+        topics.create(cluster.bootstrap, "copied", partitions=3, replication=3, config={"min.insync.replicas": "2"})
         produce(cluster, "copied", [b"x"] * 100)
-        assert cluster.disk_bytes("copied")["partitions"] == 6
+        assert cluster.disk_bytes("copied")["partitions"] == 9
+        assert 2 in leaders(cluster, "copied")
         assert set(cluster.account()) == {"broker"}
         cluster.check()
         victim = cluster.brokers[1].child
@@ -173,6 +180,10 @@ def test_three_brokers_stand_in_three_racks_and_a_dead_one_is_told(tmp_path: Pat
         assert victim.wait(60) == -9
         with pytest.raises(BrokerError, match=r"broker 2 ended \(exit code -9\)\n.+"):
             cluster.check()
+        # an answer without the dead leader's partition is none: a failover would take no time at all
+        topics.await_led(cluster.bootstrap, "copied", 3)
+        assert 2 not in leaders(cluster, "copied")
+        assert sum(topics.end_offsets(cluster.bootstrap, "copied").values()) == 100
 
 
 def test_a_broker_that_cannot_start_says_why_and_leaves_no_trace(tmp_path: Path) -> None:

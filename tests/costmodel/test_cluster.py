@@ -40,6 +40,7 @@ class FakeCluster:
         self.deleted_at: float | None = None
         self.asked: list[str] = []
         self.hidden: tuple[str, ...] = ()  # topics whose settings may not be described
+        self.leaderless: tuple[str, ...] = ()  # librdkafka then tells an offset of -1001, and no error
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds
@@ -64,7 +65,10 @@ class FakeCluster:
         return {one: refused if one.name in self.hidden else told[one.name] for one in asked}
 
     def list_offsets(self, wanted: Mapping[Any, Any]) -> Mapping[Any, Future[Any]]:
-        return {one: done(SimpleNamespace(offset=int(self.records(one.topic)))) for one in wanted}
+        return {
+            one: done(SimpleNamespace(offset=-1001 if one.topic in self.leaderless else int(self.records(one.topic))))
+            for one in wanted
+        }
 
     def list_consumer_groups(self, states: Any) -> Future[Any]:
         return done(SimpleNamespace(valid=["a", "b"], errors=[]))
@@ -95,6 +99,14 @@ class FakeCluster:
             clock=lambda: self.now,
             **changes,
         )
+
+
+def test_a_partition_that_nobody_leads_is_named_and_not_counted_from_an_offset_below_zero() -> None:
+    """-1001 for a million records, and back, would be a rate of its own."""
+    cluster = FakeCluster()
+    cluster.leaderless = ("audit",)
+    with pytest.raises(BrokerError, match=r"partition 0 of audit \(and 1 more\) has no leader that answers"):
+        cluster.usage()
 
 
 def test_offsets_and_log_directories_become_rates_that_count_each_copy_once() -> None:

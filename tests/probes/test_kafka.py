@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -46,3 +48,24 @@ def test_bytes_of_each_link_between_brokers(monkeypatch: pytest.MonkeyPatch) -> 
     """Replication is the largest leg between zones: a rate, or one fetcher of two, would halve it unnoticed."""
     monkeypatch.setattr(kafka, "_page", lambda url, timeout_s: PAGES[int(url)])
     assert kafka.followers(["1", "2"]) == {(2, 1): (20.0, 550.0)}
+
+
+def test_the_end_of_a_topic_stands_still_while_a_partition_has_no_leader(monkeypatch: pytest.MonkeyPatch) -> None:
+    """librdkafka tells an offset of -1001 then, and no error: the backlog of a fault would shrink by as much."""
+    told = iter([{0: 5, 1: -1001}, {0: 5, 1: 7}, {0: 9, 1: -1001}])
+
+    class Admin:
+        def __init__(self, _: object) -> None:
+            pass
+
+        def list_offsets(self, wanted: dict[Any, Any], request_timeout: float) -> dict[Any, Any]:
+            assert request_timeout > 0
+            offsets = next(told)
+            return {
+                one: SimpleNamespace(result=lambda _, o=offsets[one.partition]: SimpleNamespace(offset=o))
+                for one in wanted
+            }
+
+    monkeypatch.setattr(kafka, "AdminClient", Admin)
+    probe = kafka.log_end("nowhere:1", "clicks", 2)
+    assert [dict(probe()), dict(probe()), dict(probe())] == [{}, {"log_end_events": 12.0}, {"log_end_events": 16.0}]
