@@ -118,7 +118,7 @@ def create(
             led = sum(p.leader >= 0 for p in found.partitions.values())
             if found.error is None and led == partitions:
                 # a broker tells of its leaders before it has made their logs: hundreds take seconds on a busy host
-                _led(admin, topic, partitions, LED_TIMEOUT_S)
+                _led(admin, bootstrap, topic, partitions, LED_TIMEOUT_S)
                 return time.monotonic() - began
             admin.poll(0.02)
     except KafkaException as error:
@@ -131,15 +131,22 @@ def await_led(bootstrap: str, topic: str, partitions: int, timeout_s: float = LE
 
     BrokerError when that does not happen in time.
     """
+    _led(_impatient(bootstrap), bootstrap, topic, partitions, timeout_s)
+
+
+def _impatient(bootstrap: str) -> AdminClient:
     often = {"reconnect.backoff.ms": 10, "reconnect.backoff.max.ms": 50}  # the first may not exceed the second
-    admin = AdminClient({**keyring.client(bootstrap), "log_level": 0, **often})
-    _led(admin, topic, partitions, timeout_s)
+    return AdminClient({**keyring.client(bootstrap), "log_level": 0, **often})
 
 
-def _led(admin: AdminClient, topic: str, partitions: int, timeout_s: float) -> None:
+def _led(admin: AdminClient, bootstrap: str, topic: str, partitions: int, timeout_s: float) -> None:
+    """`admin`: who looks first. After a second in vain another does: one that had once seen no leaders was seen to find
+    none for 90 s, of a topic that everybody else was served.
+    """
     wanted = {TopicPartition(topic, p): OffsetSpec.latest() for p in range(partitions)}  # type: ignore[no-untyped-call]
-    end, said = time.monotonic() + timeout_s, "nobody answers"
-    while time.monotonic() < end:
+    looks = since = time.monotonic()
+    end, said, leaders = looks + timeout_s, "nobody answers", dict[int, int]()
+    while looks < end:
         try:
             leaders = _leaders(admin, topic)
             answers = admin.list_offsets(wanted, request_timeout=LED_LOOK_S)
@@ -149,14 +156,23 @@ def _led(admin: AdminClient, topic: str, partitions: int, timeout_s: float) -> N
             said = error.args[0].str() if isinstance(error, KafkaException) else "no answer in time"
         else:
             return
-        again = time.monotonic() + LED_LOOK_S
-        # asked again at once when others lead: a look at a dead leader takes all of its time, and none is a failover's
-        while time.monotonic() < min(again, end):
-            time.sleep(LED_PAUSE_S)
-            with suppress(KafkaException):
-                if _leaders(admin, topic) != leaders:
-                    break
+        time.sleep(LED_PAUSE_S)
+        if time.monotonic() - looks > LED_LOOK_S / 2:
+            _await_others(admin, topic, leaders)
+        looks = time.monotonic()
+        if looks - since > LED_LOOK_S:
+            admin, since = _impatient(bootstrap), looks
     raise BrokerError(f"topic {topic} is not served after {timeout_s:g} s: {said}")
+
+
+def _await_others(admin: AdminClient, topic: str, leaders: Mapping[int, int]) -> None:
+    """Until others lead than these, a second at most: so long it takes to ask one that is gone, again and again."""
+    end = time.monotonic() + LED_LOOK_S
+    while time.monotonic() < end:
+        with suppress(KafkaException):
+            if _leaders(admin, topic) != leaders:
+                return
+        time.sleep(LED_PAUSE_S)
 
 
 def _leaders(admin: AdminClient, topic: str) -> dict[int, int]:
