@@ -36,6 +36,7 @@ PRICING_KEYS = frozenset(
 )
 
 PUTS = "checkpoint_put_requests"
+FOLLOWERS = "consumers.fetch_from_follower"  # whether every group of the runs did
 COPIES = "topic.replication_factor"  # of the runs, 1 unless they say; a bill's own is pricing.replication_factor
 
 Row = Mapping[str, Any]
@@ -46,10 +47,10 @@ def usage_from_runs(rows: Iterable[Row], pricing: Mapping[str, Any], cell: Mappi
     """What a platform must carry, from `bench.record.rows`, or from a notebook's `frame.to_dict("records")`.
 
     rows: one for each run and metric (scenario, load, trial_id, repetition, outcome, metric, stat, value, unit, a key
-    per knob; topic.replication_factor where it is not 1). pricing: the scenario's section. cell: knobs that select
-    runs, {"topic.partitions": 96}; a key that is no column is taken as that setting's value. Only finished runs count.
-    Each metric comes from one load, any other before `drain`, so that two cells are priced from the same kind of run;
-    name another with {"load": "drain"}.
+    per knob; topic.replication_factor where it is not 1, consumers.fetch_from_follower where all groups do). pricing:
+    the scenario's section. cell: knobs that select runs, {"topic.partitions": 96}; a key that is no column is taken as
+    that setting's value. Only finished runs count. Each metric comes from one load, any other before `drain`, so that
+    two cells are priced from the same kind of run; name another with {"load": "drain"}.
 
     Raises ScenarioError if no finished run is left, an assumption is missing, or no record size is known.
     """
@@ -78,7 +79,10 @@ def usage_from_runs(rows: Iterable[Row], pricing: Mapping[str, Any], cell: Mappi
             **({} if disk is None else {"disk_bytes_per_wire_byte": disk}),
             **({} if broker_cpu is None else {"cpu_s_per_million_events": broker_cpu}),
         },
-        "consumers": {"groups": _assumed(pricing, "groups")},
+        "consumers": {
+            "groups": _assumed(pricing, "groups"),
+            "fetch_from_follower": bool(_knob(runs, cell or {}, FOLLOWERS)),
+        },
         "topics": {
             "partitions": _setting(runs, cell or {}, pricing, "topic.partitions", "partitions"),
             "replication_factor": _assumed(pricing, "replication_factor"),

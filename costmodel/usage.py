@@ -177,9 +177,13 @@ class Broker(Section):
 
 
 class Consumers(Section):
-    """Consumer groups, each reading everything; a Flink job is one of them."""
+    """Consumer groups, each reading everything; a Flink job is one of them.
+
+    `fetch_from_follower`: they read from a replica in their own zone, where brokers can be told to let them.
+    """
 
     groups: CountOrNone = assumed("1")
+    fetch_from_follower: bool = False
 
 
 class Producers(Section):

@@ -19,19 +19,24 @@ def usages(found: Study, assumptions: Mapping[str, Any]) -> dict[str, Usage]:
     import costmodel
     from bench import record
 
-    # a bill needs both, whether they are axes or not
-    topics = {
+    # a bill needs them, whether they are axes or not
+    needed = {
         run.trial_id: {
-            f"topic.{key}": run.settings["topic"].get(key, 1) for key in ("partitions", "replication_factor")
+            **{f"topic.{key}": run.settings["topic"].get(key, 1) for key in ("partitions", "replication_factor")},
+            "consumers.fetch_from_follower": _from_followers(run.settings.get("consumers") or ()),
         }
         for run in found.runs
     }
-    rows = [{**row, **topics[row["trial_id"]]} for row in record.rows(found.runs)]
+    rows = [{**row, **needed[row["trial_id"]]} for row in record.rows(found.runs)]
     pricing = {**found.scenario.pricing.model_dump(), **assumptions}
     return {
         label: costmodel.usage_from_runs(rows, pricing, dict(cell.knobs) | {"load": cell.load})
         for label, cell in _billed(found).items()
     }
+
+
+def _from_followers(groups: Sequence[Mapping[str, Any]]) -> bool:
+    return bool(groups) and all(group.get("fetch_from_follower") for group in groups)
 
 
 def _billed(found: Study) -> dict[str, Cell]:

@@ -43,6 +43,7 @@ def size(
 ) -> Deployment | Infeasible:
     """Brokers by baselines, EBS for the retention (or its local part), S3 for the rest; all replication paid."""
     f = flow(usage)
+    follower = follower or usage.consumers.fetch_from_follower
     days = usage.retention.days.value
     local_days = min(usage.retention.tiered_local_days.value, days) if tiered else days
     disk_gb = f.kept_gb(local_days) * f.rf / usage.sizing.disk_fill.value

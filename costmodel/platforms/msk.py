@@ -58,7 +58,8 @@ def size_standard(usage: Usage, prices: Catalog, *, platform: str, tiered: bool 
         ),
         Charge("broker storage", "storage", disk_gb, "GB-month", "msk.std.storage"),
         *((tier,) if tiered else ()),
-        _client_traffic(f),
+        # of the three, only these brokers take Kafka's replica.selector.class (MSK's custom configurations)
+        _client_traffic(f, fetch_from_follower=usage.consumers.fetch_from_follower),
     )
     parts = (
         Part(f"broker {kind}", group.count, group.because),
@@ -68,7 +69,7 @@ def size_standard(usage: Usage, prices: Catalog, *, platform: str, tiered: bool 
             f"{local_days:f} days x RF {f.rf:f}, {usage.sizing.disk_fill.value:.0%} full",
         ),
     )
-    rules = brokers.assumptions(usage, follower=False)
+    rules = brokers.assumptions(usage, follower=usage.consumers.fetch_from_follower)
     return Deployment(
         platform, usage.region, parts, charges, group.bound_by, (*rules, "replication between brokers is free")
     )
@@ -172,8 +173,8 @@ def _per_partition(name: str, peak_mb_s: Decimal, f: Flow, quota: Decimal) -> Ch
     return Check(f"{name} per partition", peak_mb_s / f.partitions, quota, partitions=enough)
 
 
-def _client_traffic(f: Flow) -> Charge:
-    cross = f.cross_zone_mb_s(replication=False, fetch_from_follower=False)
+def _client_traffic(f: Flow, *, fetch_from_follower: bool = False) -> Charge:
+    cross = f.cross_zone_mb_s(replication=False, fetch_from_follower=fetch_from_follower)
     return Charge("client traffic between zones", "cross-zone", f.gb_month(cross), "GB moved", "net.cross_az")
 
 

@@ -30,6 +30,25 @@ def units_usd(option: Option) -> float:
     return float(option.bill.of("compute", "idle"))
 
 
+def test_consumers_that_read_in_their_own_zone_save_their_crossing_where_brokers_can_be_told_to_let_them() -> None:
+    """A bill that is the same either way would say that fetching from followers saves nothing."""
+    rates: dict[str, Any] = {"ingest": {"mb_s": 10, "record_bytes": 1000}}
+    near = {**rates, "consumers": {"groups": 3, "fetch_from_follower": True}}
+    far = {**rates, "consumers": {"groups": 3}}
+    gb_month = 10 * 730 * 3600 / 1000
+
+    def crossing(platform: str, usage: dict[str, Any]) -> float:
+        bill = sized(platform, **usage).bill
+        assert bill is not None
+        return float(bill.of("cross-zone")) / 0.02  # USD a GB moved
+
+    for platform in ("self-ec2", "msk-standard"):
+        assert crossing(platform, far) - crossing(platform, near) == pytest.approx(3 * 2 / 3 * gb_month)
+        assert "a replica in their own zone" in " ".join(sized(platform, **near).assumptions)
+    assert crossing("self-ec2", near) == crossing("self-ec2-fff", far)
+    assert crossing("msk-serverless", near) == crossing("msk-serverless", far)
+
+
 @pytest.mark.parametrize(
     ("platform", "partitions", "usd_month"),
     [

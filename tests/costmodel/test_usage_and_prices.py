@@ -221,6 +221,13 @@ def test_three_copies_on_the_measured_disks_are_not_billed_three_times_again() -
     assert "followers are assumed" in copied.cpu_s_per_million_events.note
 
 
+def test_runs_whose_groups_all_read_from_followers_are_billed_so() -> None:
+    """What was set at the consumers is part of what was run, whether it is an axis or not."""
+    near = [{**row, "consumers.fetch_from_follower": True} for row in measured()]
+    assert costmodel.usage_from_runs(near, PRICING, {"topic.partitions": 6}).consumers.fetch_from_follower
+    assert not costmodel.usage_from_runs(measured(), PRICING, {"topic.partitions": 6}).consumers.fetch_from_follower
+
+
 def test_ninety_six_partitions_instead_of_six_cost_what_their_bytes_cost() -> None:
     """Half as many bytes again on wire and disk, measured: half as much again for what is billed by bytes."""
     six, many = (
