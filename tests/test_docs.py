@@ -72,6 +72,25 @@ def test_links_between_documents_lead_somewhere() -> None:
     assert broken == []
 
 
+def test_the_example_logins_of_the_documents_are_read_as_meant(tmp_path: Path) -> None:
+    """Neither we nor librdkafka know a comment behind a value: it would be part of the mechanism, or of an address."""
+    from bench import keyring
+    from bench.login import MECHANISMS
+
+    page = (ROOT / "docs" / "remote.md").read_text(encoding="utf-8")
+    examples = [
+        block for block in re.findall(r"(?:^ {4}.*\n)+", page, re.MULTILINE) if re.search(r"(?m)^ +\S+\.\S+=", block)
+    ]
+    found: dict[str, str] = {}
+    for number, example in enumerate(examples):
+        file = tmp_path / f"{number}.properties"
+        file.write_text(example, encoding="utf-8")
+        found |= keyring.read(file)
+    assert found["sasl.mechanism"] in MECHANISMS
+    assert found["flink.bootstrap.servers"] == "kafka-internal:9093"
+    assert [key for key, value in found.items() if "#" in value] == []
+
+
 def minutes_said() -> list[tuple[str, str, bool, int]]:
     """(where, scenario, --quick, minutes) of every line that tells how long a scenario takes."""
     found = []
