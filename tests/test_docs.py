@@ -122,6 +122,17 @@ def test_minutes_that_are_said_are_those_that_plan_says() -> None:
     assert len(minutes_said()) > 30
 
 
+def test_list_tells_the_time_that_plan_tells() -> None:
+    """Where a cluster serves several cells of processes but not of containers, the two once said 41 and 28 minutes."""
+    from bench import study
+    from bench.scenario import estimate_s
+
+    scenarios = [study.scenario(study.Asked(path.stem)) for path in study.scenario_files()]
+    told = {one.name: one.describe()["estimate_s"] for one in scenarios}
+    assert told == {one.name: estimate_s(study.trials(one, "local")) for one in scenarios}
+    assert "prediction" in told
+
+
 def test_the_readme_leads_to_every_page_and_every_target_of_make_exists() -> None:
     """A page that nobody is led to is not read; a command of the first screen that fails is the last one tried."""
     pages = {f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")}

@@ -251,8 +251,8 @@ class Scenario(Document):
         return trials
 
     def describe(self) -> dict[str, Any]:
-        """One row for `list`: plain data, JSON-ready. `estimate_s` is `estimate_s` of its trials."""
-        trials = self.trials(backend="", workload_version=0, measurement_version=0, host_class="")
+        """One row for `list`: plain data, JSON-ready. `estimate_s` is what `plan` says of its trials: on processes."""
+        trials = self.trials(backend="local", workload_version=0, measurement_version=0, host_class="")
         return {
             "name": self.name,
             "question": self.question,
