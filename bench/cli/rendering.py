@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +39,10 @@ def render() -> None:
     "--checkpoints", default="s3://streamgauge-checkpoints", show_default=True, help="Where Flink keeps its state."
 )
 @click.option(
-    "--flink-image", default="streamgauge/flink:latest", show_default=True, help="From `make images`, pushed."
+    "--flink-image",
+    default=f"streamgauge/flink:{version('apache-flink')}",
+    show_default=True,
+    help="From `make images`, pushed.",
 )
 @click.option(
     "--load-image", default="streamgauge/load:latest", show_default=True, help="From deploy/k8s/load.Dockerfile."

@@ -113,15 +113,16 @@ def test_what_it_says_of_followers_and_retention_is_computed(tmp_path: Path, mon
     low, middle, high = (one * (1 + 2 * share) / (2 / 3) for share in (0.2, 0.5, 1.0))
     assert f"brokers {low:.1f} to {high:.1f} cores instead of {middle:.1f}" in PAGE
     month = next(words for words, _ in BLOCKS if "scale_to_mb_s" in words)
-    [total] = re.findall(r"self-ec2\+flink-ec2 +│ +([\d,]+) │", said(f"{month} --set retention_days=1", tmp_path))
-    assert f"`--set retention_days=1` leaves {total}" in PAGE
-    [first] = [
-        one
-        for one in json.loads(said(f"{month} --json", tmp_path))["options"]
-        if one["platform"] == "self-ec2+flink-ec2"
+    rows = ("msk-standard+flink-managed-aws", "self-ec2+flink-ec2")
+    short = said(f"{month} --set retention_days=1", tmp_path)
+    totals = [re.findall(rf"{re.escape(row)} +│ +([\d,]+) │", short)[0] for row in rows]
+    assert f"`--set retention_days=1` leaves {' and '.join(totals)}" in PAGE
+    options = {one["platform"]: one["lines"] for one in json.loads(said(f"{month} --json", tmp_path))["options"]}
+    rest = [
+        sum(line["usd_month"] for line in options[row] if line["kind"] not in ("storage", "cross-zone")) for row in rows
     ]
-    other = sum(line["usd_month"] for line in first["lines"] if line["kind"] not in ("storage", "cross-zone"))
-    assert round(other, -3) == 1000  # "all but a thousand dollars of the first"
+    # "all but 3,500 dollars of the first and a thousand of the second"
+    assert [round(rest[0] / 500) * 500, round(rest[1], -3)] == [3500, 1000]
 
 
 def write_anew() -> None:
