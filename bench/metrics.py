@@ -293,7 +293,7 @@ _ALL = (
            "per-second series of bytes written and bytes in the remote store", _LOW, False, {"value": Effect(0.20)}),
     Metric("history_eps", "events/s",
            "Events read per second by one consumer that begins at the topic's first event when the load is over.",
-           "the consumer's position, four times a second", _HIGH, False, _FIVE_PERCENT),
+           "the consumer's count and clock, from its first batch to its last", _HIGH, False, _FIVE_PERCENT),
     Metric("compression_ratio", "ratio",
            "Payload bytes over the bytes of their record batches; below 1 when headers outweigh compression.",
            "the generator's count and the brokers' BytesInPerSec or log size", _HIGH, True, _FIVE_PERCENT),

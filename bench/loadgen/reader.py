@@ -42,6 +42,7 @@ class Member:
         self._parent = os.getppid()
         self.records = self.value_bytes = 0
         self.unstamped = 0
+        self._first_ns = self._first_records = self._last_ns = 0  # when a first batch came, its records; when the last
         size = self._settings.get("census")  # sequence numbers from 0 below it are counted, each by itself
         self._census = np.zeros(size, dtype=np.uint8) if size else None
         self._next_offset = np.zeros(int(self._settings["partitions"]), dtype=np.int64)
@@ -79,6 +80,9 @@ class Member:
         if not count:
             return
         now, first = time.time_ns(), -self.records % self._settings["every"]
+        if not self.records:
+            self._first_ns, self._first_records = now, count
+        self._last_ns = now
         self.records += count
         self.value_bytes += int(fetched.value_bytes.sum())
         np.maximum.at(self._next_offset, fetched.partition, fetched.offset + 1)
@@ -132,6 +136,7 @@ class Member:
             "unstamped": self.unstamped, "rebalances_s": subscription.rebalances_s, "errors": subscription.errors,
             "cpu_s": use.ru_utime + use.ru_stime, "rss_peak_bytes": use.ru_maxrss * 1024, "latency": latency,
             "asked_s": subscription.asked_s, "left_s": time.time(), "wire": subscription.wire,
+            "first_ns": self._first_ns, "first_records": self._first_records, "last_ns": self._last_ns,
         }  # fmt: skip
         if self._census is not None:
             np.save(self._folder / f"{self._stem}.census.npy", self._census)

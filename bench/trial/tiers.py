@@ -9,7 +9,7 @@ import pandas as pd
 
 from bench import measure
 from bench.errors import BrokerError
-from bench.loadgen import Read, start_consumers
+from bench.loadgen import start_consumers
 from bench.measure import Findings
 from bench.record import Check
 from bench.scenario import Trial
@@ -74,14 +74,6 @@ def read_back(trial: Trial, stage: Stage, names: Names, *, stored: int, notes: N
     finally:
         consuming.kill()
     notes.invalid += read.failures
-    notes.found.put("history_eps", rate_eps(read))
+    notes.found.put("history_eps", read.by_member[0].flat_out_eps)
     name = "everything could be read from its beginning"
     notes.checks.append(Check(name, stored, read.records, stored == read.records > 0))
-
-
-def rate_eps(read: Read) -> float:
-    """Events a second from the last moment without any to the first moment with all."""
-    position = read.series["position"]
-    waiting, done = position[position <= 0], position[position >= read.position]
-    seconds = float(done.index[0] - (waiting.index[-1] if len(waiting) else position.index[0]))
-    return read.position / seconds if seconds > 0 else float("nan")

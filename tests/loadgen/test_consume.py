@@ -14,6 +14,7 @@ from confluent_kafka import Producer
 from bench import ceilings
 from bench.loadgen import Read, prefill, start_consumers
 from bench.loadgen.ceiling import Ceiling, Question, beyond, measure
+from bench.loadgen.consume import flat_out_eps
 from bench.loadgen.engine import NativeEngine, Router, client_settings
 from bench.loadgen.mock import MockCluster
 from bench.scenario import load
@@ -46,6 +47,16 @@ def test_every_group_reads_every_record_once(tmp_path: Path) -> None:
         assert read.latency_ms(t0_ns, t0_ns + 2 * 10**9).n == pytest.approx(30_000 / 64, rel=0.1)
         assert read.unstamped == 0
         assert read.rebalances_s
+    [alone] = reads[1].by_member
+    assert alone.flat_out_eps > 1_000
+
+
+def test_a_speed_counts_from_the_first_batch_to_the_last() -> None:
+    """Rows come four times a second: of what is read in one, all runs told the same 400,000 and no interval."""
+    one = {"records": 400_000, "first_records": 10_000, "first_ns": 5_000_000_000, "last_ns": 6_200_000_000}
+    assert flat_out_eps(one) == pytest.approx(390_000 / 1.2)
+    assert np.isnan(flat_out_eps({**one, "last_ns": 5_000_000_000}))  # a single batch has no duration
+    assert np.isnan(flat_out_eps({}))  # one that died tells nothing
 
 
 @pytest.mark.parametrize("every", [1, 7, 4_096])
