@@ -88,7 +88,9 @@ def _studies(home: Path, into: Path) -> Iterator[Page]:
         began = _began(recalled)
         told, _ = tell(recalled, generated_utc=began, today=date.fromisoformat(began[:10]))
         render.write(told, into / folder.name, FORMATS)
-        yield Page(folder.name, told.title, f"{told.question} {len(recalled.runs)} runs on {told.machine}.")
+        # of two studies of one scenario the folder tells them apart
+        title = told.title if folder.name == recalled.scenario.name else f"{told.title} ({folder.name})"
+        yield Page(folder.name, title, f"{told.question} {len(recalled.runs)} runs on {told.machine}.")
 
 
 def _began(found: Study) -> str:
