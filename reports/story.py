@@ -240,6 +240,7 @@ def _keeps(evidence: Evidence, asked: Sequence[tuple[Arm, str, Any]]) -> dict[st
 COST_BEARING = (
     "disk_bytes_per_event",
     "wire_bytes_per_event",
+    "cross_zone_bytes_per_event",
     "broker_cpu_s_per_million_events",
     "flink_cpu_s_per_million_events",
 )
