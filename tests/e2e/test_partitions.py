@@ -87,7 +87,9 @@ def test_the_longer_linger_makes_batches_equal_and_their_bytes_too(study: comman
     assert value(many, "batch_records") < 0.5 * value(few, "batch_records")
     assert value(control, "batch_records") == pytest.approx(value(few, "batch_records"), rel=0.25)
     assert value(many, "log_bytes_per_event") > 1.2 * value(few, "log_bytes_per_event")
-    assert value(control, "log_bytes_per_event") == pytest.approx(value(few, "log_bytes_per_event"), rel=0.1)
+    # batches a quarter apart have framing a third apart: of what more partitions add, the control adds next to nothing
+    few_bytes, many_bytes, control_bytes = (value(run, "log_bytes_per_event") for run in (few, many, control))
+    assert abs(control_bytes - few_bytes) < 0.25 * (many_bytes - few_bytes)
 
 
 @pytest.mark.parametrize("protocol", ["classic", "consumer"])
