@@ -21,7 +21,10 @@ from bench.cli import cli
 
 pytestmark = pytest.mark.platform
 
-RECORD_BYTES = 500
+RECORD_BYTES = 500  # and some more in a log: headers of small batches
+# offsets and log directories are asked one after the other: what is written between is in one of them only, a few
+# hundredths of a window of seconds on a busy host, either way
+ASKED_APART = 0.9
 WINDOW_S = 6
 
 
@@ -66,7 +69,7 @@ def test_a_live_cluster_is_read_and_priced_without_touching_it(bootstrap: str, t
     assert isinstance(usage, costmodel.Usage)
     assert float(usage.retention.days.value) == 2
     assert float(usage.topics.partitions.value) == 3
-    assert RECORD_BYTES <= float(usage.ingest.record_bytes.value) < RECORD_BYTES * 1.2  # headers of small batches
+    assert ASKED_APART * RECORD_BYTES <= float(usage.ingest.record_bytes.value) < RECORD_BYTES * 1.2
     assert sum(topics.end_offsets(bootstrap, "theirs").values()) > sum(before.values())  # theirs, not ours
 
     priced = CliRunner().invoke(cli, ["cost", str(file), "--platform", "msk-standard"], catch_exceptions=False)
@@ -96,7 +99,7 @@ def test_a_live_cluster_is_judged_topic_by_topic(bootstrap: str) -> None:
     theirs = by_name["theirs"]
     assert theirs["verdict"] == "well"
     assert theirs["consumers"] == 1
-    assert RECORD_BYTES <= theirs["record_bytes"] < RECORD_BYTES * 1.2
+    assert ASKED_APART * RECORD_BYTES <= theirs["record_bytes"] < RECORD_BYTES * 1.2
     assert 0.1 < theirs["mb_s"] < 1  # 20 records of 500 bytes every 20 ms or a little more
     assert (by_name["sprawling"]["verdict"], by_name["sprawling"]["advised"]) == ("over", 1)
 

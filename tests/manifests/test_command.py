@@ -75,6 +75,9 @@ def test_a_wrong_word_is_answered(tmp_path: Path, words: list[str], says: str) -
 
 def test_without_runs_it_says_which_to_make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No evidence, no size."""
+    text = (Path(__file__).parents[2] / "scenarios" / "quickstart.yaml").read_text()
+    never = tmp_path / "never-run.yaml"
+    never.write_text(text.replace("name: quickstart", "name: never-run", 1))
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ScenarioError, match=r"no runs of zones are here.*streamgauge run zones"):
-        CliRunner().invoke(cli, ["render", "k8s", "zones", "--out", str(tmp_path)], catch_exceptions=False)
+    with pytest.raises(ScenarioError, match=r"no runs of never-run are here.*streamgauge run"):
+        CliRunner().invoke(cli, ["render", "k8s", str(never), "--out", str(tmp_path / "k8s")], catch_exceptions=False)
