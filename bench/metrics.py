@@ -204,14 +204,16 @@ _ALL = (
            "Bytes the consumers received from the brokers, protocol and batch headers included, per event that one of "
            "them read.", "librdkafka's rx_bytes", _LOW, True, _FIVE_PERCENT),
     Metric("replication_bytes_per_event", "bytes/event",
-           "Bytes of record batches that followers fetched from leaders, all copies, per acknowledged event.",
+           "Bytes of record batches that followers fetched from leaders, all copies, per acknowledged event. Of all "
+           "topics: the offsets that groups commit are among them, and grow with partitions, not with events.",
            "the brokers' ReplicationBytesInPerSec", _LOW, True, _FIVE_PERCENT),
     # between racks: each leg per acknowledged event, in the direction of the data
     Metric("cross_zone_produce_bytes_per_event", "bytes/event",
            "Bytes that producers sent to leaders in another rack than their own, protocol included, per acknowledged "
            "event of the whole run.", "librdkafka's txbytes by broker", _LOW, True, _FIVE_PERCENT),
     Metric("cross_zone_replication_bytes_per_event", "bytes/event",
-           "Bytes that followers received from leaders in another rack, protocol included, per acknowledged event.",
+           "Bytes that followers received from leaders in another rack, protocol included, per acknowledged event. Of "
+           "all topics, committed offsets too.",
            "incoming-byte-total of the brokers' replica fetchers, by leader", _LOW, True, _FIVE_PERCENT),
     Metric("cross_zone_consume_bytes_per_event", "bytes/event",
            "Bytes that consumers of all groups received from brokers in another rack than their own, protocol "

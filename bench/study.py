@@ -152,22 +152,24 @@ def _recall_scenario(asked: Asked, runs: Sequence[Run], wrong: list[str]) -> Sce
 def keep(folder: Path, into: Path) -> Path:
     """The small form of results/SCENARIO as `into`/SCENARIO: what reports, verdicts and bills are made of, no logs.
 
-    Of each trial that was asked for, the latest run; what lay there under this name before is replaced. ScenarioError
+    A folder of another name keeps its own, so that two studies of one scenario can stand side by side. Of each trial
+    that was asked for, the latest run; what lay there under this name before is replaced. ScenarioError
     where the study is damaged: what is kept must be whole.
     """
     found = recall(folder, judged=False)
     if found.unreadable:
         raise ScenarioError(f"{folder}: not kept, for something in it cannot be read: {found.unreadable[0]}")
-    home = into / found.scenario.name
-    partial = into / f".{found.scenario.name}.partial"  # until it is whole, what was kept before stands
+    name = folder.resolve().name
+    home = into / name
+    partial = into / f".{name}.partial"  # until it is whole, what was kept before stands
     shutil.rmtree(partial, ignore_errors=True)
     for run in found.runs:
         assert run.bundle is not None
         kept = partial / run.trial_id / run.bundle.name
         kept.mkdir(parents=True)
-        for name in ("run.json", "series.parquet", "latency.parquet"):
-            if (run.bundle / name).exists():
-                shutil.copyfile(run.bundle / name, kept / name)
+        for part in ("run.json", "series.parquet", "latency.parquet"):
+            if (run.bundle / part).exists():
+                shutil.copyfile(run.bundle / part, kept / part)
     shutil.copyfile(folder / "scenario.yaml", partial / "scenario.yaml")
     index = _read_json(folder / INDEX) or {}
     asked = {**index["asked"], "scenario": found.scenario.name}  # where it lay on that machine is nobody's business

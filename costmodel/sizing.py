@@ -167,7 +167,7 @@ class Flow:
         """A decimal MB/s rating in this usage's MB."""
         return mb_s * 1_000_000 / self.mb_bytes
 
-    def cross_zone_mb_s(self, *, replication: bool, fetch_from_follower: bool = False) -> Decimal:
+    def cross_zone_mb_s(self, *, replication: bool, fetch_from_follower: bool) -> Decimal:
         """MB/s between zones: producers' share, followers', consumers', by the formula that runs are held against."""
         crossing = by_formula(
             self.zones, self.rf, self.groups, zone_aware=self.zone_aware, fetch_from_follower=fetch_from_follower

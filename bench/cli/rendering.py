@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +24,12 @@ def render() -> None:
     """A scenario as configuration for elsewhere."""
 
 
+def _flink_image() -> str:
+    from bench.backends.containers import images  # a third of a second to load
+
+    return images.name("flink")
+
+
 @render.command()
 @click.argument("scenario")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder for the tree.")
@@ -40,8 +45,8 @@ def render() -> None:
 )
 @click.option(
     "--flink-image",
-    default=f"streamgauge/flink:{version('apache-flink')}",
-    show_default=True,
+    default=_flink_image,
+    show_default="what `make images` calls it",
     help="From `make images`, pushed.",
 )
 @click.option(

@@ -58,7 +58,8 @@ def size_standard(usage: Usage, prices: Catalog, *, platform: str, tiered: bool 
         ),
         Charge("broker storage", "storage", disk_gb, "GB-month", "msk.std.storage"),
         *((tier,) if tiered else ()),
-        # of the three, only these brokers take Kafka's replica.selector.class (MSK's custom configurations)
+        # AWS describes it for these brokers (Big Data Blog, "Reduce network traffic costs of your Amazon MSK consumers
+        # with rack awareness", 2022); of Express and Serverless nothing of the kind is known: they are billed without
         _client_traffic(f, fetch_from_follower=usage.consumers.fetch_from_follower),
     )
     parts = (

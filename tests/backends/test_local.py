@@ -23,10 +23,10 @@ from bench.backends.local import LocalCluster, open_local
 from bench.errors import BrokerError
 from bench.probes.components import components
 from bench.probes.kafka import jmx
+from tests.e2e.command import LOOPBACK, listening
 
 pytestmark = pytest.mark.platform
 
-LOOPBACK = {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
 GONE_S = 30.0
 
 
@@ -41,13 +41,8 @@ def below(cluster: LocalCluster) -> list[psutil.Process]:
 
 
 def listeners(processes: list[psutil.Process]) -> set[tuple[str, int]]:
-    """(address, port) of everything that accepts connections; Java's dual-stack sockets included."""
-    return {
-        (connection.laddr.ip, connection.laddr.port)
-        for process in processes
-        for connection in process.net_connections("all")
-        if connection.status == psutil.CONN_LISTEN
-    }
+    """(address, port) of everything that one of them accepts connections on."""
+    return {found for process in processes for found in listening(process)}
 
 
 @contextmanager

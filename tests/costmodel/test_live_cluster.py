@@ -24,7 +24,7 @@ pytestmark = pytest.mark.platform
 RECORD_BYTES = 500  # and some more in a log: headers of small batches
 # offsets and log directories are asked one after the other: what is written between is in one of them only, a few
 # hundredths of a window of seconds on a busy host, either way
-ASKED_APART = 0.9
+ASKED_APART = 0.95
 WINDOW_S = 6
 
 

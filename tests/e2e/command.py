@@ -18,8 +18,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 400.0
 LOOPBACK = {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
 # Flink's Python gateway learns of a free port by a listener on every interface that it closes at once and never accepts
-# from (NetUtils.getAvailablePort; 38 ms in a trace of its calls). What is there after this long is another matter.
-MOMENT_S = 1.0
+# from (NetUtils.getAvailablePort; 38 ms in a trace of its calls). What it still has after this long is another matter.
+GATEWAY, MOMENT_S = "PythonGatewayServer", 1.0
 
 
 @dataclass
@@ -78,11 +78,11 @@ class Command:
             for process in self.below():
                 self.seen.add(process)
                 with suppress(psutil.NoSuchProcess):
-                    listening = _listening(process)
-                    if not {ip for ip, _ in listening} <= LOOPBACK:
+                    found = listening(process)
+                    if not {ip for ip, _ in found} <= LOOPBACK and GATEWAY in " ".join(process.cmdline()):
                         time.sleep(MOMENT_S)
-                        listening &= _listening(process)
-                    self.addresses |= {ip for ip, _ in listening}
+                        found &= listening(process)
+                    self.addresses |= {ip for ip, _ in found}
             time.sleep(every_s)
         return self.process.returncode
 
@@ -90,8 +90,8 @@ class Command:
         return self.process.wait(PATIENCE_S)
 
 
-def _listening(process: psutil.Process) -> set[tuple[str, int]]:
-    """Address and port of everything that `process` accepts connections on."""
+def listening(process: psutil.Process) -> set[tuple[str, int]]:
+    """Address and port of everything that `process` accepts connections on; Java's dual-stack sockets included."""
     found = process.net_connections("all")
     return {(c.laddr.ip, c.laddr.port) for c in found if c.status == psutil.CONN_LISTEN and c.laddr}
 

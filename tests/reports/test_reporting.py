@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from concurrent.futures.process import BrokenProcessPool
 from importlib import import_module
 from pathlib import Path
@@ -145,6 +146,15 @@ def test_the_gallery_is_made_by_one_command_from_recorded_studies(results: Path,
     for name in names:
         assert (made[0] / name).read_bytes() == (made[1] / name).read_bytes(), name
     assert "SUPPORTED" in (made[0] / "quickstart" / "report.md").read_text()
+
+
+def test_a_second_study_of_a_scenario_is_kept_beside_the_first(tmp_path: Path) -> None:
+    """Kept under the scenario's name, the second would take the first one's place without a word."""
+    first = fixtures.recorded(tmp_path / "results")
+    again = shutil.copytree(first, tmp_path / "again" / f"{first.name}-again")
+    kept = [study.keep(folder, tmp_path / "studies") for folder in (first, again)]
+    assert [folder.name for folder in kept] == [first.name, f"{first.name}-again"]
+    assert {study.recall(folder).scenario.name for folder in kept} == {study.recall(first).scenario.name}
 
 
 def test_a_damaged_study_is_not_kept(tmp_path: Path) -> None:
