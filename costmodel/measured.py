@@ -36,6 +36,7 @@ PRICING_KEYS = frozenset(
 )
 
 PUTS = "checkpoint_put_requests"
+TIERED = "topic.tiered"  # whether closed segments left the brokers' disks
 FOLLOWERS = "consumers.fetch_from_follower"  # whether every group of the runs did
 COPIES = "topic.replication_factor"  # of the runs, 1 unless they say; a bill's own is pricing.replication_factor
 
@@ -47,10 +48,10 @@ def usage_from_runs(rows: Iterable[Row], pricing: Mapping[str, Any], cell: Mappi
     """What a platform must carry, from `bench.record.rows`, or from a notebook's `frame.to_dict("records")`.
 
     rows: one for each run and metric (scenario, load, trial_id, repetition, outcome, metric, stat, value, unit, a key
-    per knob; topic.replication_factor where it is not 1, consumers.fetch_from_follower where all groups do). pricing:
-    the scenario's section. cell: knobs that select runs, {"topic.partitions": 96}; a key that is no column is taken as
-    that setting's value. Only finished runs count. Each metric comes from one load, any other before `drain`, so that
-    two cells are priced from the same kind of run; name another with {"load": "drain"}.
+    per knob; topic.replication_factor where it is not 1, topic.tiered and consumers.fetch_from_follower where so it
+    was). pricing: the scenario's section. cell: knobs that select runs, {"topic.partitions": 96}; a key that is no
+    column is taken as that setting's value. Only finished runs count. Each metric comes from one load, any other before
+    `drain`, so that two cells are priced from the same kind of run; name another with {"load": "drain"}.
 
     Raises ScenarioError if no finished run is left, an assumption is missing, or no record size is known.
     """
@@ -67,6 +68,8 @@ def usage_from_runs(rows: Iterable[Row], pricing: Mapping[str, Any], cell: Mappi
     # the records alone: what a partition's files take once, a short run would spread over too few events
     stored = _per_run(runs, "log_bytes_per_event") or _per_run(runs, "disk_bytes_per_event")
     copies = int(_knob(runs, cell or {}, COPIES) or 1)
+    if _knob(runs, cell or {}, TIERED):
+        stored = {}  # what is left on the brokers' disks is not what is kept
     stored = {run: of_one_copy(value, copies) for run, value in stored.items()}
     disk = _ratio(stored, wire, "disk / wire bytes per event")
     broker_cpu = _broker_cpu(runs, copies)

@@ -122,7 +122,8 @@ def _rung(run: Run) -> Rung:
     readers = _readers(settings)
     copies = int(settings["topic"].get("replication_factor", 1))
     cpu = _optional(run, "broker_cpu_s_per_million_events")
-    disk = _optional(run, "log_bytes_per_event") or _optional(run, "disk_bytes_per_event")
+    tiered = settings["topic"].get("local_retention_s") is not None  # what is left on disks is not what is kept
+    disk = None if tiered else _optional(run, "log_bytes_per_event") or _optional(run, "disk_bytes_per_event")
     wire = _optional(run, "wire_bytes_per_event")
     latency = run.metrics.get("e2e_latency_ms" if readers else "produce_latency_ms")
     return Rung(

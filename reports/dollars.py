@@ -94,7 +94,8 @@ NOT_PRICED = "Nothing was priced: no finished run carries what a bill needs. Not
 def choice(bills: Bills, standing: Standing) -> tuple[Words, Tone]:
     """What to do: the cheapest arm that keeps every threshold, and its equals; or why there is nothing to choose.
 
-    Of several loads with bills of their own, a sentence each in which there is a choice.
+    Of several loads with bills of their own, a sentence each in which there is a choice; those in which nothing is told
+    apart share one.
     """
     by_load: dict[str, list[Priced]] = {}
     for one in priced(bills):
@@ -105,12 +106,32 @@ def choice(bills: Bills, standing: Standing) -> tuple[Words, Tone]:
     if not open_:
         each = "only one setting has a price" if len(by_load) == 1 else "each load has one setting with a price"
         return (f"Nothing to choose between: {each}.",), Tone.UNSURE
+    alike = [load for load, many in open_.items() if _is_level(many, standing)]
+    shared = alike if len(alike) > 1 else []
     told = [
-        _choice(many, standing, f"Under {load}: " if load and len(by_load) > 1 else "") for load, many in open_.items()
+        _choice(many, standing, f"Under {load}: " if load and len(by_load) > 1 else "")
+        for load, many in open_.items()
+        if load not in shared
     ]
-    return (" ".join(text for text, _ in told),), Tone.GOOD if {tone for _, tone in told} == {
-        Tone.GOOD
-    } else Tone.UNSURE
+    if shared:
+        level = "bytes and CPU per event do not tell the cheapest setting apart from any other"
+        told.append((f"Not decided under {wording.listed(shared)}: {level}.", Tone.UNSURE))
+    sure = all(tone is Tone.GOOD for _, tone in told)
+    return (" ".join(text for text, _ in told),), Tone.GOOD if sure else Tone.UNSURE
+
+
+def _is_level(found: Sequence[Priced], standing: Standing) -> bool:
+    """Whether no setting is told apart from the cheapest, on any platform."""
+    arms = list(dict.fromkeys(one.arm for one in found))
+    best = _cheapest(found, standing)
+    pairs = [_rivals(arm, arms, standing) for arm in best]
+    return bool(best) and all(rivals and len(alike) == len(rivals) for rivals, alike in pairs)
+
+
+def _rivals(arm: str, arms: Sequence[str], standing: Standing) -> tuple[list[str], list[str]]:
+    """The other arms that keep every threshold, and those of them that nothing tells apart from `arm`."""
+    rivals = [other for other in arms if other != arm and standing.kept.get(other)]
+    return rivals, [other for other in rivals if frozenset((arm, other)) not in standing.apart]
 
 
 def _choice(found: Sequence[Priced], standing: Standing, under: str) -> tuple[str, Tone]:
@@ -143,8 +164,7 @@ def _choose(
     arm: str, platforms: Sequence[str], arms: Sequence[str], standing: Standing, *, alone: bool
 ) -> tuple[str, Tone]:
     where = "every platform priced here" if alone and len(platforms) > 1 else wording.listed(platforms)
-    rivals = [other for other in arms if other != arm and standing.kept.get(other)]
-    alike = [other for other in rivals if frozenset((arm, other)) not in standing.apart]
+    rivals, alike = _rivals(arm, arms, standing)
     if rivals and len(alike) == len(rivals):
         but = f"bytes and CPU per event do not tell it apart from {wording.listed(alike)}"
         return f"Not decided: {arm} costs least on {where} at central values, but {but}.", Tone.UNSURE

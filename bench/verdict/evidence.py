@@ -108,7 +108,8 @@ def is_evidence(run: Run) -> bool:
 def _draws(hypothesis: Cost, estimates: Mapping[str, Estimate]) -> Finding:
     found = estimates.get(hypothesis.probability)
     if found is None or found.kind != "probability" or not 0 <= found.value <= 1:
-        raise _MissingError(f"there is no probability {hypothesis.probability} from a cost simulation")
+        told = "bills decide this and not runs, and none were simulated here: `streamgauge cost --claims` does"
+        raise _MissingError(f"there is no probability {hypothesis.probability}: {told}")
     return Finding(decide.probability(found.value), "probability", found.value, found.low, found.high, found.n)
 
 

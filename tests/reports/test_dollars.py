@@ -11,7 +11,7 @@ from bench import study
 from bench.cli import runcosts
 from reports import dollars
 from reports.evidence import bill_loads, gather
-from reports.report import Number, Words
+from reports.report import Number, Tone, Words
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -126,6 +126,30 @@ def test_old_prices_are_told_once_for_all_arms() -> None:
     assert text.count("days old") == 1
     used = {line["price"]["id"] for bill in bills.values() for option in bill["options"] for line in option["lines"]}
     assert f"{len(used)} of the {len(used)} prices in use" in text
+
+
+def test_a_tiered_topic_is_billed_for_what_left_the_brokers_disks() -> None:
+    """What is left on the disks is a sixth of what is kept: billed as all of it, tiering cost nothing but a setting."""
+    bills = runcosts.reported(study.recall(ROOT / "studies" / "tiered-storage"))
+    tiered, local = bills["local retention s 5"], bills["local retention s none"]
+    assert [option["platform"] for option in tiered["options"]] == [option["platform"] for option in local["options"]]
+    for option, other in zip(tiered["options"], local["options"], strict=True):
+        stored, kept = ({line["item"] for line in one["lines"]} for one in (option, other))
+        assert any("tiered" in item for item in stored)
+        assert not any("tiered" in item for item in kept)
+        assert 0 < option["usd_month"]["p50"] < other["usd_month"]["p50"]
+    assert tiered["usage"]["broker.disk_bytes_per_wire_byte"]["basis"] == "assumed"
+
+
+def test_loads_in_which_nothing_is_told_apart_share_a_sentence() -> None:
+    """Eight of them, each with every setting it has, hid the rest of the page."""
+    bills = runcosts.reported(study.recall(ROOT / "studies" / "partition-factors"))
+    loads = {arm: str(number // 5) for number, arm in enumerate(bills)}
+    kept = dict.fromkeys(bills, True)
+    (text,), tone = dollars.choice(bills, dollars.Standing(kept, frozenset(), loads))
+    assert tone is not Tone.GOOD
+    assert text.count("Not decided") == 1
+    assert len(str(text)) < 300
 
 
 def test_what_cpu_decides_is_said_once_and_not_for_each_arm_and_platform() -> None:
