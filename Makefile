@@ -23,7 +23,7 @@ demo: setup  ## the main job, end to end: measured, judged, priced, told
 	@.venv/bin/streamgauge run quickstart
 
 test: setup  ## all tests; ARGS='-k name' narrows
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest --numprocesses=2 $(ARGS)
 
 check: packages  ## style and types
 	@failed=; \

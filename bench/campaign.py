@@ -368,7 +368,7 @@ class _Clusters:
         )
         self._key = one.shape_key
         if session is not None or one.settings.consumers or theirs is not None:
-            tell("prime", 25.0)
+            tell("prime", one.settings.cluster.prime_s + 5.0)
             trial.prime(one, self._stage)
         return self._stage
 

@@ -15,6 +15,7 @@ import docker
 import pytest
 from docker.errors import DockerException
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling
 
 from bench.backends import BACKENDS
 from bench.backends.accounting import Cgroup
@@ -28,6 +29,31 @@ IN_CONTAINERS = ("compose", "testcontainers")
 
 settings.register_profile("calm", deadline=None)  # a neighbour's load is no finding about an example
 settings.load_profile("calm")
+
+
+BESIDE_NICE = 10  # tests beside a cluster take what it leaves: its brokers are timed, and they are not
+
+
+class BesideClusters(LoadScopeScheduling):
+    """Of two workers (`make test`) one has every file that starts clusters, one after another, the other all others."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "clusters" if _starts_clusters(ROOT / file) else file
+
+
+@functools.cache
+def _starts_clusters(file: Path) -> bool:
+    return "pytest.mark.platform" in file.read_text()
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> BesideClusters:
+    return BesideClusters(config, log)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if "PYTEST_XDIST_WORKER" in os.environ and not _starts_clusters(item.path):
+        os.nice(max(0, BESIDE_NICE - os.nice(0)))
 
 
 @functools.cache

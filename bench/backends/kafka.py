@@ -142,6 +142,8 @@ def told(node_id: int, rack: str, data: str, brokers: int, where: Mapping[str, o
         "group.initial.rebalance.delay.ms": 0,
         # topics of past trials must give their disk back before the next trial measures it
         "log.segment.delete.delay.ms": 1000,
+        # its cleaning begins half a minute after its start by default: for so long no deleted topic leaves the disk
+        "log.initial.task.delay.ms": 1000,
         # rack-aware fetching is a client's choice (client.rack); without it nothing changes
         "replica.selector.class": "org.apache.kafka.common.replica.RackAwareReplicaSelector",
     }

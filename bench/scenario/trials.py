@@ -355,7 +355,7 @@ def estimate_s(
     trials: Sequence[Trial],
     *,
     cluster_s: float = 15.0,
-    prime_s: float = 35.0,
+    primed_s: float = 15.0,
     submit_s: float = 3.0,
     verify_eps: float = 150_000.0,
     fill_eps: float = 300_000.0,
@@ -367,9 +367,10 @@ def estimate_s(
 ) -> float:
     """Expected seconds for these trials in this order; the defaults are what two cores took, and are no measurement.
 
-    `cluster_s` per change of cluster, with `prime_s` where somebody reads meanwhile. A trial's job takes `submit_s`,
-    settles within `settle_s` where it keeps up, and its events are compared at `verify_eps`. A drain is filled at
-    `fill_eps` and read at `drain_eps` by a job, at `consumers_eps` by consumers; a search takes its cap, `search_s`.
+    `cluster_s` per change of cluster, with `primed_s` and its priming where somebody reads meanwhile. A trial's job
+    takes `submit_s`, settles within `settle_s` where it keeps up, and its events are compared at `verify_eps`. A drain
+    is filled at `fill_eps` and read at `drain_eps` by a job, at `consumers_eps` by consumers; a search takes its cap,
+    `search_s`.
     Where nobody reads, the topic is counted afterwards at `consumers_eps`. A maximum is guessed.
     """
     total, shape = 0.0, ""
@@ -377,7 +378,7 @@ def estimate_s(
         settings, load, has_job = trial.settings, trial.load, trial.settings.pipeline is not None
         if trial.shape_key != shape:
             total, shape = total + cluster_s, trial.shape_key
-            total += prime_s if has_job or settings.consumers else 0.0
+            total += primed_s + settings.cluster.prime_s if has_job or settings.consumers else 0.0
         if any(fault.target in ("broker", "taskmanager") and fault.do != "stop" for fault in settings.faults):
             shape = ""  # what a fault replaced is cold: another cluster is opened
         total += submit_s

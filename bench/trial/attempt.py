@@ -34,7 +34,6 @@ CLOCK_STEP_NS = 1_000_000  # method 10: a drift of the clocks beyond 1 ms invali
 PRIME_EPS = 50_000.0
 START_EPS = 100_000.0  # of a search: two cores carry more than that; the ramp doubles, or halves
 CLIMB_FROM, CLIMB_SHARE = 0.05, 0.75  # of the rate, and of the time that priming takes
-PRIME_S = 20.0  # at 12 s the first runs still paid for the compiler: p50 520 ms where later ones had 15
 
 
 def attempt(
@@ -131,12 +130,13 @@ def prime(trial: Trial, stage: Stage) -> None:
     """
     rate = trial.settings.load.rate_eps if isinstance(trial.settings.load.rate_eps, float) else PRIME_EPS
     rate = START_EPS if trial.load.kind == "search" else min(rate, PRIME_EPS)
+    prime_s = trial.settings.cluster.prime_s
     steady = trial.settings.load.model_copy(update={"rate_eps": rate, "drain": None, "shape": None})
     if stage.clocks is not None:  # somebody else's cluster: nothing begins there at full rate
-        climb = Shape(ramp=Ramp(from_eps=rate * CLIMB_FROM, to_eps=rate, over_s=PRIME_S * CLIMB_SHARE))
+        climb = Shape(ramp=Ramp(from_eps=rate * CLIMB_FROM, to_eps=rate, over_s=prime_s * CLIMB_SHARE))
         steady = steady.model_copy(update={"rate_eps": None, "shape": climb})
     held_back = trial.load.kind == "drain" and trial.settings.cluster.limits.task_manager_cpus is not None
-    phases = trial.settings.phases.model_copy(update={"warmup_s": 0.0, "measure_s": PRIME_S, "settle_s": 5.0})
+    phases = trial.settings.phases.model_copy(update={"warmup_s": 0.0, "measure_s": prime_s, "settle_s": 5.0})
     consumers = () if trial.settings.pipeline is not None else trial.settings.consumers
     cluster = trial.settings.cluster.model_copy(update={"limits": Limits()})  # a compiler that is held back never ends
     alike = trial.settings.model_copy(
@@ -279,8 +279,7 @@ class _Life:
             self.stage.cluster.check()
             began = time.monotonic()
             topics.delete(self.bootstrap, *self.names.all)
-            # a broker that was just started looks for what to delete only after half a minute
-            if not faults.replaces(self.settings) and stored_bytes.await_gone(self.stage.cluster, self.names.input):
+            if stored_bytes.await_gone(self.stage.cluster, self.names.input):
                 self.notes.found.put("topic_delete_s", time.monotonic() - began)
         except StreamgaugeError as error:
             self.notes.warnings.append(f"cleaning up: {str(error).splitlines()[0]}")

@@ -18,7 +18,7 @@ schema: 1
 name: loads
 workload: {name: clicks, keys: {distinct: 1000}}
 topic: {partitions: 4}
-cluster: {broker_heap_mb: 512}
+cluster: {broker_heap_mb: 512, prime_s: 2}
 phases: {warmup_s: 1, measure_s: 4, settle_s: 20}
 repeats: 1
 thresholds: [e2e_latency_ms p99 < 60000]   # a generator may be late by a tenth of it: CI machines are busy

@@ -6,6 +6,7 @@ import json
 import math
 import re
 import xml.etree.ElementTree as ET
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ CHECKED = {
 }  # fmt: skip
 
 
-def write_scenario(path: Path, *, broken: bool) -> str:
+def write_scenario(path: Path, *, broken: bool, partitions: Sequence[int] = (6, 96)) -> str:
     """The quickstart with a small load, a few unreadable events and, if asked, a job that Flink refuses, and one that
     commits exactly once.
     """
@@ -52,9 +53,9 @@ def write_scenario(path: Path, *, broken: bool) -> str:
         "phases": {"warmup_s": WARMUP_S, "measure_s": MEASURE_S, "settle_s": 60},
     }
     document["workload"] |= {"keys": {"distinct": 1_000, "zipf": 1.05}, "malformed": 0.01}
-    document["cluster"]["broker_heap_mb"] = 512
+    document["cluster"] |= {"broker_heap_mb": 512, "prime_s": 2}
     document["pipeline"]["checkpoint"]["interval_s"] = 1.5
-    document["loads"]["steady"]["rate_eps"] = RATE_EPS
+    document["loads"]["steady"] |= {"rate_eps": RATE_EPS, "axes": {"topic.partitions": list(partitions)}}
     document["loads"]["drain"] |= {"drain": DRAIN, "repeats": 1}
     # a generator may be late by a tenth of the latency objective: a busy CI machine is no reason to fail here
     document["thresholds"] = ["lost_events value == 0", "e2e_latency_ms p99 < 60000"]

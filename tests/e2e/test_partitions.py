@@ -16,7 +16,7 @@ name: partitions
 workload: {name: clicks, keys: {distinct: 1000, zipf: 0}}
 producer: {linger_ms: 10}
 topic: {partitions: 24}
-cluster: {broker_heap_mb: 512}
+cluster: {broker_heap_mb: 512, prime_s: 8}
 consumers: [{group: readers, members: 2}]
 phases: {warmup_s: 1, measure_s: 5, settle_s: 20}
 repeats: 1

@@ -15,7 +15,7 @@ name: tiers
 workload: {name: clicks, event_bytes: 500, keys: {distinct: 1000}}
 producer: {compression: none}
 topic: {partitions: 2, segment_mb: 1}
-cluster: {broker_heap_mb: 512, tiered: true}
+cluster: {broker_heap_mb: 512, prime_s: 2, tiered: true}
 consumers: [{group: tail}]
 load: {rate_eps: 3000}
 axes: {topic.local_retention_s: [null, 2]}

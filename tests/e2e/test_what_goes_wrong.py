@@ -20,7 +20,7 @@ schema: 1
 name: broker-only
 workload: {{name: clicks, keys: {{distinct: 1000}}}}
 load: {{rate_eps: 2000}}
-cluster: {{broker_heap_mb: 512}}
+cluster: {{broker_heap_mb: 512, prime_s: 2}}
 phases: {{warmup_s: 0.5, measure_s: {measure_s}, settle_s: 1}}
 repeats: {repeats}
 thresholds: [e2e_latency_ms p99 < 60000]

@@ -13,7 +13,7 @@ name: racks
 workload: {name: clicks, event_bytes: 400, keys: {distinct: 50_000, zipf: 0}}
 producer: {linger_ms: 100, idempotent: false, racks: [a]}
 topic: {partitions: 3, replication_factor: 3, min_insync: 2}
-cluster: {brokers: 3, racks: [a, b, c], broker_heap_mb: 400}
+cluster: {brokers: 3, racks: [a, b, c], broker_heap_mb: 400, prime_s: 2}
 consumers: [{group: g, members: 1, racks: [b]}]
 load: {rate_eps: 5_000}
 axes: {consumers.0.fetch_from_follower: [false, true]}

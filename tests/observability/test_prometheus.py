@@ -108,11 +108,11 @@ def prometheus(page_port: int, folder: Path) -> Iterator[Prometheus]:
 def scenario(path: Path) -> Path:
     """The quickstart in small: a trial that is well for longer than rules wait, then one with time for an incident."""
     document: Any = YAML(typ="safe").load(ROOT / "scenarios" / "quickstart.yaml")
-    document |= {"name": "watched", "repeats": 1, "phases": {"warmup_s": 3, "measure_s": 75, "settle_s": 10}}
+    document |= {"name": "watched", "repeats": 1, "phases": {"warmup_s": 3, "measure_s": 65, "settle_s": 10}}
     document |= {"claims": [], "thresholds": ["lost_events value == 0"]}
     document["workload"]["keys"] = {"distinct": 1_000, "zipf": 1.05}
     document["topic"]["partitions"] = 2
-    document["cluster"]["broker_heap_mb"] = 512
+    document["cluster"] |= {"broker_heap_mb": 512, "prime_s": 5}
     document["pipeline"]["checkpoint"]["interval_s"] = 1.5
     document["pipeline"]["flink"] = {  # checkpoints fail soon, and the job survives it
         "execution.checkpointing.timeout": "5 s",

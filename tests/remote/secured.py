@@ -125,6 +125,7 @@ def _properties(folder: Path, port: int, controller: int, plain_users: dict[str,
         "transaction.state.log.min.isr": 1,
         "group.initial.rebalance.delay.ms": 0,
         "log.segment.delete.delay.ms": 1000,
+        "log.initial.task.delay.ms": 1000,
     }  # fmt: skip
     return "".join(f"{key}={value}\n" for key, value in settings.items())
 
