@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.platform, pytest.mark.timeout(600)]
 
 ROOT = Path(__file__).resolve().parents[2]
 BROKEN = "pipeline.flink.execution.checkpointing.timeout"
-RATE_EPS, WARMUP_S, MEASURE_S, DRAIN = 5_000, 3, 10, 300_000
+RATE_EPS, WARMUP_S, MEASURE_S, DRAIN = 5_000, 5, 10, 300_000
 
 # What issue and method promise of a steady run; every one of them, or the report has holes.
 PROMISED = {
