@@ -169,7 +169,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--partitions", type=int, default=2)
     parser.add_argument("--members", type=int, nargs="+", default=[1, 2, 4, 6])
-    # in 12 s a share group of four was once seen reading nothing: the quota stops its first, large fetches for longer
+    # in 12 s a share group of four was once seen reading nothing, in 40 s all of them read
     parser.add_argument("--seconds", type=float, default=40.0)
     parser.add_argument("--out", type=Path, help="results as JSON")
     parser.add_argument("--keep", type=Path, help="keep what members told in this folder")
