@@ -35,7 +35,11 @@ BESIDE_NICE = 10  # tests beside a cluster take what it leaves: its brokers are 
 
 
 class BesideClusters(LoadScopeScheduling):
-    """Of two workers (`make test`) one has every file that starts clusters, one after another, the other all others."""
+    """Of two workers (`make test`) one has every file that starts clusters, one after another, the other all others.
+
+    What is dealt out are names, without their marks: so a file's text is asked. With pytest-xdist's own
+    `xdist_group` and pytest 9.2, tests of one group went to either worker.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]

@@ -22,6 +22,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 DATA = Path(__file__).parent / "data" / "scenario"
 SHORT = "schema: 1\nworkload: {name: clicks}\nload: {rate_eps: 1000}\n"
 JOB = "pipeline: {job: revenue, parallelism: 2}\n"
+PRIMED_40_S = "cluster: {prime_s: 40}\n"
 
 Read = Callable[..., Scenario]
 
@@ -470,11 +471,12 @@ def test_find_takes_a_name_or_a_path_and_suggests(root: Path, tmp_path: Path) ->
 
 def test_the_estimate_grows_with_the_work_and_counts_clusters_not_trials(read: Read) -> None:
     one, three = (estimate_s(trials(read(SHORT, repeats=n))) for n in (1, 3))
-    primed = 20 if trials(read(SHORT))[0].settings.pipeline else 0
-    start = estimate_s(trials(read(SHORT, repeats=1)), cluster_s=0, primed_s=0) - primed
+    start = estimate_s(trials(read(SHORT, repeats=1)), cluster_s=0)  # nobody reads: nothing is primed
     assert three - one == pytest.approx(2 * start)  # the same cluster serves all three
     two_shapes = trials(read(SHORT + "axes: {cluster.broker_heap_mb: [800, 900]}", repeats=1))
     assert estimate_s(two_shapes) == pytest.approx(2 * one)
+    usual, longer = (estimate_s(trials(read(f"{SHORT}{JOB}{more}", repeats=1))) for more in ("", PRIMED_40_S))
+    assert longer - usual == pytest.approx(20)  # 20 s without a word
 
 
 @pytest.mark.parametrize("file", sorted((REPOSITORY / "scenarios").glob("*.yaml")), ids=lambda f: f.stem)

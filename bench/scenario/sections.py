@@ -311,9 +311,9 @@ class Cluster(Section):
     """The brokers. Racks are dealt to them in turn: broker i stands in `racks[i % len(racks)]`.
 
     `tiered`: they have a remote store for topics with a local retention (KIP-405), a folder of this machine.
-    `prime_s`: what reads the topic runs under load for so long once, before the first trial of a cluster just started.
-    At 12 s the first runs still paid for Java's compiler (p50 520 ms where later ones had 15); a longer one narrows
-    CPU's intervals, a shorter one is for trying out whether a scenario runs.
+    `prime_s`: what reads the topic runs under load for so long once, before the first trial of a cluster just started;
+    where nobody reads, nothing runs, but on a cluster of somebody else's. At 12 s the first runs still paid for Java's
+    compiler (p50 520 ms where later ones had 15): a shorter one is for trying out whether a scenario runs.
     """
 
     brokers: Annotated[int, Field(ge=1, le=100)] = 1

@@ -370,8 +370,7 @@ def estimate_s(
     `cluster_s` per change of cluster, with `primed_s` and its priming where somebody reads meanwhile. A trial's job
     takes `submit_s`, settles within `settle_s` where it keeps up, and its events are compared at `verify_eps`. A drain
     is filled at `fill_eps` and read at `drain_eps` by a job, at `consumers_eps` by consumers; a search takes its cap,
-    `search_s`.
-    Where nobody reads, the topic is counted afterwards at `consumers_eps`. A maximum is guessed.
+    `search_s`. Where nobody reads, the topic is counted afterwards at `consumers_eps`. A maximum is guessed.
     """
     total, shape = 0.0, ""
     for trial in trials:

@@ -15,7 +15,7 @@ name: lagging
 workload: {name: clicks, format: csv, event_bytes: 110, keys: {distinct: 1000, zipf: 0}}
 producer: {idempotent: false, linger_ms: 50}
 topic: {partitions: 3, replication_factor: 3, min_insync: 2}
-cluster: {brokers: 3, racks: [a, b, c], broker_heap_mb: 400, prime_s: 2}
+cluster: {brokers: 3, racks: [a, b, c], broker_heap_mb: 400}
 pipeline: none
 load: {rate_eps: 3_000}
 faults:

@@ -48,7 +48,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> command.Command:
 def run_of(study: command.Command, load: str, **knobs: Any) -> dict[str, Any]:
     wanted = {path.replace("__", "."): value for path, value in knobs.items()}
     [run] = [r for r in study.document["runs"] if r["load"] == load and wanted.items() <= r["knobs"].items()]
-    assert run["outcome"] == "finished", run["reason"]
+    command.assert_ran(run)
     return dict(run)
 
 
@@ -108,4 +108,5 @@ def test_a_killed_broker_answers_again_and_has_lost_nothing(study: command.Comma
     assert 0.5 < value(run, "broker_ready_s") < 90
     assert "broker_stop_s" not in run["metrics"]  # it did not end, it was killed
     assert value(run, "lost_events") == 0
+    assert 0.9 < value(run, "topic_delete_s") < 60  # by a broker that has just begun again
     assert Path(run["bundle"]).is_dir()

@@ -102,8 +102,7 @@ def test_every_trial_is_finished_and_right(done: Done) -> None:
     runs = done.command.document["runs"]
     assert len(runs) == 3
     for run in runs:
-        late = run["outcome"] == "invalid" and "lateness" in run["reason"]  # a busy machine is no reason to fail here
-        assert run["outcome"] == "finished" or late, run["reason"]
+        command.assert_ran(run)
         assert run["backend"] == "remote"
         names = {check["name"] for check in run["checks"]}
         assert {"acknowledged events are in the topic", "clean: events lost", "revenue: windows that agree"} <= names
