@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -69,23 +69,28 @@ def going(now: Now) -> str:
 
 @dataclass
 class Pace:
-    """How long what is left will take: as planned until a run has ended, then as long as the runs so far took."""
+    """How long what is left will take: as planned, slower by as much as the runs so far were slower than planned.
 
-    expected_s: float
+    Not their mean: the first run brings the start of a cluster along, and a drain is not a ladder's step.
+    """
+
+    planned_s: Sequence[float]  # of each run, in their order
     began_s: float
-    done: int = 0
-    ended_s: float = 0.0
+    ended: int = 0
+    ran_s: float = 0.0  # planned, of those that ran
+    took_s: float = 0.0
 
-    def end(self, at_s: float) -> None:
-        """One more run has ended."""
-        self.done, self.ended_s = self.done + 1, at_s
+    def end(self, at_s: float, *, ran: bool = True) -> None:
+        """One more run has ended; one that was refused says nothing about how fast this host is."""
+        if ran:
+            self.ran_s += self.planned_s[self.ended]
+            self.took_s += at_s - self.began_s
+        self.ended, self.began_s = self.ended + 1, at_s
 
-    def left_s(self, at_s: float, undone: int) -> float:
-        """Seconds to go; `undone` counts the run that is under way."""
-        if not self.done:
-            return max(0.0, self.expected_s - (at_s - self.began_s))
-        each_s = (self.ended_s - self.began_s) / self.done
-        return max(0.0, each_s * undone - (at_s - self.ended_s))
+    def left_s(self, at_s: float) -> float:
+        """Seconds to go, with what is left of the run that is under way."""
+        slower = self.took_s / self.ran_s if self.ran_s else 1.0
+        return max(0.0, slower * sum(self.planned_s[self.ended :]) - (at_s - self.began_s))
 
 
 def about(seconds: float) -> str:
@@ -94,25 +99,25 @@ def about(seconds: float) -> str:
 
 
 @contextmanager
-def follow(total: int, expected_s: float) -> Iterator[Listen]:
-    """A listener for `campaign.run_all`."""
+def follow(planned_s: Sequence[float]) -> Iterator[Listen]:
+    """A listener for `campaign.run_all`, which runs trials that were planned to take these seconds, in this order."""
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield plain(expected_s)
+        yield plain(planned_s)
         return
-    yield from _moving(console, total, expected_s)
+    yield from _moving(console, planned_s)
 
 
-def plain(expected_s: float, clock: Clock = time.monotonic) -> Listen:
+def plain(planned_s: Sequence[float], clock: Clock = time.monotonic) -> Listen:
     """Lines for a log: the slow steps, every run as it ends with what is left, and how a long load goes."""
-    pace = Pace(expected_s, clock())
+    pace = Pace(planned_s, clock())
     last, said_s = "", clock()
 
     def listen(event: Event) -> None:
         nonlocal last, said_s
         if event.run is not None:
-            pace.end(clock())
-            _say(_done(event, pace.left_s(clock(), event.total - event.index)))
+            pace.end(clock(), ran=event.run.outcome is not Outcome.REFUSED)
+            _say(_done(event, pace.left_s(clock())))
             said_s = clock()
         elif event.phase in ("cluster", "reach", "prime") and last != event.phase:
             _say(f"{SAID[event.phase]} (about {event.seconds:.0f} s)")
@@ -131,7 +136,7 @@ def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def _moving(console: Console, total: int, expected_s: float) -> Iterator[Listen]:
+def _moving(console: Console, planned_s: Sequence[float]) -> Iterator[Listen]:
     columns = (
         SpinnerColumn(),
         TextColumn("{task.fields[count]}"),
@@ -140,17 +145,18 @@ def _moving(console: Console, total: int, expected_s: float) -> Iterator[Listen]
         TimeElapsedColumn(),
         TextColumn("about {task.fields[left]} left"),
     )
-    pace = Pace(expected_s, time.monotonic())
+    began_s = time.monotonic()
+    pace = Pace(planned_s, began_s)
     with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("", total=1.0, count=f"0/{total}", left=about(expected_s))
+        task = progress.add_task("", total=1.0, count="0", left=about(sum(planned_s)))
 
         def listen(event: Event) -> None:
             at_s = time.monotonic()
             if event.run is not None:
-                pace.end(at_s)
+                pace.end(at_s, ran=event.run.outcome is not Outcome.REFUSED)
                 console.print(_done(event, None), highlight=False)
-            left_s = pace.left_s(at_s, event.total - event.index + (event.run is None))
-            share = (at_s - pace.began_s) / max(1e-9, at_s - pace.began_s + left_s)
+            left_s = pace.left_s(at_s)
+            share = (at_s - began_s) / max(1e-9, at_s - began_s + left_s)
             progress.update(task, completed=share, count=f"{event.index}/{event.total}", left=about(left_s))
             if event.run is None and event.trial is not None:
                 progress.update(task, description=_under_way(event))

@@ -202,6 +202,7 @@ def run(
     from bench import campaign, planning, progress, study
     from bench.cli.reporting import conclude
     from bench.probes.exporter import Exporter
+    from bench.scenario import estimates_s
 
     found = _open(words, out, fresh=fresh)
     for line in planning.plan_lines(found.plan):
@@ -216,7 +217,7 @@ def run(
         say(f"Locust's page, while a load goes on: http://127.0.0.1:{web_port}")
     with ExitStack() as stack:
         exporter = stack.enter_context(Exporter(metrics_port)) if metrics_port else None
-        listen = stack.enter_context(progress.follow(len(found.trials), found.plan["todo_s"]))
+        listen = stack.enter_context(progress.follow([*estimates_s(found.todo)]))
         runs = campaign.run_all(
             found.trials,
             out=out,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from bench.scenario.reading import find, load
 from bench.scenario.sections import Load, Pricing, Settings
-from bench.scenario.trials import BACKEND, LoadPlan, Scenario, Trial, beside, estimate_s, expected_events
+from bench.scenario.trials import BACKEND, LoadPlan, Scenario, Trial, beside, estimate_s, estimates_s, expected_events
 from bench.scenario.words import Threshold, nearest, parse_threshold
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "Trial",
     "beside",
     "estimate_s",
+    "estimates_s",
     "expected_events",
     "find",
     "load",

@@ -351,7 +351,12 @@ def expected_events(load: Load, seconds: float, maximum_eps: float) -> float:
     return float(plan(load.model_dump(mode="json"), duration_s=seconds, warmup_s=0.0, seed=0)[1].events)
 
 
-def estimate_s(
+def estimate_s(trials: Sequence[Trial], **rates: float) -> float:
+    """Expected seconds for these trials in this order, by the `rates` of `estimates_s`."""
+    return sum(estimates_s(trials, **rates))
+
+
+def estimates_s(
     trials: Sequence[Trial],
     *,
     cluster_s: float = 15.0,
@@ -364,35 +369,32 @@ def estimate_s(
     maximum_eps: float = 1_000_000.0,
     search_s: float = 900.0,
     settle_s: float = 2.0,
-) -> float:
-    """Expected seconds for these trials in this order; the defaults are what two cores took, and are no measurement.
+) -> Iterator[float]:
+    """Expected seconds of each of these trials, in this order; the defaults are what two cores took, no measurement.
 
     `cluster_s` per change of cluster, with `primed_s` and its priming where somebody reads meanwhile. A trial's job
     takes `submit_s`, settles within `settle_s` where it keeps up, and its events are compared at `verify_eps`. A drain
     is filled at `fill_eps` and read at `drain_eps` by a job, at `consumers_eps` by consumers; a search takes its cap,
     `search_s`. Where nobody reads, the topic is counted afterwards at `consumers_eps`. A maximum is guessed.
     """
-    total, shape = 0.0, ""
+    shape = ""
     for trial in trials:
         settings, load, has_job = trial.settings, trial.load, trial.settings.pipeline is not None
+        total = submit_s
         if trial.shape_key != shape:
-            total, shape = total + cluster_s, trial.shape_key
+            shape, total = trial.shape_key, total + cluster_s
             total += primed_s + settings.cluster.prime_s if has_job or settings.consumers else 0.0
         if any(fault.target in ("broker", "taskmanager") and fault.do != "stop" for fault in settings.faults):
             shape = ""  # what a fault replaced is cold: another cluster is opened
-        total += submit_s
         if load.kind == "search":
-            total += search_s
+            yield total + search_s
             continue
         seconds = settings.phases.warmup_s + settings.phases.measure_s
         events = load.drain or expected_events(load, seconds, maximum_eps)
         if load.drain is not None:
-            cpus = settings.cluster.limits.task_manager_cpus
-            job_eps = drain_eps if cpus is None else drain_eps * cpus / 2
+            job_eps = drain_eps * (settings.cluster.limits.task_manager_cpus or 2) / 2
             total += load.drain / fill_eps + load.drain / (job_eps if has_job else consumers_eps)
-        elif has_job or settings.consumers:
-            total += seconds + min(settings.phases.settle_s, settle_s)
         else:
-            total += seconds + events / consumers_eps
-        total += events / verify_eps if has_job else 0.0
-    return total
+            is_read = has_job or settings.consumers
+            total += seconds + (min(settings.phases.settle_s, settle_s) if is_read else events / consumers_eps)
+        yield total + (events / verify_eps if has_job else 0.0)
