@@ -74,7 +74,8 @@ import sys
 
 from bench.cli import main
 
-sys.exit(main())
+if __name__ == "__main__":  # not where figures are drawn: a process started for them reads this file too
+    sys.exit(main())
 endef
 export LAUNCHER
 

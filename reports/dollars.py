@@ -57,11 +57,13 @@ class Standing:
     `kept`: arm -> whether its finished runs keep every threshold, None where that is not known. `apart`: pairs of arms
     of which some cost-bearing metric has 95 % intervals that do not meet. `loads`: arm -> its load, with the rate
     where a load has several: how much comes in is nobody's choice, so that settings compete under the same one.
+    `lost`: arms of which a run lost events, threshold or not: the cheapest way to keep data never is one of them.
     """
 
     kept: Mapping[str, bool | None]
     apart: frozenset[frozenset[str]]
     loads: Mapping[str, str]
+    lost: frozenset[str] = frozenset()
 
 
 def priced(bills: Bills) -> list[Priced]:
@@ -121,31 +123,40 @@ def choice(bills: Bills, standing: Standing) -> tuple[Words, Tone]:
 
 
 def _is_level(found: Sequence[Priced], standing: Standing) -> bool:
-    """Whether no setting is told apart from the cheapest, on any platform."""
+    """Whether no setting is told apart from the cheapest, on any platform, and none is out for what it lost."""
     arms = list(dict.fromkeys(one.arm for one in found))
+    if standing.lost.intersection(arms):
+        return False
     best = _cheapest(found, standing)
     pairs = [_rivals(arm, arms, standing) for arm in best]
     return bool(best) and all(rivals and len(alike) == len(rivals) for rivals, alike in pairs)
 
 
+def _stands(arm: str, standing: Standing) -> bool:
+    return bool(standing.kept.get(arm)) and arm not in standing.lost
+
+
 def _rivals(arm: str, arms: Sequence[str], standing: Standing) -> tuple[list[str], list[str]]:
     """The other arms that keep every threshold, and those of them that nothing tells apart from `arm`."""
-    rivals = [other for other in arms if other != arm and standing.kept.get(other)]
+    rivals = [other for other in arms if other != arm and _stands(other, standing)]
     return rivals, [other for other in rivals if frozenset((arm, other)) not in standing.apart]
 
 
 def _choice(found: Sequence[Priced], standing: Standing, under: str) -> tuple[str, Tone]:
     arms = list(dict.fromkeys(one.arm for one in found))
     best = _cheapest(found, standing)
+    lost = [arm for arm in arms if arm in standing.lost]
+    gone = f" Not in the choice, for events were lost: {wording.listed(lost)}." if lost else ""
     if not best:
-        return f"{under}Nothing yet: no setting with a price has kept every threshold in all its runs.", Tone.UNSURE
+        why = "no setting with a price has kept every threshold in all its runs."
+        return f"{under}Nothing yet: {why}{gone}", Tone.UNSURE
     told = [_choose(arm, platforms, arms, standing, alone=len(best) == 1) for arm, platforms in best.items()]
     sentences = [text for text, _ in told]
     unknown = [arm for arm in arms if standing.kept.get(arm) is None]
     if unknown:
         sentences.append(f"Not in the choice, for its thresholds cannot be judged: {wording.listed(unknown)}.")
     sure = all(tone is Tone.GOOD for _, tone in told)
-    return under + " ".join(sentences), Tone.GOOD if sure else Tone.UNSURE
+    return under + " ".join(sentences) + gone, Tone.GOOD if sure else Tone.UNSURE
 
 
 def _cheapest(found: Sequence[Priced], standing: Standing) -> dict[str, list[str]]:
@@ -153,7 +164,7 @@ def _cheapest(found: Sequence[Priced], standing: Standing) -> dict[str, list[str
     best: dict[str, list[str]] = {}
     for platform in dict.fromkeys(one.platform for one in found):
         totals = {
-            o.arm: usd.value for o in found if o.platform == platform and (usd := o.usd()) and standing.kept.get(o.arm)
+            o.arm: usd.value for o in found if o.platform == platform and (usd := o.usd()) and _stands(o.arm, standing)
         }
         if totals:
             best.setdefault(min(totals, key=lambda arm: totals[arm]), []).append(wording.platform_name(platform))

@@ -211,8 +211,17 @@ def _held(arm: Arm, slo: Any) -> tuple[int, int, int]:
 
 def _standing(evidence: Evidence, scenario: Scenario, asked: Sequence[tuple[Arm, str, Any]]) -> dollars.Standing:
     return dollars.Standing(
-        _keeps(evidence, asked), _apart(evidence), bill_loads(evidence, scenario.pricing.scale_to_mb_s)
+        _keeps(evidence, asked),
+        _apart(evidence),
+        bill_loads(evidence, scenario.pricing.scale_to_mb_s),
+        frozenset(name for arm in evidence.arms if _lost(arm) for name in _bill_names(arm)),
     )
+
+
+def _lost(arm: Arm) -> bool:
+    """Whether any of its finished runs lost events."""
+    found = [run.metrics["lost_events"].value for run in arm.finished if "lost_events" in run.metrics]
+    return any(value > 0 for value in found)
 
 
 def _bill_names(arm: Arm) -> tuple[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 import shutil
 import subprocess
 import sys
@@ -447,3 +448,16 @@ def test_ctrl_c_is_said_and_has_its_own_exit_code(streamgauge: Streamgauge, monk
     said = streamgauge("run", "small.yaml")
     assert (said.code, said.out) == (130, "")
     assert "what was measured is kept" in said.err
+
+
+def test_a_process_that_draws_figures_does_not_run_the_command_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each such process reads the launcher that `make setup` writes: without a guard each began the study anew."""
+    makefile = (Path(__file__).resolve().parents[1] / "Makefile").read_text()
+    launcher = makefile.partition("define LAUNCHER\n")[2].partition("endef")[0].replace("$$", "$")
+    (tmp_path / "streamgauge").write_text(launcher)
+    assert "main" in runpy.run_path(str(tmp_path / "streamgauge"), run_name="__mp_main__")
+    monkeypatch.setattr(sys, "argv", ["streamgauge", "--help"])
+    with pytest.raises(SystemExit):
+        runpy.run_path(str(tmp_path / "streamgauge"), run_name="__main__")

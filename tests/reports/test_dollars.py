@@ -161,3 +161,19 @@ def test_what_cpu_decides_is_said_once_and_not_for_each_arm_and_platform() -> No
     text = repr(dollars.section(bills, dict.fromkeys(bills, "steady")))
     assert "bound by CPU" not in text
     assert text.count("CPU decides the size of") == 1
+
+
+def test_a_setting_that_lost_events_is_never_the_one_to_choose() -> None:
+    """The page on durability advised acks=1, for it is cheaper than what keeps the events."""
+    bills = {"acks 1": bill(780), "acks all": bill(800), "acks 0": bill(700)}
+    loads = dict.fromkeys(bills, "lagging")
+    stood = replace(standing(bills, loads), lost=frozenset({"acks 0", "acks 1"}))
+    (text,), tone = dollars.choice(bills, stood)
+    assert str(text).startswith("Choose acks all on Amazon MSK Standard") and tone is Tone.GOOD
+    assert str(text).endswith("Not in the choice, for events were lost: acks 1 and acks 0.")
+    level = replace(stood, apart=frozenset(), lost=frozenset({"acks 1"}))
+    (text,), _ = dollars.choice(bills, level)  # of two that are alike one is not hidden, nor what was lost beside them
+    assert "Not decided" in str(text) and str(text).endswith("for events were lost: acks 1.")
+    none = replace(stood, lost=frozenset(bills))
+    (text,), tone = dollars.choice(bills, none)
+    assert str(text).startswith("Nothing yet") and "acks all" in str(text) and tone is not Tone.GOOD
