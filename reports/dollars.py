@@ -57,7 +57,7 @@ class Standing:
     `kept`: arm -> whether its finished runs keep every threshold, None where that is not known. `apart`: pairs of arms
     of which some cost-bearing metric has 95 % intervals that do not meet. `loads`: arm -> its load, with the rate
     where a load has several: how much comes in is nobody's choice, so that settings compete under the same one.
-    `lost`: arms of which a run lost events, threshold or not: the cheapest way to keep data never is one of them.
+    `lost`: arms of which a finished run lost events; whatever the thresholds say, none of them is advised.
     """
 
     kept: Mapping[str, bool | None]
