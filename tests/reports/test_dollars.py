@@ -9,6 +9,7 @@ from typing import Any
 
 from bench import study
 from bench.cli import runcosts
+from bench.cli.reporting import tell
 from reports import dollars
 from reports.evidence import bill_loads, gather
 from reports.report import Number, Tone, Words
@@ -177,3 +178,11 @@ def test_a_setting_that_lost_events_is_never_the_one_to_choose() -> None:
     none = replace(stood, lost=frozenset(bills))
     (text,), tone = dollars.choice(bills, none)
     assert str(text).startswith("Nothing yet") and "acks all" in str(text) and tone is not Tone.GOOD
+
+
+def test_what_runs_lost_reaches_the_advice() -> None:
+    """The rule alone helps nobody if no run tells it what was lost; the recorded runs of acks=1 all lost events."""
+    told, _ = tell(study.recall(ROOT / "studies" / "durability"), generated_utc="", today=date(2026, 11, 29))
+    text = repr(told)
+    assert "events were lost: acks 1, min insync 1 and acks 1, min insync 2." in text
+    assert "Choose acks 1" not in text
